@@ -1,0 +1,58 @@
+# The two commands are `make run` and `make test`; each sets up all that it needs. The rest is a
+# thin front of CMake and its presets.
+
+PYTHON_VENV := build/venv/bin/python
+PREFIX ?= /usr/local
+FLIGHTS := build/data/flights.arrow
+# The fuzz preset refuses to run without targets.
+FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
+# Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
+JOBS ?= 2
+
+.PHONY: run test setup check docs format tidy fuzz mutants cover install clean
+
+run: setup $(FLIGHTS)
+	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
+	@cmake --build build/release --parallel $(JOBS)
+	build/release/khonsu demo $(FLIGHTS)
+
+test: setup
+	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) dev asan tsan $(FUZZ)
+
+setup:
+	@tools/setup.sh
+
+$(FLIGHTS): tools/flights.py tools/sources.txt | setup
+	$(PYTHON_VENV) tools/flights.py $@
+
+check: setup
+	$(PYTHON_VENV) tools/check_house.py .
+
+docs: setup
+	$(PYTHON_VENV) tools/api_docs.py . build/docs
+
+format:
+	clang-format-14 -i $$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp')
+
+tidy: setup
+	cmake --preset dev
+	clang-tidy-14 --quiet -p build/dev $$(git ls-files --cached --others --exclude-standard 'src/*.c')
+
+fuzz: setup
+	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) fuzz
+
+mutants: setup
+	$(PYTHON_VENV) tools/mutants.py --jobs $(JOBS)
+
+cover: setup
+	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) cover
+	$(PYTHON_VENV) tools/coverage.py build/cover
+
+install: setup
+	cmake -S . -B build/install -G Ninja -DCMAKE_BUILD_TYPE=Release \
+	    -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DKHONSU_THIRD_PARTY_DIR=$(CURDIR)/build/third_party
+	cmake --build build/install --parallel $(JOBS)
+	cmake --install build/install
+
+clean:
+	rm -rf build

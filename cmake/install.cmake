@@ -1,0 +1,36 @@
+# Headers, both libraries, the program, khonsu.pc and a CMake package.
+include(CMakePackageConfigHelpers)
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/khonsu")
+
+install(TARGETS khonsu EXPORT khonsu_targets)
+install(FILES "${khonsu_static_archive}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(FILES include/khonsu.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(DIRECTORY include/khonsu DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILES_MATCHING PATTERN "*.h")
+# The libraries hold code of others, whose licences travel with it. nanoarrow's is flatcc's too
+# (Apache 2.0), and its archive has no copy of its own.
+set(licences "${CMAKE_INSTALL_DATADIR}/doc/khonsu")
+install(FILES "${na_flatcc_root}/LICENSE" DESTINATION "${licences}" RENAME LICENSE-nanoarrow-flatcc)
+install(FILES "${na_flatcc_root}/NOTICE" DESTINATION "${licences}" RENAME NOTICE-flatcc)
+install(FILES "${na_root}/subprojects/lz4-1.10.0/lib/LICENSE" DESTINATION "${licences}"
+  RENAME LICENSE-lz4)
+install(FILES "${na_root}/subprojects/zstd-1.5.6/LICENSE" DESTINATION "${licences}"
+  RENAME LICENSE-zstd)
+if(TARGET khonsu_program)
+  install(TARGETS khonsu_program)
+endif()
+
+# The prefix as seen from khonsu.pc, so that an installation can be moved.
+file(RELATIVE_PATH khonsu_pc_up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+configure_file(cmake/khonsu.pc.in "${na_generated}/khonsu.pc" @ONLY)
+install(FILES "${na_generated}/khonsu.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+install(EXPORT khonsu_targets NAMESPACE khonsu:: DESTINATION "${package_dir}")
+configure_package_config_file(cmake/khonsu-config.cmake.in "${na_generated}/khonsu-config.cmake"
+  INSTALL_DESTINATION "${package_dir}"
+  PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
+write_basic_package_version_file("${na_generated}/khonsu-config-version.cmake"
+  COMPATIBILITY SameMinorVersion)
+install(FILES "${na_generated}/khonsu-config.cmake" "${na_generated}/khonsu-config-version.cmake"
+  DESTINATION "${package_dir}")

@@ -1,0 +1,104 @@
+# The tests. A file in a directory of test/ is a program of its own, labelled with the directory.
+
+enable_language(CXX)
+find_path(CMOCKA_INCLUDE cmocka.h REQUIRED)
+find_library(CMOCKA_LIBRARY cmocka REQUIRED)
+
+# Shared by test programs: models that know nothing of the library, and drivers that know khonsu.h.
+# Linked to whichever library the program itself is linked to.
+file(GLOB support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/model/*.c"
+  "${PROJECT_SOURCE_DIR}/test/support/*.c")
+if(support_sources)
+  add_library(test_support STATIC ${support_sources})
+  target_include_directories(test_support PUBLIC "${PROJECT_SOURCE_DIR}/include"
+    "${PROJECT_SOURCE_DIR}/test")
+  target_include_directories(test_support SYSTEM PUBLIC "${CMOCKA_INCLUDE}")
+  target_link_libraries(test_support PUBLIC khonsu_flags)
+endif()
+
+set(test_environment "ASAN_OPTIONS=detect_stack_use_after_return=1"
+  "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+# The thread sanitizer's shadow memory does not fit every address layout that a kernel may choose.
+set(test_launcher)
+if(KHONSU_SANITIZE MATCHES "thread")
+  set(test_launcher setarch -R)
+endif()
+
+function(khonsu_add_program source directory label)
+  get_filename_component(stem "${source}" NAME_WE)
+  string(REGEX REPLACE "^test_|_test$" "" stem "${stem}")
+  set(name "test_${stem}")
+  if(TARGET ${name})
+    set(name "test_${directory}_${stem}")
+  endif()
+  add_executable(${name} "${source}")
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/test")
+  target_include_directories(${name} SYSTEM PRIVATE "${CMOCKA_INCLUDE}" "${XXHASH_INCLUDE}")
+  # The support archive first: it needs the library that follows.
+  target_link_libraries(${name} PRIVATE khonsu_flags $<TARGET_NAME_IF_EXISTS:test_support> ${ARGN}
+    "${CMOCKA_LIBRARY}")
+  add_test(NAME ${name} COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
+  set_tests_properties(${name} PROPERTIES LABELS ${label} ENVIRONMENT "${test_environment}")
+endfunction()
+
+foreach(directory IN ITEMS unit exhaustive property isolation fault)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/${directory}/*.c")
+  foreach(source IN LISTS sources)
+    khonsu_add_program("${source}" ${directory} ${directory} khonsu_internal)
+  endforeach()
+endforeach()
+
+# What a program outside sees: the shared library and the public headers (and a nanoarrow of its own
+# to make arrays with).
+file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/api/*.c")
+foreach(source IN LISTS sources)
+  khonsu_add_program("${source}" api unit
+    $<TARGET_NAME_IF_EXISTS:api_support> khonsu na_arrow)
+endforeach()
+
+# The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
+# carry their runtime.
+if(KHONSU_SANITIZE OR KHONSU_COVERAGE)
+  return()
+endif()
+
+set(venv_python "${PROJECT_SOURCE_DIR}/build/venv/bin/python")
+set(python_environment PYTHONDONTWRITEBYTECODE=1
+  "PYTHONPATH=${PROJECT_SOURCE_DIR}/python:${PROJECT_SOURCE_DIR}/tools"
+  "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
+if(TARGET khonsu_program)
+  list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
+endif()
+
+# A file whose name starts with an underscore is imported by the others.
+function(khonsu_add_python_tests directory label)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/${directory}/[a-z]*.py")
+  foreach(source IN LISTS sources)
+    get_filename_component(stem "${source}" NAME_WE)
+    string(REGEX REPLACE "^test_|_test$" "" stem "${stem}")
+    set(name "${directory}_${stem}")
+    add_test(NAME ${name} COMMAND "${venv_python}" "${source}")
+    set_tests_properties(${name} PROPERTIES LABELS ${label} ENVIRONMENT "${python_environment}")
+  endforeach()
+endfunction()
+
+khonsu_add_python_tests(python integration)
+khonsu_add_python_tests(tools house)
+
+function(khonsu_add_house_test name)
+  add_test(NAME house_${name} COMMAND ${ARGN} COMMAND_EXPAND_LISTS)
+  set_tests_properties(house_${name} PROPERTIES LABELS house)
+endfunction()
+
+khonsu_add_house_test(rules
+  "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_house.py" "${PROJECT_SOURCE_DIR}")
+khonsu_add_house_test(documents "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/api_docs.py"
+  "${PROJECT_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/docs")
+khonsu_add_house_test(exports "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_symbols.py"
+  exports $<TARGET_FILE:khonsu> "${khonsu_static_archive}" "${PROJECT_SOURCE_DIR}/include")
+khonsu_add_house_test(calls "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_symbols.py"
+  calls $<TARGET_OBJECTS:khonsu_objects>)
+khonsu_add_house_test(headers "${PROJECT_SOURCE_DIR}/test/tools/headers.sh"
+  "${CMAKE_C_COMPILER}" "${CMAKE_CXX_COMPILER}" "${PROJECT_SOURCE_DIR}/include")
+khonsu_add_house_test(install "${PROJECT_SOURCE_DIR}/test/install/install.sh"
+  "${CMAKE_BINARY_DIR}" "${CMAKE_C_COMPILER}" "${CMAKE_CXX_COMPILER}")

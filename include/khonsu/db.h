@@ -1,0 +1,320 @@
+/* khonsu/db.h - databases: version, options, open and close, time travel, watch, statistics.
+ *
+ * A kh_db may be used by any number of threads at once. After fork() every call on it in the child
+ * answers KH_FORKED. Structs of options begin with their own size: initialise them with their
+ * ..._INIT macro, so that a program built against an older header keeps its meaning. */
+#ifndef KHONSU_DB_H
+#define KHONSU_DB_H
+
+#include "khonsu/batch.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- version and features -------------------------------------------------------------------- */
+
+#define KH_VERSION_MAJOR 0
+#define KH_VERSION_MINOR 1
+#define KH_VERSION_PATCH 0
+
+/* "0.1.0"; static. */
+KH_API const char *kh_version(void);
+/* Is the feature in this build? "memory" (in-memory databases), "ipc", "lz4", "zstd", "hash-front",
+ * "durable" (a path can be opened), "slow-checks", "mutant". Unknown names: false. */
+KH_API bool kh_has_feature(const char *feature);
+
+/* ---- levels and policies --------------------------------------------------------------------- */
+
+typedef enum kh_isolation {
+    KH_DEFAULT_ISOLATION = 0, /* the database's; at open: repeatable read */
+    KH_READ_COMMITTED = 1,
+    KH_REPEATABLE_READ = 2, /* a snapshot taken at begin (snapshot isolation) */
+    KH_SERIALIZABLE = 3     /* strict: the serial order agrees with real time */
+} kh_isolation;
+
+/* What happens to a write of a key of which a rival committed a version. */
+typedef enum kh_policy {
+    KH_DEFAULT_POLICY = 0, /* the transaction's, the database's; at open: fail */
+    KH_FAIL = 1,           /* KH_CONFLICT */
+    KH_IGNORE = 2,         /* drop this write; commit lists it as dropped */
+    KH_REPLACE = 3,        /* this write goes on top */
+    KH_APPEND = 4,         /* upsert this batch's rows into the newest version */
+    KH_MERGE = 5,          /* three-way merge by row id between base, mine and theirs */
+    KH_CALLBACK = 6        /* ask kh_options.resolve */
+} kh_policy;
+
+typedef enum kh_resolution {
+    KH_RESOLVE_CONFLICT = 0, /* KH_CONFLICT after all */
+    KH_RESOLVE_WRITE = 1,    /* *out is written (a new reference, moved to khonsu; NULL: delete) */
+    KH_RESOLVE_DROP = 2      /* as KH_IGNORE */
+} kh_resolution;
+
+/* The callback of KH_CALLBACK. base: what this transaction read (else the newest at its begin);
+ * mine: its write; theirs: the newest committed; each NULL when absent or deleted, borrowed for the
+ * call. Must be deterministic; runs outside of locks, on the committing thread, perhaps several
+ * times for one commit; must not use the committing transaction. */
+typedef kh_resolution kh_resolve_fn(void *context, kh_bytes key, const kh_batch *base,
+                                    const kh_batch *mine, const kh_batch *theirs, kh_batch **out);
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+/* Allocator hook: allocate returns NULL on failure; alignment is a power of two up to 64; free gets
+ * the size that was asked. Both may be called by any thread, also after kh_db_close while exported
+ * arrays or batches of the database live. */
+typedef struct kh_allocator {
+    void *(*allocate)(void *context, size_t size_bytes, size_t alignment);
+    void (*free)(void *context, void *block, size_t size_bytes);
+    void *context;
+} kh_allocator;
+
+/* Clock hook: wall clock in milliseconds since 1970 (may step back: timestamps never do) and a
+ * monotonic clock in nanoseconds. Any thread; must not call khonsu. */
+typedef struct kh_clock {
+    uint64_t (*wall_ms)(void *context);
+    uint64_t (*monotonic_ns)(void *context);
+    void *context;
+} kh_clock;
+
+typedef enum kh_log_level { KH_LOG_ERROR = 0, KH_LOG_WARNING = 1, KH_LOG_NOTICE = 2 } kh_log_level;
+/* Message hook: the only output of the library (default: none). Any thread, outside of locks. */
+typedef void kh_message_fn(void *context, kh_log_level level, const char *message);
+
+/* Bounds; 0 means the default. Beyond one: KH_TOO_BIG, or KH_BUSY where waiting can help. */
+typedef struct kh_limits {
+    size_t size;                  /* sizeof(kh_limits) */
+    uint64_t memory_bytes;        /* of the whole database; default: none. At the limit writers wait
+                                   * up to their timeout for memory to be reclaimed, then KH_BUSY */
+    uint64_t batch_bytes;         /* one batch; default 4 GiB */
+    uint64_t txn_bytes;           /* values written by one transaction; default 1 GiB */
+    uint32_t txn_writes;          /* keys written by one transaction; default 1,000,000 */
+    uint32_t txn_reads;           /* reads remembered by one transaction; default 1,000,000; beyond,
+                                   * they are widened to ranges (sound; more false conflicts) */
+    uint32_t txns;                /* open transactions; default 4,096; beyond: KH_BUSY */
+    uint32_t ranges;              /* range reads kept for certification; default 4,096 */
+    uint32_t outcomes;            /* outcomes kept for kh_db_outcome; default 65,536 */
+    uint32_t watch_events;        /* events waiting in one watch; default 65,536 */
+    uint64_t max_snapshot_age_ms; /* read-only transactions are revoked after it; default: never */
+} kh_limits;
+
+struct kh_log;
+struct kh_storage;
+
+enum kh_open_flag {
+    /* No thread of the library: the caller runs kh_db_step() now and then. With a clock hook the
+     * whole database is deterministic. */
+    KH_OPEN_NO_THREADS = 1
+};
+
+typedef struct kh_options {
+    size_t size;             /* sizeof(kh_options) */
+    const char *path;        /* NULL: in memory. A path needs the feature "durable" */
+    uint32_t flags;          /* enum kh_open_flag */
+    kh_isolation isolation;  /* of transactions that do not say; default repeatable read */
+    kh_policy policy;        /* of writes that do not say; default fail */
+    const char *id_column;   /* of row operations and policies; default "id"; copied */
+    kh_validation validation;/* of arrays put into transactions; default full */
+    uint32_t timeout_ms;     /* of read-write transactions; default 5,000 */
+    uint64_t retention_ms;   /* history kept for kh_db_read_at and kh_db_history; default 0 */
+    uint64_t retention_bytes;/* and at most this many bytes of it; 0: no bound by bytes */
+    kh_resolve_fn *resolve;  /* for KH_CALLBACK */
+    void *resolve_context;
+    kh_limits limits;
+    kh_allocator allocator;  /* all NULL: the library's pool */
+    kh_clock clock;          /* all NULL: the system's */
+    kh_message_fn *message;
+    void *message_context;
+    struct kh_log *log;         /* see log.h; NULL: the memory log. Borrowed until close */
+    struct kh_storage *storage; /* see log.h; NULL: none. Borrowed until close */
+    uint32_t node;              /* part of transaction ids; default 0 */
+} kh_options;
+#define KH_LIMITS_INIT {sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define KH_OPTIONS_INIT                                                                            \
+    {sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, 0, \
+     0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0}
+
+/* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the
+ * library does not know; KH_UNSUPPORTED: a path in a build without "durable"; KH_CORRUPT, KH_IO: what
+ * the log or storage delivers cannot be replayed; KH_NO_MEMORY. */
+KH_API KH_WARN_UNUSED kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error);
+/* Close. KH_IN_USE (and nothing happens) while transactions, cursors, streams, views in time or
+ * watches are open. Batches and exported arrays stay valid. No other call may run or follow.
+ * In a forked child: frees nothing and answers KH_FORKED. NULL: KH_OK. */
+KH_API kh_status kh_db_close(kh_db *db);
+/* Run the library's periodic work once (timeouts, reclamation): with KH_OPEN_NO_THREADS, or to have
+ * it now. Reclaims all that no snapshot needs before it returns. */
+KH_API void kh_db_step(kh_db *db);
+
+/* ---- time and identity ----------------------------------------------------------------------- */
+
+/* Commit timestamps: strictly increasing, 48 bits of wall clock milliseconds and 16 of counter. */
+typedef uint64_t kh_timestamp;
+#define KH_TIMESTAMP_OF_MS(ms) ((kh_timestamp)(ms) << 16)
+#define KH_MS_OF_TIMESTAMP(timestamp) ((uint64_t)(timestamp) >> 16)
+
+/* A transaction's identity: unique for ever, across databases and restarts. */
+typedef struct kh_txn_id {
+    uint64_t high; /* kh_options.node */
+    uint64_t low;  /* counts up from the opening's wall clock milliseconds << 20; never 0 */
+} kh_txn_id;
+
+/* The identity of a database and of its timeline (a restored copy gets a new timeline). */
+typedef struct kh_identity {
+    uint8_t database[16];
+    uint8_t timeline[16];
+} kh_identity;
+KH_API kh_identity kh_db_identity(const kh_db *db);
+/* The newest timestamp that readers see. Any thread; a load. */
+KH_API kh_timestamp kh_db_now(const kh_db *db);
+
+typedef enum kh_outcome {
+    KH_OUTCOME_ACTIVE = 0,   /* not ended */
+    KH_OUTCOME_PREPARED = 1,
+    KH_OUTCOME_COMMITTED = 2,
+    KH_OUTCOME_ABORTED = 3
+} kh_outcome;
+/* What became of a transaction. KH_NOT_FOUND: it ended too long ago to be remembered, or never was.
+ * *timestamp (NULL allowed) is written for committed ones that changed something, else 0.
+ * Outcomes of transactions with writes at least are kept. */
+KH_API KH_WARN_UNUSED kh_status kh_db_outcome(kh_db *db, kh_txn_id id, kh_outcome *out,
+                                              kh_timestamp *timestamp, kh_error *error);
+
+/* ---- history --------------------------------------------------------------------------------- */
+
+/* One version of a key. value NULL: a deletion. Borrowed for the call. */
+typedef struct kh_version_entry {
+    kh_timestamp timestamp;
+    const kh_batch *value;
+} kh_version_entry;
+/* Called for each version, newest first; false stops. Not under a lock; may use the database. */
+typedef bool kh_version_fn(void *context, const kh_version_entry *version);
+/* A key's versions with timestamps in [from, to] (0 and UINT64_MAX for all) that are still kept.
+ * *is_complete (NULL allowed): false when versions in that span may have been reclaimed. */
+KH_API KH_WARN_UNUSED kh_status kh_db_history(kh_db *db, kh_bytes key, kh_timestamp from,
+                                              kh_timestamp to, kh_version_fn *visit, void *context,
+                                              bool *is_complete, kh_error *error);
+/* The oldest timestamp that kh_txn_begin_at accepts now. */
+KH_API kh_timestamp kh_db_horizon(kh_db *db);
+
+/* ---- watch ----------------------------------------------------------------------------------- */
+
+typedef struct kh_watch kh_watch;
+typedef struct kh_watch_event {
+    kh_bytes key;           /* borrowed until the next call on the watch; size 0: no key, this event
+                             * only says that others were lost */
+    kh_timestamp timestamp; /* commit that changed it */
+    bool is_deleted;
+    bool is_lossy; /* events before this one were dropped (kh_limits.watch_events, or no memory for
+                    * them): rescan */
+} kh_watch_event;
+/* Watch the keys that start with prefix (empty: all). Sees every commit after kh_db_now() at open, in
+ * commit order. Close it before the database. One thread at a time in one watch. */
+KH_API KH_WARN_UNUSED kh_status kh_watch_open(kh_db *db, kh_bytes prefix, kh_watch **out,
+                                              kh_error *error);
+/* The next event, waiting up to timeout_ms (0: not at all; UINT32_MAX: for ever) without polling.
+ * KH_OK: *event; KH_PENDING: none yet. kh_watch_cancel from another thread ends the wait. */
+KH_API KH_WARN_UNUSED kh_status kh_watch_next(kh_watch *watch, uint32_t timeout_ms,
+                                              kh_watch_event *event, kh_error *error);
+/* A descriptor (eventfd) that is readable while events wait, for poll() and its kin; the watch owns
+ * it. -1: the process has no descriptors left. */
+KH_API int kh_watch_descriptor(kh_watch *watch);
+/* End a wait in another thread: it answers KH_CANCELLED, as do all later ones. Any thread. */
+KH_API void kh_watch_cancel(kh_watch *watch);
+KH_API void kh_watch_close(kh_watch *watch);
+
+/* ---- live transactions ----------------------------------------------------------------------- */
+
+typedef struct kh_live_txn {
+    kh_txn_id id;
+    kh_isolation isolation;
+    bool is_read_only;
+    bool is_prepared;
+    uint64_t age_ms;
+    kh_timestamp snapshot; /* 0 at read committed between statements */
+    uint64_t read_count;   /* as of its last call */
+    uint64_t write_count;
+    const char *tag;       /* NUL-terminated; borrowed for the call */
+} kh_live_txn;
+/* Called for each open transaction in no order; false stops. Must not use the database. */
+typedef bool kh_live_fn(void *context, const kh_live_txn *txn);
+KH_API KH_WARN_UNUSED kh_status kh_db_live(kh_db *db, kh_live_fn *visit, void *context,
+                                           kh_error *error);
+/* Cancel by id: its next call (or a wait it is in) answers KH_CANCELLED. A commit that has passed its
+ * point of no return is not cancelled; prepared ones are refused. KH_NOT_FOUND: no such live one. */
+KH_API KH_WARN_UNUSED kh_status kh_db_cancel(kh_db *db, kh_txn_id id, kh_error *error);
+
+/* ---- statistics ------------------------------------------------------------------------------ */
+
+#define KH_HISTOGRAM_BUCKETS 40
+/* Bucket i counts durations in [2^i, 2^(i+1)) nanoseconds. Sampled: sample_every says how. */
+typedef struct kh_histogram {
+    uint64_t buckets[KH_HISTOGRAM_BUCKETS];
+    uint64_t count;
+    uint64_t sum_ns;
+} kh_histogram;
+
+typedef struct kh_hot_key {
+    unsigned char key[64]; /* cut at 64 bytes */
+    uint32_t key_bytes;    /* whole length */
+    uint64_t conflicts;    /* upper bound (space-saving counters, Metwally et al. 2005) */
+} kh_hot_key;
+#define KH_HOT_KEYS 32
+
+typedef struct kh_stats {
+    size_t size; /* sizeof(kh_stats), set by the caller */
+    uint64_t begins;
+    uint64_t commits;           /* with writes */
+    uint64_t commits_read_only; /* without */
+    uint64_t rollbacks;         /* by the caller */
+    uint64_t aborts_conflict;
+    uint64_t aborts_not_serializable;
+    uint64_t aborts_expired;
+    uint64_t aborts_cancelled;
+    uint64_t aborts_busy;
+    uint64_t aborts_held;
+    uint64_t aborts_rows;       /* row operations: exists, not found, ids, merge */
+    uint64_t aborts_other;
+    uint64_t resolved_ignore;   /* writes */
+    uint64_t resolved_replace;
+    uint64_t resolved_append;
+    uint64_t resolved_merge;
+    uint64_t resolved_callback;
+    uint64_t resolved_rows;     /* row operations applied on a rival's version */
+    uint64_t retries;           /* by kh_db_run */
+    uint64_t restages;          /* commits staged again because a rival came between */
+    uint64_t claims;            /* keys claimed after LIMIT_RESTAGE */
+    uint64_t reads;             /* gets; entries of scans are counted in scanned */
+    uint64_t scanned;
+    uint64_t writes;            /* committed */
+    uint64_t keys;              /* with a version, tombstones included */
+    uint64_t versions_live;
+    uint64_t versions_reclaimed;
+    uint64_t memory_bytes;      /* all of the database's memory */
+    uint64_t index_bytes;
+    uint64_t snapshots;         /* open transactions that hold one */
+    uint64_t oldest_snapshot_age_ms;
+    kh_txn_id oldest_snapshot_txn;
+    uint64_t ranges;            /* range reads kept for certification */
+    uint64_t range_evictions;   /* folded into the floor */
+    uint64_t prepared;          /* transactions */
+    uint64_t in_flight;         /* records appended and not yet durable */
+    uint64_t watches;
+    uint64_t sample_every;      /* one of so many commits is timed */
+    kh_histogram commit_ns;     /* kh_txn_commit of writers, from call to answer */
+    kh_histogram section_ns;    /* of that, inside the commit section */
+    uint32_t hot_key_count;
+    kh_hot_key hot_keys[KH_HOT_KEYS];
+} kh_stats;
+/* A consistent enough copy: each number is exact at some moment of the call. */
+KH_API KH_WARN_UNUSED kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error);
+
+typedef enum kh_stats_format { KH_STATS_JSON = 0, KH_STATS_PROMETHEUS = 1 } kh_stats_format;
+/* The same as text: a JSON object, or the Prometheus exposition format 0.0.4. Freed by
+ * kh_bytes_free; NUL-terminated, the NUL is not counted. */
+KH_API KH_WARN_UNUSED kh_status kh_db_stats_text(kh_db *db, kh_stats_format format, kh_bytes *out,
+                                                 kh_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+/* env.h - the outside world: clocks, randomness, threads, event descriptors.
+ *
+ * The engine reaches time, randomness and I/O through here only, so that a test (and later a whole
+ * cluster in one process) can drive them. env_posix.c holds every system call of the library. */
+#ifndef KHONSU_BASE_ENV_H
+#define KHONSU_BASE_ENV_H
+
+#include "khonsu/status.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct env_clock { /* replaced by the clock hook of a database */
+    uint64_t (*wall_ms)(void *context);
+    uint64_t (*monotonic_ns)(void *context);
+    void *context;
+};
+
+/* The system's clocks. */
+struct env_clock env_clock_system(void);
+static inline uint64_t env_wall_ms(const struct env_clock *clock) {
+    return clock->wall_ms(clock->context);
+}
+static inline uint64_t env_monotonic_ns(const struct env_clock *clock) {
+    return clock->monotonic_ns(clock->context);
+}
+
+/* Fill with random bytes from the kernel. */
+void env_random(void *bytes, size_t size_bytes);
+/* A counter that the child's side of fork() raises (pthread_atfork): a database remembers its value
+ * at open and compares it at each call, a relaxed load. */
+const _Atomic uint32_t *env_fork_generation(void);
+
+struct env_thread;
+/* Start a named thread (15 characters at most) with all signals blocked. NULL on failure. */
+struct env_thread *env_thread_start(const char *name, void (*run)(void *context), void *context);
+void env_thread_join(struct env_thread *thread);
+void env_yield(void);
+/* A number that tells the calling thread from all others alive; never 0. */
+uintptr_t env_self(void);
+/* Sleep, for back-off. */
+void env_pause_ns(uint64_t duration_ns);
+
+/* Event descriptor (eventfd, non-blocking, close-on-exec): -1 on failure. */
+int env_event_open(void);
+void env_event_signal(int descriptor);
+void env_event_drain(int descriptor);
+void env_event_close(int descriptor);
+
+#endif

@@ -1,0 +1,136 @@
+/* env_posix.c - every system call of the library: clocks, random bytes, threads, eventfd, fork. */
+#define _GNU_SOURCE
+#include "base/env.h"
+
+#include "base/assert.h"
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t system_wall_ms(void *context) {
+    (void)context;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+static uint64_t system_monotonic_ns(void *context) {
+    (void)context;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct env_clock env_clock_system(void) {
+    return (struct env_clock){system_wall_ms, system_monotonic_ns, NULL};
+}
+
+void env_random(void *bytes, size_t size_bytes) {
+    unsigned char *next = bytes;
+    while (size_bytes > 0) {
+        ssize_t got = getrandom(next, size_bytes, 0);
+        if (got < 0) {
+            kh_assert(errno == EINTR); /* the kernel has the call since 3.17 */
+            continue;
+        }
+        next += got;
+        size_bytes -= (size_t)got;
+    }
+}
+
+static _Atomic uint32_t fork_generation;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void count_fork(void) {
+    atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void) {
+    int code = pthread_atfork(NULL, NULL, count_fork);
+    kh_assert(code == 0);
+}
+
+const _Atomic uint32_t *env_fork_generation(void) {
+    (void)pthread_once(&fork_once, watch_forks);
+    return &fork_generation;
+}
+
+struct env_thread {
+    pthread_t thread;
+    void (*run)(void *context);
+    void *context;
+};
+
+static void *thread_main(void *argument) {
+    struct env_thread *thread = argument;
+    thread->run(thread->context);
+    return NULL;
+}
+
+struct env_thread *env_thread_start(const char *name, void (*run)(void *context), void *context) {
+    struct env_thread *thread = malloc(sizeof *thread);
+    if (thread == NULL) return NULL;
+    *thread = (struct env_thread){.run = run, .context = context};
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&thread->thread, NULL, thread_main, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code != 0) {
+        free(thread);
+        return NULL;
+    }
+    (void)pthread_setname_np(thread->thread, name);
+    return thread;
+}
+
+void env_thread_join(struct env_thread *thread) {
+    int code = pthread_join(thread->thread, NULL);
+    kh_assert(code == 0);
+    free(thread);
+}
+
+uintptr_t env_self(void) {
+    static _Thread_local char mark;
+    return (uintptr_t)&mark;
+}
+
+void env_yield(void) {
+    (void)sched_yield();
+}
+
+void env_pause_ns(uint64_t duration_ns) {
+    struct timespec left = {.tv_sec = (time_t)(duration_ns / 1000000000u),
+                            .tv_nsec = (long)(duration_ns % 1000000000u)};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
+}
+
+int env_event_open(void) {
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+void env_event_signal(int descriptor) {
+    uint64_t one = 1;
+    ssize_t written = write(descriptor, &one, sizeof one);
+    (void)written; /* EAGAIN: the counter is at its top, the reader is awake already */
+}
+
+void env_event_drain(int descriptor) {
+    uint64_t count = 0;
+    ssize_t got = read(descriptor, &count, sizeof count);
+    (void)got; /* EAGAIN: nothing was signalled */
+}
+
+void env_event_close(int descriptor) {
+    if (descriptor >= 0) (void)close(descriptor);
+}

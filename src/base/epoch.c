@@ -1,0 +1,100 @@
+/* epoch.c - the slow paths of epochs: registration, retiring, reclaiming.
+ *
+ * Entries that became safe are taken from ck as a list (ck_epoch_poll_deferred) and freed here, so
+ * that each free reaches the caller's cache. ck knows a record for ever once it is registered:
+ * records are therefore neither freed nor registered again while their epoch lives.
+ *
+ * ck reads the global epoch when an entry is handed to it, without a fence: the read may overtake the
+ * store that unlinked the block. A reader of the next epoch could then still find the block, which
+ * is freed when only readers of the epoch that was read are gone. So what is retired first gathers
+ * in a list of our own, and goes to ck in the next poll, behind one fence for all of it. */
+#include "base/epoch.h"
+
+#include "base/assert.h"
+
+#if defined(WITH_THREAD_SANITIZER)
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+void epoch_annotate_open(struct epoch *epoch) { __tsan_acquire(epoch); }
+void epoch_annotate_close(struct epoch *epoch) { __tsan_release((char *)epoch + 1); }
+#define ANNOTATE_RETIRED(epoch) __tsan_release(epoch)
+#define ANNOTATE_SAFE(epoch) __tsan_acquire((char *)(epoch) + 1)
+#else
+#define ANNOTATE_RETIRED(epoch) ((void)(epoch))
+#define ANNOTATE_SAFE(epoch) ((void)(epoch))
+#endif
+
+void epoch_init(struct epoch *epoch) {
+    ck_epoch_init(&epoch->ck);
+}
+
+void epoch_register(struct epoch *epoch, struct epoch_record *record) {
+    record->retired_count = 0;
+    record->fresh = NULL;
+    ck_epoch_register(&epoch->ck, &record->ck, NULL);
+}
+
+void epoch_unregister(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache) {
+    epoch_drain(epoch, record, cache);
+    ck_epoch_unregister(&record->ck);
+}
+
+/* ck keeps one function pointer in the entry; ours takes one argument more, and goes through a
+ * pointer of ck's type and back, which C allows as long as the call uses the true type. */
+void epoch_retire(struct epoch *epoch, struct epoch_record *record, struct epoch_entry *entry,
+                  epoch_free_fn *run) {
+    ANNOTATE_RETIRED(epoch);
+    record->retired_count++;
+    entry->ck.function = (ck_epoch_cb_t *)(void (*)(void))run;
+    entry->ck.stack_entry.next = record->fresh != NULL ? &record->fresh->ck.stack_entry : NULL;
+    record->fresh = entry;
+}
+
+static struct epoch_entry *entry_of(ck_stack_entry_t *link) {
+    return (struct epoch_entry *)(void *)((char *)link - offsetof(struct epoch_entry, ck) -
+                                          offsetof(ck_epoch_entry_t, stack_entry));
+}
+
+static void hand_over_fresh(struct epoch_record *record) {
+    if (record->fresh == NULL) return;
+    ck_pr_fence_memory();
+    ck_stack_entry_t *next = &record->fresh->ck.stack_entry;
+    record->fresh = NULL;
+    while (next != NULL) {
+        struct epoch_entry *entry = entry_of(next);
+        next = CK_STACK_NEXT(next);
+        ck_epoch_call(&record->ck, &entry->ck, entry->ck.function);
+    }
+}
+
+static void free_list(struct epoch *epoch, struct epoch_record *record, ck_stack_t *list,
+                      struct mem_cache *cache) {
+    ck_stack_entry_t *next = CK_STACK_FIRST(list);
+    if (next != NULL) ANNOTATE_SAFE(epoch);
+    (void)epoch;
+    while (next != NULL) {
+        struct epoch_entry *dead = entry_of(next);
+        next = CK_STACK_NEXT(next);
+        record->retired_count--;
+        epoch_free_fn *run = (epoch_free_fn *)(void (*)(void))dead->ck.function;
+        run(dead, cache);
+    }
+}
+
+bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache) {
+    if (record->retired_count == 0) return false;
+    hand_over_fresh(record);
+    ck_stack_t list;
+    ck_stack_init(&list);
+    (void)ck_epoch_poll_deferred(&record->ck, &list);
+    free_list(epoch, record, &list, cache);
+    return record->retired_count > 0;
+}
+
+void epoch_drain(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache) {
+    hand_over_fresh(record);
+    while (record->retired_count > 0) {
+        ck_epoch_synchronize(&record->ck);
+        (void)epoch_poll(epoch, record, cache);
+    }
+}

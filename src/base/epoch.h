@@ -1,0 +1,67 @@
+/* epoch.h - safe memory reclamation by epochs (Fraser 2004), from Concurrency Kit's ck_epoch.
+ *
+ * A section lasts one call, never a transaction. A block that was unlinked is retired; its
+ * function runs once every section that was open at that time has closed.
+ * The thread sanitizer does not see ck's inline assembly: sections and reclamation carry
+ * happens-before annotations, and a mutant (KH_MUTANT_EARLY_FREE) proves that it still sees races.
+ */
+#ifndef KHONSU_BASE_EPOCH_H
+#define KHONSU_BASE_EPOCH_H
+
+#include "base/mem.h"
+#include "base/sanitizer.h"
+#include <ck_epoch.h>
+
+struct epoch {
+    ck_epoch_t ck;
+};
+
+/* One participant: used by one thread at a time, kept in a transaction handle. */
+struct epoch_record {
+    ck_epoch_record_t ck;
+    uint32_t retired_count;
+    struct epoch_entry *fresh; /* retired since the last poll */
+};
+
+/* Lies inside the block to be freed. The function frees it (into cache, may be NULL) and must not
+ * retire anything. */
+struct epoch_entry {
+    ck_epoch_entry_t ck;
+};
+typedef void epoch_free_fn(struct epoch_entry *entry, struct mem_cache *cache);
+
+void epoch_init(struct epoch *epoch);
+/* Once for each record: ck keeps it in its list for ever. */
+void epoch_register(struct epoch *epoch, struct epoch_record *record);
+/* The record must have no open section; what it has retired is waited for and run. */
+void epoch_unregister(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache);
+
+#if defined(WITH_THREAD_SANITIZER)
+void epoch_annotate_open(struct epoch *epoch);
+void epoch_annotate_close(struct epoch *epoch);
+#else
+static inline void epoch_annotate_open(struct epoch *epoch) { (void)epoch; }
+static inline void epoch_annotate_close(struct epoch *epoch) { (void)epoch; }
+#endif
+
+/* Sections of one record nest. */
+static inline void epoch_open(struct epoch *epoch, struct epoch_record *record) {
+    ck_epoch_begin(&record->ck, NULL);
+    epoch_annotate_open(epoch);
+}
+
+static inline void epoch_close(struct epoch *epoch, struct epoch_record *record) {
+    epoch_annotate_close(epoch);
+    (void)ck_epoch_end(&record->ck, NULL);
+}
+
+/* Hand a block over; it was unlinked before, by a store of any order. Inside or outside a section.
+ * A few instructions without a fence: what orders the unlinking is paid by the next poll. */
+void epoch_retire(struct epoch *epoch, struct epoch_record *record, struct epoch_entry *entry,
+                  epoch_free_fn *run);
+/* Run what is safe by now; does not wait. True if anything of this record is still waiting. */
+bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache);
+/* Wait until every other open section has closed, then run all. Not inside a section. */
+void epoch_drain(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache);
+
+#endif

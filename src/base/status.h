@@ -1,0 +1,23 @@
+/* status.h - filling a caller's kh_error. Reporting cannot fail and does not allocate. */
+#ifndef KHONSU_BASE_STATUS_H
+#define KHONSU_BASE_STATUS_H
+
+#include "base/assert.h"
+#include "khonsu/status.h"
+
+/* Write a printf-style message into error (NULL: nothing) and return status, so that a failure is
+ * one line: return status_fail(error, KH_INVALID, "..."). The text is cut at 255 bytes. */
+__attribute__((cold, format(printf, 3, 4))) kh_status
+status_fail(kh_error *error, kh_status status, const char *format, ...);
+
+/* The common failure of an allocation of size_bytes. */
+__attribute__((cold)) kh_status status_no_memory(kh_error *error, size_t size_bytes);
+
+/* Leave `name` to the `done:` label of the function with the status of a failed call. */
+#define KH_TRY(call)                                                                               \
+    do {                                                                                           \
+        status = (call);                                                                           \
+        if (KH_UNLIKELY(status != KH_OK)) goto done;                                               \
+    } while (0)
+
+#endif

@@ -1,0 +1,67 @@
+/* ipc_buffer.c - bytes that grow at the end.
+ *
+ * Invariants: size <= capacity; bytes is NULL only while capacity is 0. Happy path: the room is
+ * there and a pointer moves. Failure: is_failed is set, contents stay, later calls do nothing. */
+#include "batch/ipc.h"
+
+#include "base/assert.h"
+#include <string.h>
+
+/* The first block: a record-batch message of a few flat columns fits. */
+#define FIRST_BYTES 1024u
+
+void ipc_buffer_init(struct ipc_buffer *buffer, struct mem *mem) {
+    memset(buffer, 0, sizeof *buffer);
+    buffer->mem = mem;
+}
+
+void ipc_buffer_fini(struct ipc_buffer *buffer) {
+    mem_free(buffer->mem, NULL, buffer->bytes, buffer->capacity_bytes);
+    ipc_buffer_init(buffer, buffer->mem);
+}
+
+static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
+    size_t capacity = buffer->capacity_bytes < FIRST_BYTES ? FIRST_BYTES : buffer->capacity_bytes;
+    while (capacity < needed_bytes)
+        capacity = capacity > SIZE_MAX / 2 ? needed_bytes : capacity * 2;
+    unsigned char *bytes;
+    if (buffer->bytes == NULL)
+        bytes = mem_alloc(buffer->mem, NULL, capacity);
+    else
+        bytes = mem_resize(buffer->mem, NULL, buffer->bytes, buffer->capacity_bytes, capacity);
+    if (bytes == NULL) {
+        buffer->is_failed = true;
+        return false;
+    }
+    buffer->bytes = bytes;
+    buffer->capacity_bytes = capacity;
+    return true;
+}
+
+void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
+    if (buffer->is_failed)
+        return NULL;
+    if (KH_UNLIKELY(size_bytes > SIZE_MAX - buffer->size_bytes)) {
+        buffer->is_failed = true;
+        return NULL;
+    }
+    size_t needed = buffer->size_bytes + size_bytes;
+    if ((needed > buffer->capacity_bytes || buffer->bytes == NULL) && !grow(buffer, needed))
+        return NULL;
+    unsigned char *room = buffer->bytes + buffer->size_bytes;
+    memset(room, 0, size_bytes);
+    buffer->size_bytes = needed;
+    return room;
+}
+
+void ipc_buffer_append(struct ipc_buffer *buffer, const void *bytes, size_t size_bytes) {
+    void *room = ipc_buffer_extend(buffer, size_bytes);
+    if (room != NULL && size_bytes > 0)
+        memcpy(room, bytes, size_bytes);
+}
+
+void ipc_buffer_align(struct ipc_buffer *buffer, size_t base, size_t alignment) {
+    size_t over = (buffer->size_bytes - base) & (alignment - 1);
+    if (over != 0)
+        ipc_buffer_extend(buffer, alignment - over);
+}

@@ -1,0 +1,244 @@
+/* file.c - reading and writing files of Arrow IPC.
+ *
+ * Failure modes: a file that cannot be opened, read or written ends in one line on the standard
+ * error and exit code 1; a reader that has gone away (EPIPE on the standard output) is no failure:
+ * the rest is not written and the exit code stays what it is. */
+#include "file.h"
+
+#include "complain.h"
+#include "heap.h"
+#include "text.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_in_place(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+int file_create(struct file_output *output, const char *path) {
+    *output = (struct file_output){NULL, heap_copy(path, strlen(path)), NULL};
+    if (strcmp(path, "-") == 0) {
+        output->stream = stdout;
+        return CLI_OK;
+    }
+    if (is_in_place(path)) {
+        output->stream = fopen(path, "wb");
+    } else {
+        struct text part = {NULL, 0, 0};
+        text_printf(&part, "%s.%ld.part", path, (long)getpid());
+        output->part = part.bytes;
+        output->stream = fopen(output->part, "wb");
+    }
+    if (output->stream == NULL) {
+        int code = complain_errno("write", path);
+        free(output->part);
+        free(output->path);
+        *output = (struct file_output){NULL, NULL, NULL};
+        return code;
+    }
+    return CLI_OK;
+}
+
+void file_abandon(struct file_output *output) {
+    if (output->stream != NULL && output->stream != stdout) {
+        (void)fclose(output->stream);
+    }
+    if (output->part != NULL) {
+        (void)remove(output->part);
+    }
+    free(output->part);
+    free(output->path);
+    *output = (struct file_output){NULL, NULL, NULL};
+}
+
+int file_finish(struct file_output *output) {
+    int code = CLI_OK;
+    bool is_stdout = output->stream == stdout;
+    if (fflush(output->stream) != 0 && !(is_stdout && file_is_reader_gone())) {
+        code = complain_errno("write", output->path);
+    }
+    if (code == CLI_OK && output->part != NULL) {
+        if (fclose(output->stream) != 0 || rename(output->part, output->path) != 0) {
+            code = complain_errno("write", output->path);
+            (void)remove(output->part);
+        }
+        output->stream = NULL;
+        free(output->part);
+        output->part = NULL;
+    }
+    file_abandon(output);
+    return code;
+}
+
+bool file_is_reader_gone(void) {
+    if (!ferror(stdout)) {
+        return false;
+    }
+    struct pollfd standard_output = {STDOUT_FILENO, 0, 0};
+    return poll(&standard_output, 1, 0) == 1 && (standard_output.revents & POLLERR) != 0;
+}
+
+static int sink_write(void *context, const void *bytes, size_t size_bytes) {
+    errno = 0;
+    if (size_bytes > 0 && fwrite(bytes, 1, size_bytes, context) != size_bytes) {
+        return errno == 0 ? EIO : errno;
+    }
+    return 0;
+}
+
+kh_sink file_sink(FILE *stream) {
+    return (kh_sink){sink_write, stream};
+}
+
+static int64_t source_read(void *context, void *bytes, size_t size_bytes) {
+    FILE *stream = context;
+    errno = 0;
+    size_t size = fread(bytes, 1, size_bytes, stream);
+    if (size < size_bytes && ferror(stream)) {
+        return errno == 0 ? -EIO : -errno;
+    }
+    return (int64_t)size;
+}
+
+kh_source file_source(FILE *stream) {
+    return (kh_source){source_read, stream};
+}
+
+static int read_batches(kh_ipc_reader *reader, const char *path, file_batch_fn *on_batch,
+                        void *context) {
+    for (;;) {
+        kh_error error = {""};
+        kh_batch *batch = NULL;
+        kh_status status = kh_ipc_reader_next(reader, &batch, &error);
+        if (status == KH_END) {
+            return CLI_OK;
+        }
+        if (status != KH_OK) {
+            return complain_status(path, status, &error);
+        }
+        int code = on_batch(context, batch);
+        kh_batch_release(batch);
+        if (code != CLI_OK) {
+            return code;
+        }
+    }
+}
+
+int file_read(kh_db *db, const char *path, file_schema_fn *on_schema, file_batch_fn *on_batch,
+              void *context) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *stream = is_stdin ? stdin : fopen(path, "rb");
+    if (stream == NULL) {
+        return complain_errno("read", path);
+    }
+    kh_error error = {""};
+    kh_source source = file_source(stream);
+    kh_ipc_reader *reader = NULL;
+    kh_status status = kh_ipc_reader_open(db, &source, &reader, &error);
+    int code = CLI_OK;
+    if (status == KH_CORRUPT || status == KH_TOO_BIG || status == KH_INVALID_DATA) {
+        code = complain(CLI_FAILED, "%s is no Arrow IPC file or stream: %s (%s)", path,
+                        error.message, kh_status_name(status));
+    } else if (status != KH_OK) {
+        code = complain_status(path, status, &error);
+    } else if (on_schema != NULL) {
+        code = on_schema(context, kh_ipc_reader_schema(reader));
+    }
+    if (code == CLI_OK) {
+        code = read_batches(reader, path, on_batch, context);
+    }
+    kh_ipc_reader_close(reader);
+    if (!is_stdin) {
+        (void)fclose(stream);
+    }
+    return code;
+}
+
+/* Neighbours pairwise, round by round: each row is copied log2(count) times, not count times. */
+kh_status file_concat(kh_batch **parts, size_t count, kh_batch **out, kh_error *error) {
+    kh_status status = KH_OK;
+    while (count > 1 && status == KH_OK) {
+        size_t kept = 0;
+        for (size_t i = 0; i < count && status == KH_OK; i += 2) {
+            if (i + 1 == count) {
+                kh_batch *last = parts[i];
+                parts[i] = NULL;
+                parts[kept++] = last;
+                break;
+            }
+            kh_batch *both = NULL;
+            status = kh_batch_concat(parts[i], parts[i + 1], &both, error);
+            kh_batch_release(parts[i]);
+            kh_batch_release(parts[i + 1]);
+            parts[i] = parts[i + 1] = NULL;
+            parts[kept++] = both;
+        }
+        for (size_t i = kept; status != KH_OK && i < count; ++i) {
+            kh_batch_release(parts[i]);
+            parts[i] = NULL;
+        }
+        count = kept;
+    }
+    if (status != KH_OK) {
+        for (size_t i = 0; i < count; ++i) {
+            kh_batch_release(parts[i]);
+        }
+        return status;
+    }
+    *out = parts[0];
+    return KH_OK;
+}
+
+struct whole {
+    kh_db *db;
+    const char *path;
+    kh_batch **parts;
+    size_t count;
+    kh_batch *empty;
+};
+
+static int keep_schema(void *context, const kh_schema *schema) {
+    struct whole *whole = context;
+    /* A file of no batches still says what it would hold. Nested types cannot be built from
+     * scalars: such a file is refused below. */
+    if (kh_batch_build(whole->db, schema, NULL, 0, &whole->empty, NULL) != KH_OK) {
+        whole->empty = NULL;
+    }
+    return CLI_OK;
+}
+
+static int keep_batch(void *context, const kh_batch *batch) {
+    struct whole *whole = context;
+    whole->parts = heap_resize(whole->parts, whole->count + 1, sizeof(kh_batch *));
+    whole->parts[whole->count++] = kh_batch_retain(batch);
+    return CLI_OK;
+}
+
+int file_read_whole(kh_db *db, const char *path, kh_batch **out) {
+    struct whole whole = {db, path, NULL, 0, NULL};
+    int code = file_read(db, path, keep_schema, keep_batch, &whole);
+    if (code == CLI_OK && whole.count == 0 && whole.empty == NULL) {
+        code = complain(CLI_FAILED, "%s holds no batch: write at least one, of 0 rows", path);
+    }
+    if (code != CLI_OK) {
+        for (size_t i = 0; i < whole.count; ++i) {
+            kh_batch_release(whole.parts[i]);
+        }
+        kh_batch_release(whole.empty);
+    } else if (whole.count == 0) {
+        *out = whole.empty;
+    } else {
+        kh_error error = {""};
+        kh_status status = file_concat(whole.parts, whole.count, out, &error);
+        code = status == KH_OK ? CLI_OK : complain_status(path, status, &error);
+        kh_batch_release(whole.empty);
+    }
+    free(whole.parts);
+    return code;
+}

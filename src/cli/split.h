@@ -1,0 +1,25 @@
+/* split.h - cutting batches into values by key: rows whose columns give the same key belong
+ * together.
+ *
+ * A pattern is text with columns in braces: "flights/{day}/{carrier}". {month:2} fills a number up
+ * with zeros to two digits; {tailnum|none} gives rows without a value a place; {{ and }} stand for
+ * braces. */
+#ifndef KHONSU_CLI_SPLIT_H
+#define KHONSU_CLI_SPLIT_H
+
+#include "text.h"
+
+struct split;
+
+/* Exit codes (complain.h), having complained. A pattern that is no pattern: CLI_USAGE. */
+int split_create(const char *pattern, struct split **out);
+/* Take in a batch: its rows go to their keys. All batches must have one schema. */
+int split_batch(struct split *split, const kh_batch *batch);
+size_t split_key_count(const struct split *split);
+/* The index-th key in the order of their first rows, and its value: borrowed until free.
+ * Concatenated when first asked for. */
+kh_bytes split_key(const struct split *split, size_t index);
+int split_value(struct split *split, size_t index, const kh_batch **out);
+void split_free(struct split *split);
+
+#endif

@@ -1,0 +1,179 @@
+/* apply.c - see apply.h.
+ *
+ * Order in publish: the versions are linked; the horizon rises, then `visible` (sequentially
+ * consistent); then the transaction's own slots are emptied; then the others' slots are looked at.
+ * Whoever registers a snapshot below the new timestamp did so before that look or sees the new
+ * timestamp (store/snapshot.h); whoever finds this transaction's serializable slot empty sees its
+ * versions. */
+#include "db/apply.h"
+
+#include "base/status.h"
+#include "db/section.h"
+#include <string.h>
+
+static void note_recent(struct kh_db *db, struct entry *entry, uint64_t commit) {
+    struct recent_writes *recent = &db->recent;
+    struct recent_write *slot = &db->recent_ring[recent->end & recent->mask];
+    if (recent->count > recent->mask) {
+        recent->since = slot->commit; /* complete for what came after the one overwritten */
+    } else {
+        recent->count++;
+    }
+    *slot = (struct recent_write){commit, entry};
+    recent->end++;
+}
+
+static void link_version(struct kh_db *db, struct write *write, uint64_t commit, uint64_t phi) {
+    struct entry *entry = write->entry;
+    struct version *version = write->staged;
+    struct version *newest = atomic_load_explicit(&entry->head, memory_order_relaxed);
+    kh_assert(newest == NULL || newest->commit < commit);
+    version->commit = commit;
+    version->stamp.spi = phi;
+    atomic_store_explicit(&version->older, newest, memory_order_relaxed);
+    atomic_store_explicit(&entry->head, version, memory_order_release);
+    store_count(&db->store.versions_live, 1);
+    if (newest == NULL) {
+        store_count(&db->store.keys, 1);
+    } else if (db->store.retention_bytes != 0 && version_batch(newest) != NULL) {
+        store_count(&db->store.superseded_bytes, (int64_t)batch_size_bytes(version_batch(newest)));
+    }
+    note_recent(db, entry, commit);
+}
+
+void apply_install(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    const struct certify_verdict *verdict = &txn->verdict;
+    mem_forbid();
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        if (write->fate == FATE_DROPPED) {
+            struct version *newest =
+                atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+            if (txn->is_certified && newest->stamp.ps < verdict->phi)
+                newest->stamp.ps = verdict->phi;
+            continue;
+        }
+        link_version(db, write, txn->committed, verdict->phi);
+    }
+    mem_permit();
+    db->store.clock = txn->committed;
+}
+
+static void stamp_item(const struct read_item *item, uint64_t snapshot, uint64_t stamp) {
+    struct version *version = entry_visible(item->entry, snapshot);
+    if (version != NULL && version->stamp.ps < stamp) version->stamp.ps = stamp;
+}
+
+void apply_read_stamps(kh_txn *txn, uint64_t stamp) {
+#if !defined(KH_MUTANT_NO_READ_STAMPS)
+    const struct readset *reads = &txn->reads;
+    for (uint32_t i = 0; i < reads->item_count; i++)
+        stamp_item(&reads->items[i], txn->snapshot, stamp);
+#endif
+    for (uint32_t i = 0; i < txn->kept_count; i++)
+        ranges_add(&txn->db->ranges, txn->cache, txn->kept[i], stamp);
+    txn->kept_count = 0;
+}
+
+static void reclaim_superseded(kh_txn *txn, const struct reclaimer *who, uint64_t oldest) {
+    struct kh_db *db = txn->db;
+    bool is_free = oldest >= txn->committed && db->store.retention_ms == 0 &&
+                   db->store.retention_bytes == 0;
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
+        const struct version *head = write->staged;
+        bool has_older = atomic_load_explicit(&head->older, memory_order_relaxed) != NULL;
+        if (is_free && has_older &&
+            atomic_load_explicit(&write->entry->head, memory_order_relaxed) == head) {
+            reclaim_below(&db->store, who, write->entry);
+            has_older = false;
+        }
+        if (has_older || version_batch(head) == NULL) reclaim_note(&db->store, write->entry);
+    }
+}
+
+static void tell_watchers(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    if (!watch_is_wanted(&db->watches)) return;
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
+        watch_publish(&db->watches, write->key, txn->committed,
+                      version_batch(write->staged) == NULL);
+    }
+}
+
+void apply_publish(kh_txn *txn, const struct reclaimer *who) {
+    struct kh_db *db = txn->db;
+    if (db->store.retention_ms == 0 && db->store.retention_bytes == 0)
+        atomic_store_explicit(&db->store.horizon, txn->committed, memory_order_relaxed);
+#if defined(KH_MUTANT_TORN_PUBLISH)
+    atomic_store_explicit(&db->store.visible, txn->committed - 1, memory_order_seq_cst);
+#endif
+    atomic_store_explicit(&db->store.visible, txn->committed, memory_order_seq_cst);
+    tell_watchers(txn);
+    if (txn->is_certified) {
+        section_note_phi(db, txn->verdict.phi);
+        /* A stamp decides something only for serializable transactions open now. */
+        uint64_t oldest = snapshot_oldest_serializable(&db->store.snapshots, txn->line);
+        if (oldest < txn->committed) apply_read_stamps(txn, txn->verdict.phi);
+    }
+    snapshot_drop(txn->line);
+    reclaim_superseded(txn, who, snapshot_oldest(&db->store.snapshots));
+    if (db->store.queue.count > 0 || db->store.parked.count > 0)
+        section_reclaim(db, who, 2 * (size_t)txn->writes.live_count + 1);
+    section_progress(db);
+}
+
+/* Unwinding goes from the newest commit down: its entries are the ring's last. */
+static void forget_recent(struct kh_db *db, uint64_t commit) {
+    struct recent_writes *recent = &db->recent;
+    while (recent->count > 0 &&
+           db->recent_ring[(recent->end - 1) & recent->mask].commit == commit) {
+        recent->end--;
+        recent->count--;
+    }
+}
+
+void apply_unwind(kh_txn *txn, const struct reclaimer *who) {
+    struct kh_db *db = txn->db;
+    forget_recent(db, txn->committed);
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED || write->staged == NULL)
+            continue;
+        struct version *version = write->staged;
+        kh_assert(atomic_load_explicit(&write->entry->head, memory_order_relaxed) == version);
+        struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
+        atomic_store_explicit(&write->entry->head, older, memory_order_release);
+        reclaim_retire(&db->store, who, version);
+        write->staged = NULL;
+        if (older == NULL) {
+            store_count(&db->store.keys, -1);
+            reclaim_note(&db->store, write->entry);
+        }
+    }
+}
+
+kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct mem_cache *cache,
+                         kh_bytes key, const kh_batch *batch, uint64_t commit, kh_error *error) {
+    struct store *store = &db->store;
+    struct entry *entry = NULL;
+    kh_status status = reclaim_reserve(store, 1, error);
+    if (status == KH_OK)
+        status = index_upsert(store->index, record, cache, key, index_hash(store->index, key),
+                              &entry, error);
+    if (status != KH_OK) return status;
+    struct version *version = version_create(store->mem, cache, batch);
+    if (version == NULL) return status_no_memory(error, sizeof *version);
+    struct write write = {.kind = batch == NULL ? WRITE_DELETE : WRITE_PUT,
+                          .entry = entry,
+                          .staged = version};
+    link_version(db, &write, commit, commit);
+    reclaim_note(store, entry);
+    if (commit > store->clock) store->clock = commit;
+    return KH_OK;
+}

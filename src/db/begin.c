@@ -1,0 +1,204 @@
+/* begin.c - opening a transaction: a handle, its options, a registered snapshot.
+ *
+ * Opening costs the same whatever the store's size. At serializable a transaction declared
+ * read-only is left untracked when its snapshot is safe: no serializable writer with an older
+ * snapshot is open and nothing certified is still unpublished. One that is deferrable waits for
+ * such a snapshot, and takes a newer one when a writer it waited for committed below it. */
+#include "db/handle.h"
+#include "db/section.h"
+
+#include <string.h>
+
+static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
+
+static kh_status check_options(const struct kh_db *db, const kh_txn_options *options,
+                               kh_error *error) {
+    if (options->size != sizeof *options)
+        return status_fail(error, KH_INVALID, "kh_txn_options.size is %zu", options->size);
+    if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK)
+        return status_fail(error, KH_INVALID, "unknown isolation level or policy");
+    if (options->flags & ~(uint32_t)(KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE))
+        return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
+    if ((options->flags & KH_BEGIN_DEFERRABLE) && !(options->flags & KH_BEGIN_READ_ONLY))
+        return status_fail(error, KH_INVALID, "deferrable transactions are read-only");
+    if (options->policy == KH_CALLBACK && options->resolve == NULL && db->resolve == NULL)
+        return status_fail(error, KH_INVALID, "policy callback without a resolve function");
+    if (options->tag != NULL && strlen(options->tag) > LIMIT_TAG_BYTES)
+        return status_fail(error, KH_TOO_BIG, "the tag has more than %u bytes", LIMIT_TAG_BYTES);
+    return KH_OK;
+}
+
+static kh_status copy_texts(kh_txn *txn, const kh_txn_options *options, kh_error *error) {
+    txn->id_column = txn->db->id_column;
+    txn->tag = NULL;
+    txn->tag_bytes = 0;
+    if (KH_LIKELY(options->tag == NULL && options->id_column == NULL)) return KH_OK;
+    if (options->tag != NULL) {
+        size_t size_bytes = strlen(options->tag);
+        txn->tag = arena_copy(&txn->arena, options->tag, size_bytes + 1);
+        if (txn->tag == NULL) return status_no_memory(error, size_bytes);
+        txn->tag_bytes = (uint32_t)size_bytes;
+    }
+    if (options->id_column != NULL) {
+        txn->id_column = arena_copy(&txn->arena, options->id_column,
+                                    strlen(options->id_column) + 1);
+        if (txn->id_column == NULL) return status_no_memory(error, strlen(options->id_column));
+    }
+    return KH_OK;
+}
+
+static uint64_t deadline_of(const kh_txn *txn, uint32_t timeout_ms) {
+    const struct kh_db *db = txn->db;
+    if (txn->is_read_only) {
+        uint64_t age = db->limits.max_snapshot_age_ms;
+        if (timeout_ms != 0 && (age == 0 || timeout_ms < age)) age = timeout_ms;
+        return age == 0 ? UINT64_MAX : txn_begin_tick(txn) + age;
+    }
+    return txn_begin_tick(txn) + (timeout_ms != 0 ? timeout_ms : db->timeout_ms);
+}
+
+static void set_up(kh_txn *txn, const kh_txn_options *options) {
+    struct kh_db *db = txn->db;
+    txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
+    txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
+    txn->is_read_only = options->flags & KH_BEGIN_READ_ONLY;
+    txn->is_as_of = false;
+    txn->resolve = db->resolve;
+    txn->resolve_context = db->resolve_context;
+    if (options->resolve != NULL) {
+        txn->resolve = options->resolve;
+        txn->resolve_context = options->resolve_context;
+    }
+    __atomic_store_n(&txn->id.low, 0, __ATOMIC_RELAXED);
+    txn->cursors = NULL;
+    txn->stop_status = KH_OK;
+    txn->committed = 0;
+    txn->has_conflict = false;
+    txn->is_started = txn->is_counted = txn->is_lost = false;
+    txn->is_detached = false;
+    txn->is_claiming = false;
+    atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
+    txn_set_begin_tick(txn, db_tick(db));
+}
+
+/* A serializable writer with an older snapshot could still commit below this one. */
+static bool is_safe_now(const kh_txn *txn) {
+    const struct kh_db *db = txn->db;
+    uint64_t oldest = snapshot_oldest_serializable(&db->store.snapshots, txn->line);
+    if (oldest < txn->snapshot || section_has_in_flight(db)) return false;
+    /* Nor did one commit since: it publishes before it leaves its slot. */
+    return atomic_load_explicit(&db->store.visible, memory_order_seq_cst) == txn->snapshot;
+}
+
+static void take_snapshot(kh_txn *txn) {
+    unsigned mask = 1u << SLOT_READ;
+    txn->is_tracking = !txn->is_read_only;
+    txn->is_certified = false;
+    if (txn->isolation == KH_READ_COMMITTED) mask |= 1u << SLOT_BASE;
+    if (txn->isolation == KH_SERIALIZABLE) {
+        txn->is_tracking = txn->is_certified = true;
+        mask |= 1u << SLOT_SERIALIZABLE;
+    }
+    txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, mask);
+    txn->birth = txn->snapshot;
+}
+
+static void untrack(kh_txn *txn) {
+    txn->is_tracking = txn->is_certified = false;
+    atomic_store_explicit(&txn->line->slots[SLOT_SERIALIZABLE], SNAPSHOT_NONE,
+                          memory_order_release);
+}
+
+static kh_status activate(kh_txn *txn, uint32_t timeout_ms) {
+    struct kh_db *db = txn->db;
+    txn_set_deadline(txn, deadline_of(txn, timeout_ms));
+    if (txn->is_read_only && txn_deadline(txn) != UINT64_MAX) txn->is_tracking = true;
+    txn_count(&txn->counters.begins, 1);
+    txn_set_state(txn, TXN_ACTIVE);
+    if (KH_UNLIKELY(atomic_load_explicit(&db->is_janitor_idle, memory_order_relaxed)))
+        section_wake_janitor(db, txn);
+    return KH_OK;
+}
+
+kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
+    if (options == NULL) options = &default_options;
+    kh_status status = check_options(db, options, error);
+    if (status != KH_OK) return status;
+    if (db_is_forked(db))
+        return status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    kh_txn *txn;
+    status = handle_acquire(db, &txn, error);
+    if (status != KH_OK) return status;
+    set_up(txn, options);
+    status = copy_texts(txn, options, error);
+    if (status != KH_OK) {
+        handle_release(txn);
+        return status;
+    }
+    take_snapshot(txn);
+    if (txn->isolation == KH_SERIALIZABLE && txn->is_read_only) {
+        if (options->flags & KH_BEGIN_DEFERRABLE) {
+            status = section_wait_safe(txn, options->timeout_ms, error);
+            if (status != KH_OK) {
+                snapshot_drop(txn->line);
+                handle_release(txn);
+                return status;
+            }
+            untrack(txn);
+        } else if (is_safe_now(txn)) {
+            untrack(txn);
+        }
+    }
+    *out = txn;
+    return activate(txn, options->timeout_ms);
+}
+
+kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *error) {
+    kh_txn_options options = default_options;
+    options.isolation = KH_REPEATABLE_READ;
+    options.flags = KH_BEGIN_READ_ONLY;
+    kh_txn *txn;
+    if (db_is_forked(db))
+        return status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    kh_status status = handle_acquire(db, &txn, error);
+    if (status != KH_OK) return status;
+    set_up(txn, &options);
+    (void)copy_texts(txn, &options, NULL);
+    /* Registered first, then compared: a pruner raises the horizon before it looks at the slots. */
+    snapshot_set(txn->line, at);
+    uint64_t horizon = kh_db_horizon(db);
+    if (at < horizon || at > db_visible(db)) {
+        status = at < horizon
+                     ? status_fail(error, KH_TOO_OLD, "history begins at timestamp %llu",
+                                   (unsigned long long)horizon)
+                     : status_fail(error, KH_INVALID, "that timestamp is in the future");
+        snapshot_drop(txn->line);
+        handle_release(txn);
+        return status;
+    }
+    txn->snapshot = txn->birth = at;
+    txn->is_as_of = true;
+    txn->is_tracking = txn->is_certified = false;
+    *out = txn;
+    return activate(txn, 0);
+}
+
+/* With retention 0 the horizon is the newest published timestamp, whether or not a pruner has come
+ * round yet: an answer that depends on its pace would be a race. With a window it moves with the
+ * pruners. */
+kh_timestamp kh_db_horizon(kh_db *db) {
+    if (db->store.retention_ms == 0 && db->store.retention_bytes == 0) return db_visible(db);
+    return atomic_load_explicit(&db->store.horizon, memory_order_seq_cst);
+}
+
+kh_txn_id kh_txn_get_id(const kh_txn *txn) {
+    return handle_id((kh_txn *)txn); /* assigned at first need: not part of the value */
+}
+
+kh_timestamp kh_txn_snapshot(const kh_txn *txn) {
+    return txn->snapshot;
+}
+
+kh_timestamp kh_db_now(const kh_db *db) {
+    return db_visible(db);
+}

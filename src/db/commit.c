@@ -1,0 +1,433 @@
+/* commit.c - the commit pipeline of the embedded engine.
+ *
+ *   seal     the door is shut: only this call uses the transaction
+ *   stage    everything that can fail: values, versions, entries, copies of ranges (stage.c)
+ *   -- the section: one lock, short --
+ *   certify  holds, rivals, window (txn/certify.c, a pure function)
+ *   append   the log takes the record: the point of no return (pipeline.c)
+ *   install  versions are linked, invisible; publish when the log has answered (apply.c)
+ *   -- end of the section --
+ *   wake     the answer
+ *
+ * A staged value that a rival has overtaken is staged again, outside of the section; after
+ * LIMIT_RESTAGE times the keys are claimed: other committers of those keys wait for this commit.
+ * A conflict with a rival that is not published yet is answered once its fate is known, so that the
+ * retry does not meet it again. */
+#include "db/commit.h"
+
+#include "db/apply.h"
+#include "db/pipeline.h"
+#include "db/prepared.h"
+#include "db/section.h"
+#include "db/stage.h"
+#include <string.h>
+
+/* ---- failures -------------------------------------------------------------------------------- */
+
+static void count_abort(kh_txn *txn, kh_status status) {
+    struct txn_counters *counters = &txn->counters;
+    switch (status) {
+    case KH_CONFLICT:
+        txn_count(&counters->aborts_conflict, 1);
+        break;
+    case KH_NOT_SERIALIZABLE:
+        txn_count(&counters->aborts_not_serializable, 1);
+        break;
+    case KH_EXPIRED:
+        txn_count(&counters->aborts_expired, 1);
+        break;
+    case KH_CANCELLED:
+        txn_count(&counters->aborts_cancelled, 1);
+        break;
+    case KH_BUSY:
+        txn_count(&counters->aborts_busy, 1);
+        break;
+    case KH_HELD:
+        txn_count(&counters->aborts_held, 1);
+        break;
+    case KH_ROW_EXISTS:
+    case KH_ROW_NOT_FOUND:
+    case KH_SCHEMA_MISMATCH:
+    case KH_NO_ID_COLUMN:
+    case KH_NULL_ID:
+    case KH_DUPLICATE_ID:
+        txn_count(&counters->aborts_rows, 1);
+        break;
+    default:
+        txn_count(&counters->aborts_other, 1);
+    }
+}
+
+/* Entries made for keys that got no version after all leave the index by the reclaimer. */
+static void give_up_entries(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    bool has_empty = false;
+    epoch_open(&db->store.epoch, &txn->epoch);
+    lock_take(&db->section);
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        struct entry *entry =
+            index_find(db->store.index, write->key, write->hash);
+        if (entry == NULL || atomic_load_explicit(&entry->head, memory_order_relaxed) != NULL)
+            continue;
+        if (reclaim_reserve(&db->store, 1 + db->pipeline.notes_reserved, NULL) != KH_OK) break;
+        reclaim_note(&db->store, entry);
+        has_empty = true;
+    }
+    if (has_empty) {
+        struct reclaimer who = {&txn->epoch, txn->cache};
+        section_reclaim(db, &who, txn->writes.count);
+    }
+    lock_leave(&db->section);
+    epoch_close(&db->store.epoch, &txn->epoch);
+}
+
+void commit_end_failed(kh_txn *txn, kh_status status) {
+    struct kh_db *db = txn->db;
+    bool had_entries = txn->writes.count > 0 && txn->writes.writes[0].entry != NULL;
+    stage_discard(txn);
+    if (had_entries) give_up_entries(txn);
+    count_abort(txn, status);
+    if (txn->id.low != 0) section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
+    snapshot_drop(txn->line);
+    txn->stop_status = status;
+    txn_set_state(txn, TXN_ENDED);
+    lock_take(&db->section);
+    section_progress(db);
+    lock_leave(&db->section);
+}
+
+static kh_status explain(kh_txn *txn, kh_status status, kh_bytes key, uint64_t rival,
+                         kh_error *error) {
+    kh_merge_conflict merge = txn->conflict.merge;
+    txn->has_conflict = true;
+    txn->conflict = (kh_conflict){.size = sizeof(kh_conflict),
+                                  .status = status,
+                                  .key = key,
+                                  .snapshot = txn->snapshot,
+                                  .rival = rival,
+                                  .pi = txn->verdict.pi,
+                                  .eta = txn->verdict.eta,
+                                  .merge = merge};
+    if (key.size_bytes > 0) hot_keys_note(&txn->db->hot_keys, key);
+    (void)error; /* an expected outcome: nothing is formatted, details by kh_txn_conflict */
+    return status;
+}
+
+/* ---- the section ----------------------------------------------------------------------------- */
+
+static void make_request(const kh_txn *txn, enum record_kind kind,
+                         struct certify_request *request) {
+    struct kh_db *db = txn->db;
+    *request = (struct certify_request){.is_serializable = txn->is_certified,
+                                        .snapshot = txn->snapshot,
+                                        .commit = section_next_timestamp(db),
+                                        .floor = db->ranges.floor,
+                                        .is_current_only = kind == RECORD_PREPARE,
+                                        .reads = &txn->reads,
+                                        .writes = txn->writes.writes,
+                                        .write_count = txn->writes.count,
+                                        .ranges = &db->ranges,
+                                        .recent = &db->recent,
+                                        .index = db->store.index};
+}
+
+static void mark_claims(kh_txn *txn, bool is_set) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct entry *entry = txn->writes.writes[i].entry;
+        if (txn->writes.writes[i].kind == WRITE_NONE || entry == NULL) continue;
+        unsigned flags = atomic_load_explicit(&entry->flags, memory_order_relaxed);
+        flags = is_set ? flags | ENTRY_CLAIMED : flags & ~(unsigned)ENTRY_CLAIMED;
+        atomic_store_explicit(&entry->flags, (uint16_t)flags, memory_order_relaxed);
+    }
+}
+
+static void drop_claims(kh_txn *txn) {
+    if (KH_LIKELY(!txn->is_claiming)) return;
+    struct kh_db *db = txn->db;
+    mark_claims(txn, false);
+    txn->is_claiming = false;
+    db->claimer = NULL;
+    section_progress(db);
+}
+
+static bool meets_claim(const kh_txn *txn) {
+    if (KH_LIKELY(txn->db->claimer == NULL || txn->db->claimer == txn)) return false;
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        if (atomic_load_explicit(&write->entry->flags, memory_order_relaxed) & ENTRY_CLAIMED)
+            return true;
+    }
+    return false;
+}
+
+/* Wait for the claimer's commit. Its entries are pinned by the claim, ours by the open epoch
+ * section; it needs no other lock, so the wait is short. */
+static kh_status wait_for_claim(kh_txn *txn, kh_error *error) {
+    while (meets_claim(txn)) {
+        if (!section_wait(txn->db, txn_deadline(txn)))
+            return status_fail(error, KH_BUSY, "the key is claimed by another commit");
+    }
+    return KH_OK;
+}
+
+/* One claimer at a time: claims never wait for one another. */
+static kh_status claim(kh_txn *txn, kh_error *error) {
+    struct kh_db *db = txn->db;
+    if (txn->is_claiming) return KH_OK;
+    while (db->claimer != NULL) {
+        if (!section_wait(db, txn_deadline(txn)))
+            return status_fail(error, KH_BUSY, "the key is claimed by another commit");
+    }
+    db->claimer = txn;
+    txn->is_claiming = true;
+    txn_count(&txn->counters.claims, 1);
+    return KH_OK;
+}
+
+static void count_resolved(kh_txn *txn) {
+    struct txn_counters *counters = &txn->counters;
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (KH_LIKELY(write->fate == FATE_PLAIN) || write->kind == WRITE_NONE) continue;
+        if (write->fate == FATE_DROPPED) {
+            txn_count(&counters->resolved_ignore, 1);
+        } else if (write->kind == WRITE_ROWS) {
+            txn_count(&counters->resolved_rows, 1);
+        } else if (write->policy == KH_REPLACE) {
+            txn_count(&counters->resolved_replace, 1);
+        } else if (write->policy == KH_APPEND) {
+            txn_count(&counters->resolved_append, 1);
+        } else if (write->policy == KH_MERGE) {
+            txn_count(&counters->resolved_merge, 1);
+        } else {
+            txn_count(&counters->resolved_callback, 1);
+        }
+    }
+}
+
+/* Certified: from here to the end of install nothing can fail but the log's refusal. */
+static kh_status append_and_install(kh_txn *txn, enum record_kind kind,
+                                    const struct certify_request *request, kh_error *error) {
+    struct kh_db *db = txn->db;
+    kh_status status = reclaim_reserve(
+        &db->store, txn->writes.live_count + db->pipeline.notes_reserved, error);
+    if (status != KH_OK) return status;
+    if (!txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING))
+        return status_fail(error, txn->stop_status, "%s", kh_status_meaning(txn->stop_status));
+    (void)handle_id(txn);
+    txn->committed = kind == RECORD_PREPARE ? 0 : request->commit;
+    status = pipeline_append(txn, kind, error);
+    if (status != KH_OK) return status;
+    count_resolved(txn);
+    if (kind == RECORD_PREPARE) {
+        prepared_hold(txn);
+    } else {
+        apply_install(txn);
+    }
+    struct reclaimer who = {&txn->epoch, txn->cache};
+    pipeline_settle(db, &who);
+    return KH_OK;
+}
+
+/* Everything written was dropped by policy: it is a reader of what it would have overwritten. */
+static kh_status end_dropped(kh_txn *txn) {
+    if (!txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING)) return txn->stop_status;
+    count_resolved(txn);
+    if (txn->is_certified) {
+        apply_read_stamps(txn, txn->verdict.phi);
+        for (uint32_t i = 0; i < txn->writes.count; i++) {
+            const struct write *write = &txn->writes.writes[i];
+            if (write->kind == WRITE_NONE) continue;
+            struct version *newest =
+                atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+            if (newest->stamp.ps < txn->verdict.phi) newest->stamp.ps = txn->verdict.phi;
+        }
+    }
+    txn->committed = txn->snapshot;
+    snapshot_drop(txn->line);
+    txn->stop_status = KH_OK;
+    txn_set_state(txn, TXN_ENDED);
+    atomic_store_explicit(&txn->outcome, (uint32_t)KH_OK + 1, memory_order_release);
+    section_progress(txn->db);
+    return KH_OK;
+}
+
+/* A rival that the log has not answered for yet: wait, so that a retry does not meet it again. */
+static void await_rival(kh_txn *txn, uint64_t rival) {
+    struct kh_db *db = txn->db;
+    while (rival > db_visible(db) && db->pipeline.poison == KH_OK && db->pipeline.count > 0)
+        if (!section_wait(db, txn_deadline(txn))) return;
+}
+
+enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN };
+
+static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
+                          kh_error *error) {
+    struct kh_db *db = txn->db;
+    struct certify_request request;
+    make_request(txn, kind, &request);
+    certify(&request, &txn->verdict);
+    const struct certify_verdict *verdict = &txn->verdict;
+    switch (verdict->answer) {
+    case CERTIFY_RESTAGE:
+    case CERTIFY_DEAD:
+        return ATTEMPT_AGAIN;
+    case CERTIFY_CONFLICT:
+        await_rival(txn, verdict->rival);
+        *status = explain(txn, KH_CONFLICT, verdict->write->key, verdict->rival, error);
+        return ATTEMPT_DONE;
+    case CERTIFY_CYCLE:
+        await_rival(txn, verdict->rival);
+        *status = explain(txn, KH_NOT_SERIALIZABLE, verdict->key, verdict->rival, error);
+        return ATTEMPT_DONE;
+    case CERTIFY_COMMIT:
+        break;
+    }
+    if (KH_UNLIKELY(!verdict->has_writes && kind == RECORD_COMMIT)) {
+        *status = db->pipeline.poison == KH_OK ? end_dropped(txn) : KH_POISONED;
+        return ATTEMPT_DONE;
+    }
+    *status = append_and_install(txn, kind, &request, error);
+    return ATTEMPT_DONE;
+}
+
+/* With the section held. */
+static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming,
+                            kh_status *status, kh_error *error) {
+    struct kh_db *db = txn->db;
+    if (is_claiming) {
+        *status = claim(txn, error);
+        if (*status != KH_OK) return ATTEMPT_DONE;
+        mark_claims(txn, true);
+    }
+    if (KH_UNLIKELY(db->claimer != NULL)) {
+        *status = wait_for_claim(txn, error);
+        if (*status != KH_OK) return ATTEMPT_DONE;
+    }
+    if (KH_UNLIKELY(atomic_load_explicit(&db->prepared_count, memory_order_relaxed) > 0)) {
+        *status = prepared_check(txn, error);
+        if (*status != KH_OK) return ATTEMPT_DONE;
+    }
+    enum attempt result = judge(txn, kind, status, error);
+    if (result == ATTEMPT_DONE) drop_claims(txn);
+    return result;
+}
+
+static void leave_section(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    bool has_deferred = db->deferred != NULL;
+    lock_leave(&db->section);
+    epoch_close(&db->store.epoch, &txn->epoch);
+    if (KH_UNLIKELY(has_deferred)) section_release_deferred(db);
+}
+
+/* The entries of a claim may not be looked up again while others wait for them. */
+static kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restages,
+                             enum attempt *result, kh_error *error) {
+    struct kh_db *db = txn->db;
+    kh_status status = stage_values(txn, error);
+    if (KH_UNLIKELY(status != KH_OK)) {
+        if (txn->has_conflict && status == KH_CONFLICT) {
+            lock_take(&db->section);
+            await_rival(txn, txn->conflict.rival);
+            lock_leave(&db->section);
+            return explain(txn, status, txn->conflict.key, txn->conflict.rival, error);
+        }
+        return status;
+    }
+    epoch_open(&db->store.epoch, &txn->epoch);
+    status = stage_entries(txn, error);
+    if (KH_UNLIKELY(status != KH_OK)) {
+        epoch_close(&db->store.epoch, &txn->epoch);
+        return status;
+    }
+    lock_take(&db->section);
+    *result = attempt(txn, kind, restages >= LIMIT_RESTAGE, &status, error);
+    leave_section(txn);
+    return status;
+}
+
+static void release_claims(kh_txn *txn) {
+    if (KH_LIKELY(!txn->is_claiming)) return;
+    lock_take(&txn->db->section);
+    drop_claims(txn);
+    lock_leave(&txn->db->section);
+}
+
+kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    kh_status status = stage_ranges(txn, error);
+    if (status != KH_OK) return status;
+    for (uint32_t restages = 0;; restages++) {
+        enum attempt result = ATTEMPT_DONE;
+        status = submit_once(txn, kind, restages, &result, error);
+        if (status != KH_OK || result == ATTEMPT_DONE) break;
+        txn_count(&txn->counters.restages, 1);
+    }
+    release_claims(txn);
+    return status;
+}
+
+kh_status commit_await(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    uint32_t outcome = atomic_load_explicit(&txn->outcome, memory_order_acquire);
+    if (KH_UNLIKELY(outcome == 0)) {
+        lock_take(&db->section);
+        pipeline_wait(txn);
+        lock_leave(&db->section);
+        outcome = atomic_load_explicit(&txn->outcome, memory_order_acquire);
+    }
+    return (kh_status)(outcome - 1);
+}
+
+/* ---- without writes -------------------------------------------------------------------------- */
+
+/* Is it clear without the section that it reads a state of the serial order, and that no writer still to
+ * come could go below it? No serializable transaction with an older snapshot is open, and since
+ * nothing that it read has been overwritten. (The slots are looked at first: a writer leaves its
+ * slot after its versions are linked and published.) */
+static bool is_clear(const kh_txn *txn) {
+    const struct kh_db *db = txn->db;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (snapshot_oldest_serializable(&db->store.snapshots, txn->line) < txn->snapshot)
+        return false;
+    if (section_has_in_flight(db)) return false;
+    if (atomic_load_explicit(&db->store.visible, memory_order_acquire) == txn->snapshot)
+        return true;
+    if (txn->reads.range_count > 0) return false;
+    for (uint32_t i = 0; i < txn->reads.item_count; i++) {
+        const struct entry *entry = txn->reads.items[i].entry;
+        const struct version *newest = atomic_load_explicit(&entry->head, memory_order_acquire);
+        if (newest->commit > txn->snapshot) return false;
+    }
+    return true;
+}
+
+static kh_status certify_reads(kh_txn *txn, kh_error *error) {
+    struct kh_db *db = txn->db;
+    kh_status status = stage_ranges(txn, error);
+    if (status != KH_OK) return status;
+    epoch_open(&db->store.epoch, &txn->epoch);
+    lock_take(&db->section);
+    struct certify_request request;
+    make_request(txn, RECORD_COMMIT, &request);
+    request.write_count = 0;
+    certify(&request, &txn->verdict);
+    if (txn->verdict.answer == CERTIFY_CYCLE) {
+        await_rival(txn, txn->verdict.rival);
+        status = explain(txn, KH_NOT_SERIALIZABLE, txn->verdict.key, txn->verdict.rival, error);
+    } else {
+        apply_read_stamps(txn, txn->verdict.phi);
+    }
+    leave_section(txn);
+    return status;
+}
+
+kh_status commit_read_only(kh_txn *txn, kh_error *error) {
+    if (!txn->is_certified) return KH_OK;
+    epoch_open(&txn->db->store.epoch, &txn->epoch);
+    bool is_ok = is_clear(txn);
+    epoch_close(&txn->db->store.epoch, &txn->epoch);
+    return is_ok ? KH_OK : certify_reads(txn, error);
+}

@@ -1,0 +1,315 @@
+/* db.c - opening and closing a database.
+ *
+ * Open takes its parts in the order of their needs and, on failure, gives back what it has by the
+ * same path as close. */
+#include "db/db.h"
+
+#include "batch/schema.h"
+#include "db/handle.h"
+#include "db/janitor.h"
+#include "db/pipeline.h"
+#include "db/prepared.h"
+#include "db/restore.h"
+#include "db/section.h"
+#include "db/stage.h"
+#include <string.h>
+
+static const kh_options default_options = KH_OPTIONS_INIT;
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+const char *kh_version(void) {
+    return STRING(KH_VERSION_MAJOR) "." STRING(KH_VERSION_MINOR) "." STRING(KH_VERSION_PATCH);
+}
+
+bool kh_has_feature(const char *feature) {
+    static const char *const features[] = {
+        "memory", "ipc", "lz4", "zstd",
+#if !defined(KH_HASH_FRONT) || KH_HASH_FRONT
+        "hash-front",
+#endif
+#if defined(KH_SLOW_CHECKS)
+        "slow-checks",
+#endif
+#if defined(KH_MUTANT)
+        "mutant",
+#endif
+    };
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        if (strcmp(features[i], feature) == 0) return true;
+    return false;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static kh_status check_hooks(const kh_options *options, kh_error *error) {
+    bool has_allocate = options->allocator.allocate != NULL;
+    bool has_free = options->allocator.free != NULL;
+    if (has_allocate != has_free)
+        return status_fail(error, KH_INVALID, "an allocator needs both functions");
+    bool has_wall = options->clock.wall_ms != NULL;
+    bool has_monotonic = options->clock.monotonic_ns != NULL;
+    if (has_wall != has_monotonic)
+        return status_fail(error, KH_INVALID, "a clock needs both functions");
+    if (options->policy == KH_CALLBACK && options->resolve == NULL)
+        return status_fail(error, KH_INVALID, "policy callback without a resolve function");
+    return KH_OK;
+}
+
+static kh_status check_options(const kh_options *options, kh_error *error) {
+    if (options->size != sizeof *options)
+        return status_fail(error, KH_INVALID, "kh_options.size is %zu", options->size);
+    if (options->limits.size != 0 && options->limits.size != sizeof(kh_limits))
+        return status_fail(error, KH_INVALID, "kh_limits.size is %zu", options->limits.size);
+    if (options->path != NULL)
+        return status_fail(error, KH_UNSUPPORTED, "this build keeps databases in memory only");
+    if (options->flags & ~(uint32_t)KH_OPEN_NO_THREADS)
+        return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
+    if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK ||
+        (unsigned)options->validation > KH_VALIDATE_STRUCTURE)
+        return status_fail(error, KH_INVALID, "unknown isolation level, policy or validation");
+    return check_hooks(options, error);
+}
+
+static void set_limits(struct kh_db *db, const kh_limits *given) {
+    kh_limits *limits = &db->limits;
+    *limits = *given;
+#define DEFAULT(field, value)                                                                      \
+    if (limits->field == 0) limits->field = (value)
+    DEFAULT(batch_bytes, LIMIT_BATCH_BYTES);
+    DEFAULT(txn_bytes, LIMIT_TXN_BYTES);
+    DEFAULT(txn_writes, LIMIT_TXN_WRITES);
+    DEFAULT(txn_reads, LIMIT_TXN_READS);
+    DEFAULT(txns, LIMIT_TXNS);
+    DEFAULT(ranges, LIMIT_RANGES);
+    DEFAULT(outcomes, LIMIT_OUTCOMES);
+    DEFAULT(watch_events, LIMIT_WATCH_EVENTS);
+#undef DEFAULT
+    if (limits->txn_reads < 2) limits->txn_reads = 2; /* one item and one range to widen into */
+}
+
+static void set_options(struct kh_db *db, const kh_options *options) {
+    db->flags = options->flags;
+    db->isolation = options->isolation != 0 ? options->isolation : KH_REPEATABLE_READ;
+    db->policy = options->policy != 0 ? options->policy : KH_FAIL;
+    db->validation = options->validation;
+    db->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+    db->resolve = options->resolve;
+    db->resolve_context = options->resolve_context;
+    db->message = options->message;
+    db->message_context = options->message_context;
+    db->node = options->node;
+    db->clock = env_clock_system();
+    if (options->clock.wall_ms != NULL)
+        db->clock = (struct env_clock){options->clock.wall_ms, options->clock.monotonic_ns,
+                                       options->clock.context};
+    set_limits(db, &options->limits);
+    db->fork_counter = env_fork_generation();
+    db->fork_generation = atomic_load_explicit(db->fork_counter, memory_order_relaxed);
+    db->id_high = options->node;
+    atomic_init(&db->next_id, env_wall_ms(&db->clock) << 20 | 1);
+    env_random(&db->identity, sizeof db->identity);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static void init_locks(struct kh_db *db) {
+    lock_init(&db->pool_lock, RANK_DATABASE);
+    lock_init(&db->janitor_lock, RANK_DATABASE);
+    lock_init(&db->step_lock, RANK_STEP);
+    lock_init(&db->section, RANK_COMMIT);
+    signal_init(&db->progress);
+    signal_init(&db->janitor_wake);
+}
+
+static void fini_locks(struct kh_db *db) {
+    signal_fini(&db->janitor_wake);
+    signal_fini(&db->progress);
+    lock_fini(&db->section);
+    lock_fini(&db->step_lock);
+    lock_fini(&db->janitor_lock);
+    lock_fini(&db->pool_lock);
+}
+
+static uint64_t round_up(uint64_t count) {
+    uint64_t power = 1;
+    while (power < count) power *= 2;
+    return power;
+}
+
+static void *own_zeroed(struct kh_db *db, size_t size_bytes) {
+    void *block = mem_own_alloc(db->home.mem, size_bytes);
+    if (block != NULL) memset(block, 0, size_bytes);
+    return block;
+}
+
+static kh_status make_tables(struct kh_db *db, const kh_options *options, kh_error *error) {
+    const char *id_column = options->id_column != NULL ? options->id_column : "id";
+    size_t id_bytes = strlen(id_column) + 1;
+    db->id_column = mem_own_alloc(db->home.mem, id_bytes);
+    db->handles = own_zeroed(db, db->limits.txns * sizeof *db->handles);
+    db->recent_ring = own_zeroed(db, RECENT_WRITES * sizeof *db->recent_ring);
+    db->outcome_mask = round_up(db->limits.outcomes) - 1;
+    db->outcomes = own_zeroed(db, (db->outcome_mask + 1) * sizeof *db->outcomes);
+    db->janitor_cache = mem_cache_create(db->home.mem);
+    db->log_cache = mem_cache_create(db->home.mem);
+    db->step_cache = mem_cache_create(db->home.mem);
+    if (db->id_column == NULL || db->handles == NULL || db->recent_ring == NULL ||
+        db->outcomes == NULL || db->janitor_cache == NULL || db->log_cache == NULL ||
+        db->step_cache == NULL)
+        return status_no_memory(error, sizeof *db);
+    memcpy(db->id_column, id_column, id_bytes);
+    db->recent = (struct recent_writes){.ring = db->recent_ring, .mask = RECENT_WRITES - 1};
+    db->home.schemas = schema_table_create(db->home.mem);
+    if (db->home.schemas == NULL) return status_no_memory(error, sizeof *db);
+    ranges_init(&db->ranges, db->home.mem, db->limits.ranges);
+    kh_status status = ranges_reserve(&db->ranges, error);
+    if (status != KH_OK) return status;
+    uint64_t seed;
+    env_random(&seed, sizeof seed);
+    hot_keys_init(&db->hot_keys, seed);
+    watch_hub_init(&db->watches, db->home.mem, db->limits.watch_events);
+    db->has_hubs = true;
+    env_random(&seed, sizeof seed);
+    status = store_init(&db->store, db->home.mem, seed, db->limits.txns);
+    if (status != KH_OK) return status_no_memory(error, sizeof db->store);
+    db->has_store = true;
+    db->store.retention_ms = options->retention_ms;
+    db->store.retention_bytes = options->retention_bytes;
+    epoch_register(&db->store.epoch, &db->janitor_epoch);
+    epoch_register(&db->store.epoch, &db->log_epoch);
+    epoch_register(&db->store.epoch, &db->step_epoch);
+    return KH_OK;
+}
+
+static void fini_store(struct kh_db *db) {
+    if (!db->has_store) return;
+    epoch_unregister(&db->store.epoch, &db->janitor_epoch, db->janitor_cache);
+    epoch_unregister(&db->store.epoch, &db->log_epoch, db->log_cache);
+    epoch_unregister(&db->store.epoch, &db->step_epoch, db->step_cache);
+    handle_destroy_all(db);
+    store_fini(&db->store);
+}
+
+/* Batches and exports that are left keep the context, and with it the schemas, alive. */
+static void destroy(struct kh_db *db) {
+    struct mem *mem = db->home.mem;
+    janitor_stop(db);
+    if (db->has_pipeline) pipeline_close(db);
+    if (db->storage != NULL && db->storage->close != NULL)
+        db->storage->close(db->storage->context);
+    fini_store(db);
+    ranges_fini(&db->ranges);
+    if (db->has_hubs) {
+        watch_hub_fini(&db->watches);
+        hot_keys_fini(&db->hot_keys);
+    }
+    mem_cache_destroy(db->step_cache);
+    mem_cache_destroy(db->log_cache);
+    mem_cache_destroy(db->janitor_cache);
+    mem_own_free(mem, db->outcomes, (db->outcome_mask + 1) * sizeof *db->outcomes);
+    mem_own_free(mem, db->recent_ring, RECENT_WRITES * sizeof *db->recent_ring);
+    mem_own_free(mem, db->handles, db->limits.txns * sizeof *db->handles);
+    if (db->id_column != NULL) mem_own_free(mem, db->id_column, strlen(db->id_column) + 1);
+    fini_locks(db);
+    mem_own_free(mem, db, sizeof *db);
+    mem_close(mem);
+}
+
+static struct kh_db *create(const kh_options *options) {
+    struct mem_hooks hooks = {options->allocator.allocate, options->allocator.free,
+                              options->allocator.context};
+    struct mem *mem = mem_create(hooks.allocate == NULL ? NULL : &hooks);
+    if (mem == NULL) return NULL;
+    struct kh_db *db = mem_own_alloc(mem, sizeof *db);
+    if (db == NULL) {
+        mem_close(mem);
+        return NULL;
+    }
+    memset(db, 0, sizeof *db);
+    db->home.mem = mem;
+    init_locks(db);
+    ranges_init(&db->ranges, mem, 0);
+    return db;
+}
+
+kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
+    if (options == NULL) options = &default_options;
+    kh_status status = check_options(options, error);
+    if (status != KH_OK) return status;
+    struct kh_db *db = create(options);
+    if (db == NULL) return status_no_memory(error, sizeof *db);
+    set_options(db, options);
+    db->home.batch_bytes_max = db->limits.batch_bytes;
+    status = make_tables(db, options, error);
+    if (status == KH_OK) {
+        status = pipeline_open(db, options->log, error);
+        db->has_pipeline = true;
+    }
+    if (status == KH_OK) status = restore_all(db, options->storage, error);
+    if (status == KH_OK) status = janitor_start(db, error);
+    if (status != KH_OK) {
+        destroy(db);
+        return status;
+    }
+    *out = db;
+    return KH_OK;
+}
+
+/* Prepared ones without a handle in somebody's hands stay in the log. */
+static bool is_in_use(const struct kh_db *db) {
+    if (atomic_load_explicit(&db->watches.count, memory_order_acquire) != 0) return true;
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        const kh_txn *txn = db->handles[i];
+        if (txn_state_of(txn) == TXN_IDLE || txn->is_detached) continue;
+        return true;
+    }
+    return false;
+}
+
+static void drop_detached(struct kh_db *db) {
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        kh_txn *txn = db->handles[i];
+        if (txn_state_of(txn) == TXN_IDLE) continue;
+        if (txn_state_of(txn) == TXN_PREPARED) {
+            lock_take(&db->section);
+            prepared_forget(txn);
+            lock_leave(&db->section);
+            stage_discard(txn);
+        }
+        snapshot_drop(txn->line);
+        handle_release(txn);
+    }
+}
+
+kh_status kh_db_close(kh_db *db) {
+    if (db == NULL) return KH_OK;
+    if (db_is_forked(db)) return KH_FORKED;
+    if (is_in_use(db)) return KH_IN_USE;
+    janitor_stop(db);
+    /* A started commit whose handle was closed: its record must be answered for. */
+    lock_take(&db->section);
+    while (db->pipeline.count > 0 && db->pipeline.poison == KH_OK && db->pipeline.log != NULL) {
+        db->waiters++;
+        (void)signal_wait(&db->progress, &db->section, 0);
+        db->waiters--;
+    }
+    lock_leave(&db->section);
+    section_release_deferred(db);
+    drop_detached(db);
+    destroy(db);
+    return KH_OK;
+}
+
+kh_identity kh_db_identity(const kh_db *db) {
+    return db->identity;
+}
+
+kh_status kh_watch_open(kh_db *db, kh_bytes prefix, kh_watch **out, kh_error *error) {
+    if (db_is_forked(db))
+        return status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    return watch_open(&db->watches, prefix, out, error);
+}

@@ -1,0 +1,141 @@
+/* db.h - one open database: the store, the commit section, the pool of handles, the log's pipeline.
+ *
+ * Lock order: pool < section < log < watch < ... (base/lock.h). The section is the one short serial
+ * piece of a commit: certify, append, install, publish. Whoever waits for something that a commit or
+ * an end of a transaction brings about waits on `progress` with the section's lock. */
+#ifndef KHONSU_DB_DB_H
+#define KHONSU_DB_DB_H
+
+#include "base/env.h"
+#include "base/lock.h"
+#include "base/metric.h"
+#include "batch/home.h"
+#include "db/watch.h"
+#include "khonsu.h"
+#include "log/log.h"
+#include "log/record.h"
+#include "txn/txn.h"
+
+/* Commits of the recent past, for range reads: 16 bytes a write. */
+enum { RECENT_WRITES = 16384 };
+/* One of so many commits is timed: reading the clock twice would be a tenth of a small commit. */
+enum { SAMPLE_EVERY = 64 };
+/* A tick of the janitor: the granularity of timeouts. */
+enum { TICK_MS = 10 };
+
+struct outcome_slot { /* direct-mapped by id.low */
+    _Atomic uint64_t low;
+    _Atomic uint64_t result; /* commit timestamp, OUTCOME_ABORTED_MARK */
+};
+#define OUTCOME_ABORTED_MARK UINT64_MAX
+
+/* A deferrable transaction that waits for a safe snapshot. */
+struct safe_waiter {
+    struct safe_waiter *next;
+    uint64_t snapshot;
+    bool is_unsafe; /* a serializable writer committed with phi at or below the snapshot */
+};
+
+struct pipeline { /* records between append and the log's answer; section */
+    const struct kh_log *log; /* NULL: memory log, completes at once */
+    uint64_t next_cookie;
+    kh_txn *first; /* in flight, oldest first */
+    kh_txn *last;
+    uint32_t count;
+    size_t notes_reserved; /* queue places that their publication may take */
+    _Atomic uint32_t is_busy; /* count != 0, for readers outside of the section */
+    _Atomic uintptr_t appender; /* the thread inside log->append (env_self), 0: none */
+    uint64_t answered; /* cookie answered from within append */
+    uint32_t answer;   /* kh_log_answer other than kept, from within append */
+    kh_status poison; /* KH_OK, or what commits answer from now on */
+    uint64_t position; /* records in the log */
+    struct log_schemas schemas;
+    struct ipc_buffer frame; /* of the record being appended */
+};
+
+struct kh_db {
+    struct batch_home home; /* first: batch/home.h */
+    struct store store;
+    /* options */
+    uint32_t flags;
+    kh_isolation isolation;
+    kh_policy policy;
+    kh_validation validation;
+    uint32_t timeout_ms;
+    char *id_column;
+    kh_resolve_fn *resolve;
+    void *resolve_context;
+    kh_limits limits;
+    struct env_clock clock;
+    kh_message_fn *message;
+    void *message_context;
+    uint32_t node;
+    uint64_t id_high;
+    kh_identity identity;
+    const _Atomic uint32_t *fork_counter;
+    uint32_t fork_generation;
+    /* pool */
+    struct lock pool_lock; /* growth */
+    kh_txn **handles;      /* limits.txns slots */
+    _Atomic uint32_t handle_count;
+    _Atomic uint64_t free_handles; /* low 32: index + 1, high 32: change count */
+    _Atomic uint64_t next_id;
+    /* time */
+    _Atomic uint64_t tick_ms; /* monotonic */
+    _Atomic uint32_t is_janitor_idle;
+    /* the section */
+    _Alignas(64) struct lock section;
+    struct signal progress;
+    uint32_t waiters; /* on progress */
+    struct kept_ranges ranges;
+    struct recent_writes recent;
+    struct recent_write *recent_ring;
+    struct safe_waiter *safe_waiters;
+    struct kh_txn *prepared;
+    _Atomic uint64_t prepared_count;
+    struct pipeline pipeline;
+    uint64_t wall_ms;  /* newest seen: the clock may step back */
+    kh_txn *claimer; /* the one commit that has claimed its keys: others of those keys wait */
+    struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
+    uint64_t outcome_mask;
+    const struct kh_storage *storage;
+    /* */
+    struct watch_hub watches;
+    struct hot_keys hot_keys;
+    struct histogram commit_ns;
+    struct histogram section_ns;
+    _Atomic uint64_t open_users; /* streams are free of the database; watches and cursors are not */
+    /* janitor */
+    struct env_thread *janitor;
+    struct lock janitor_lock; /* RANK_DATABASE */
+    struct signal janitor_wake;
+    bool is_closing;
+    bool has_hubs; /* what open has built, for a failure half-way */
+    bool has_store;
+    bool has_pipeline;
+    struct lock step_lock; /* kh_db_step */
+    struct epoch_record step_epoch;
+    struct mem_cache *step_cache;
+    struct epoch_record janitor_epoch;
+    struct mem_cache *janitor_cache;
+    struct epoch_record log_epoch; /* of the thread that answers for the log; section */
+    struct mem_cache *log_cache;
+    kh_txn *deferred; /* detached and ended: to be released outside of the section */
+};
+
+static inline uint64_t db_visible(const struct kh_db *db) {
+    return atomic_load_explicit(&db->store.visible, memory_order_acquire);
+}
+
+/* Milliseconds on the monotonic clock, as of the janitor's last tick; without threads, now. */
+static inline uint64_t db_tick(const struct kh_db *db) {
+    if (KH_UNLIKELY(db->flags & KH_OPEN_NO_THREADS))
+        return env_monotonic_ns(&db->clock) / 1000000u;
+    return atomic_load_explicit(&db->tick_ms, memory_order_relaxed);
+}
+
+static inline bool db_is_forked(const struct kh_db *db) {
+    return atomic_load_explicit(db->fork_counter, memory_order_relaxed) != db->fork_generation;
+}
+
+#endif

@@ -1,0 +1,195 @@
+/* handle.c - taking handles from the pool and giving them back. */
+#include "db/handle.h"
+
+#include <string.h>
+
+static uint64_t pack(uint32_t index_plus_one, uint64_t count) {
+    return (count << 32) | index_plus_one;
+}
+
+static kh_txn *pop_free(struct kh_db *db) {
+    uint64_t top = atomic_load_explicit(&db->free_handles, memory_order_acquire);
+    for (;;) {
+        uint32_t index = (uint32_t)top;
+        if (index == 0) return NULL;
+        kh_txn *txn = db->handles[index - 1];
+        /* stale when another thread pops it first: then the change count differs and we go again */
+        uint32_t next = __atomic_load_n(&txn->next_free, __ATOMIC_RELAXED);
+        if (atomic_compare_exchange_weak_explicit(&db->free_handles, &top,
+                                                  pack(next, (top >> 32) + 1),
+                                                  memory_order_acquire, memory_order_acquire))
+            return txn;
+    }
+}
+
+static void push_free(struct kh_db *db, kh_txn *txn) {
+    uint64_t top = atomic_load_explicit(&db->free_handles, memory_order_relaxed);
+    do {
+        __atomic_store_n(&txn->next_free, (uint32_t)top, __ATOMIC_RELAXED);
+    } while (!atomic_compare_exchange_weak_explicit(&db->free_handles, &top,
+                                                    pack(txn->index + 1, (top >> 32) + 1),
+                                                    memory_order_release, memory_order_relaxed));
+}
+
+static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
+    uint32_t index = atomic_load_explicit(&db->handle_count, memory_order_relaxed);
+    if (index >= db->limits.txns)
+        return status_fail(error, KH_BUSY, "%u transactions are open", db->limits.txns);
+    struct mem *mem = db->home.mem;
+    kh_txn *txn = mem_own_alloc(mem, sizeof *txn);
+    if (txn == NULL) return status_no_memory(error, sizeof *txn);
+    memset(txn, 0, sizeof *txn);
+    txn->cache = mem_cache_create(mem);
+    if (txn->cache == NULL) {
+        mem_own_free(mem, txn, sizeof *txn);
+        return status_no_memory(error, sizeof *txn);
+    }
+    txn->db = db;
+    txn->index = index;
+    txn->line = &db->store.snapshots.lines[index];
+    txn->descriptor = -1;
+    snapshot_drop(txn->line);
+    arena_init(&txn->arena, mem, txn->cache);
+    epoch_register(&db->store.epoch, &txn->epoch);
+    txn->reads.limit = db->limits.txn_reads;
+    txn->writes.writes_max = db->limits.txn_writes;
+    txn->writes.bytes_max = db->limits.txn_bytes;
+    db->handles[index] = txn;
+    atomic_store_explicit(&db->store.snapshots.line_count, index + 1, memory_order_seq_cst);
+    atomic_store_explicit(&db->handle_count, index + 1, memory_order_release);
+    *out = txn;
+    return KH_OK;
+}
+
+kh_status handle_acquire(struct kh_db *db, kh_txn **out, kh_error *error) {
+    kh_txn *txn = pop_free(db);
+    if (KH_UNLIKELY(txn == NULL)) {
+        lock_take(&db->pool_lock);
+        kh_status status = create(db, &txn, error);
+        lock_leave(&db->pool_lock);
+        if (status != KH_OK) return status;
+    }
+    *out = txn;
+    return KH_OK;
+}
+
+static void release_bases(kh_txn *txn) {
+    for (struct kept_base *base = txn->bases; base != NULL; base = base->next)
+        batch_release(base->batch, txn->cache);
+    for (struct held_batch *held = txn->held; held != NULL; held = held->next)
+        batch_release(held->batch, txn->cache);
+    txn->bases = NULL;
+    txn->held = NULL;
+}
+
+/* What was staged for writes that a policy dropped. */
+static void discard_dropped(kh_txn *txn) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        if (KH_LIKELY(write->fate != FATE_DROPPED) || write->staged == NULL) continue;
+        version_discard(txn->db->home.mem, txn->cache, write->staged);
+        write->staged = NULL;
+    }
+}
+
+void handle_release(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    if (txn->writes.count > 0 || txn->writes.mark_count > 0) {
+        discard_dropped(txn);
+        writeset_clear(&txn->writes, txn->cache);
+    }
+    if (txn->bases != NULL || txn->held != NULL) release_bases(txn);
+    if (txn->reads.item_capacity > 0 || txn->reads.range_capacity > 0) readset_clear(&txn->reads);
+    for (uint32_t i = 0; i < txn->kept_count; i++)
+        ranges_discard(&db->ranges, txn->cache, txn->kept[i]);
+    txn->kept_count = 0;
+    txn->kept = NULL;
+    arena_reset(&txn->arena);
+    if (txn->descriptor >= 0) env_event_close(txn->descriptor);
+    txn->descriptor = -1;
+    (void)epoch_poll(&db->store.epoch, &txn->epoch, txn->cache);
+    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
+    atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
+                          memory_order_release);
+    push_free(db, txn);
+}
+
+void handle_destroy_all(struct kh_db *db) {
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        kh_txn *txn = db->handles[i];
+        arena_fini(&txn->arena);
+        epoch_unregister(&db->store.epoch, &txn->epoch, txn->cache);
+        mem_cache_destroy(txn->cache);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        mem_own_free(db->home.mem, db->handles[i], sizeof(kh_txn));
+}
+
+kh_status handle_contended(kh_txn *txn, kh_error *error) {
+    for (;;) {
+        uint32_t busy = atomic_load_explicit(&txn->busy, memory_order_acquire);
+        if (busy == BUSY_CALL)
+            return status_fail(error, KH_MISUSE, "another thread is in this transaction");
+        if (busy == BUSY_FREE) break;
+        env_yield(); /* the janitor holds it for a moment */
+    }
+    return handle_enter(txn, error);
+}
+
+static kh_status state_answer(const kh_txn *txn, kh_error *error) {
+    switch (txn_state_of(txn)) {
+    case TXN_STOPPED:
+        return status_fail(error, txn->stop_status, "the transaction has stopped: %s",
+                           kh_status_meaning(txn->stop_status));
+    case TXN_PREPARED:
+        return status_fail(error, KH_MISUSE, "prepared: only commit, rollback and close may follow");
+    case TXN_IN_FLIGHT:
+    case TXN_COMMITTING:
+        return status_fail(error, KH_MISUSE, "the commit is under way");
+    default:
+        return status_fail(error, KH_FINISHED, "the transaction has ended");
+    }
+}
+
+/* With the busy mark held; gives it back. */
+kh_status handle_refuse(kh_txn *txn, kh_error *error) {
+    kh_status status;
+    if (db_is_forked(txn->db)) {
+        status = status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    } else if (txn_state_of(txn) != TXN_ACTIVE) {
+        status = state_answer(txn, error);
+    } else {
+        status = status_fail(error, KH_EXPIRED, "the transaction is past its timeout");
+        status = handle_stop(txn, status);
+    }
+    handle_leave(txn);
+    return status;
+}
+
+static bool is_final(kh_status status) {
+    return kh_status_classify(status) == KH_CLASS_RETRY || status == KH_CANCELLED ||
+           status == KH_POISONED || status == KH_FORKED;
+}
+
+kh_status handle_stop(kh_txn *txn, kh_status status) {
+    if (is_final(status) && txn_state_of(txn) == TXN_ACTIVE) {
+        txn->stop_status = status;
+        (void)txn_move_state(txn, TXN_ACTIVE, TXN_STOPPED);
+    }
+    return status;
+}
+
+kh_txn_id handle_id(kh_txn *txn) {
+    enum { BLOCK = 64 }; /* ids reserved at once: the shared counter stays cold */
+    if (txn->id.low == 0) {
+        if (txn->id_next == txn->id_end) {
+            txn->id_next = atomic_fetch_add_explicit(&txn->db->next_id, BLOCK,
+                                                     memory_order_relaxed);
+            txn->id_end = txn->id_next + BLOCK;
+        }
+        txn->id.high = txn->db->id_high;
+        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
+    }
+    return txn->id;
+}

@@ -1,0 +1,280 @@
+/* pipeline.c - see pipeline.h. */
+#include "db/pipeline.h"
+
+#include "base/status.h"
+#include "db/apply.h"
+#include "db/handle.h"
+#include "db/prepared.h"
+#include "db/section.h"
+#include "db/seal.h"
+#include <string.h>
+
+/* ---- the log's answers ----------------------------------------------------------------------- */
+
+static kh_txn *pop_first(struct pipeline *pipeline) {
+    kh_txn *txn = pipeline->first;
+    pipeline->first = txn->next_in_flight;
+    if (pipeline->first == NULL) pipeline->last = NULL;
+    pipeline->count--;
+    pipeline->notes_reserved -= txn->writes.live_count;
+    atomic_store_explicit(&pipeline->is_busy, pipeline->count, memory_order_release);
+    return txn;
+}
+
+static void push_last(struct pipeline *pipeline, kh_txn *txn) {
+    txn->next_in_flight = NULL;
+    if (pipeline->last == NULL) {
+        pipeline->first = txn;
+    } else {
+        pipeline->last->next_in_flight = txn;
+    }
+    pipeline->last = txn;
+    pipeline->count++;
+    pipeline->notes_reserved += txn->writes.live_count;
+    atomic_store_explicit(&pipeline->is_busy, pipeline->count, memory_order_release);
+}
+
+/* The outcome is known: tell whoever asks. The handle of a detached one goes back. */
+static void finish(kh_txn *txn, kh_status status) {
+    struct kh_db *db = txn->db;
+    if (txn->flight_kind == RECORD_PREPARE && status == KH_OK) {
+        txn_set_state(txn, TXN_PREPARED);
+    } else {
+        snapshot_drop(txn->line);
+        txn->stop_status = status;
+        txn_set_state(txn, TXN_ENDED);
+    }
+    bool is_detached = txn->is_detached && txn_state_of(txn) == TXN_ENDED;
+    if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
+    atomic_store_explicit(&txn->outcome, (uint32_t)status + 1, memory_order_release);
+    section_progress(db);
+    if (is_detached) section_defer_release(db, txn);
+}
+
+static void keep_one(kh_txn *txn, const struct reclaimer *who) {
+    struct kh_db *db = txn->db;
+    if (db->pipeline.poison == KH_OK && db->storage != NULL) {
+        kh_status status = seal_storage(txn);
+        if (status != KH_OK) db->pipeline.poison = KH_POISONED;
+    }
+    switch (txn->flight_kind) {
+    case RECORD_COMMIT:
+    case RECORD_DECIDE_COMMIT:
+        section_note_outcome(db, txn->id, txn->committed);
+        apply_publish(txn, who);
+        break;
+    case RECORD_DECIDE_ABORT:
+        section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
+        break;
+    default:
+        break;
+    }
+    finish(txn, KH_OK);
+}
+
+static void unwind_all(struct kh_db *db, const struct reclaimer *who) {
+    while (db->pipeline.first != NULL) {
+        kh_txn *newest = db->pipeline.first;
+        kh_txn *before = NULL;
+        while (newest->next_in_flight != NULL) {
+            before = newest;
+            newest = newest->next_in_flight;
+        }
+        if (newest->flight_kind == RECORD_COMMIT || newest->flight_kind == RECORD_DECIDE_COMMIT)
+            apply_unwind(newest, who);
+        if (newest->flight_kind == RECORD_PREPARE) prepared_forget(newest);
+        section_note_outcome(db, newest->id, OUTCOME_ABORTED_MARK);
+        if (before == NULL) {
+            db->pipeline.first = NULL;
+        } else {
+            before->next_in_flight = NULL;
+        }
+        db->pipeline.last = before;
+        db->pipeline.count--;
+        db->pipeline.notes_reserved -= newest->writes.live_count;
+        finish(newest, KH_POISONED);
+    }
+    atomic_store_explicit(&db->pipeline.is_busy, 0, memory_order_release);
+    db->store.clock = db_visible(db);
+}
+
+static void lose_all(struct kh_db *db) {
+    for (kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight) {
+        if (atomic_load_explicit(&txn->outcome, memory_order_relaxed) != 0) continue;
+        if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
+        /* It stays in the list: its versions are linked and invisible until the database closes. */
+        snapshot_drop(txn->line);
+        txn->is_lost = true;
+        txn->stop_status = KH_UNKNOWN;
+        txn_set_state(txn, TXN_ENDED);
+        atomic_store_explicit(&txn->outcome, (uint32_t)KH_UNKNOWN + 1, memory_order_release);
+    }
+    section_progress(db);
+}
+
+static void answer(struct kh_db *db, uint64_t cookie, kh_log_answer said,
+                   const struct reclaimer *who) {
+    struct pipeline *pipeline = &db->pipeline;
+    while (said == KH_LOG_KEPT && pipeline->poison != KH_UNKNOWN && pipeline->first != NULL &&
+           pipeline->first->flight_cookie <= cookie)
+        keep_one(pop_first(pipeline), who);
+    if (said == KH_LOG_REFUSED) {
+        pipeline->poison = KH_POISONED;
+        unwind_all(db, who);
+    } else if (said == KH_LOG_LOST) {
+        pipeline->poison = KH_POISONED;
+        lose_all(db);
+    }
+}
+
+/* kh_log's callback. From within append the section is held by this very call chain: the answer is
+ * left for pipeline_settle. */
+static void complete(void *completion_context, uint64_t cookie, kh_log_answer said) {
+    struct kh_db *db = completion_context;
+    struct pipeline *pipeline = &db->pipeline;
+    if (atomic_load_explicit(&pipeline->appender, memory_order_relaxed) == env_self()) {
+        if (said == KH_LOG_KEPT && cookie > pipeline->answered) pipeline->answered = cookie;
+        if (said != KH_LOG_KEPT) pipeline->answer = (uint32_t)said;
+        return;
+    }
+    lock_take(&db->section);
+    struct reclaimer who = {&db->log_epoch, db->log_cache};
+    epoch_open(&db->store.epoch, who.record);
+    answer(db, cookie, said, &who);
+    epoch_close(&db->store.epoch, who.record);
+    lock_leave(&db->section);
+    section_release_deferred(db);
+}
+
+void pipeline_settle(struct kh_db *db, const struct reclaimer *who) {
+    struct pipeline *pipeline = &db->pipeline;
+    if (pipeline->log == NULL) {
+        while (pipeline->first != NULL) keep_one(pop_first(pipeline), who);
+        return;
+    }
+    uint64_t answered = pipeline->answered;
+    uint32_t said = pipeline->answer;
+    pipeline->answered = 0;
+    pipeline->answer = 0;
+    if (answered != 0) answer(db, answered, KH_LOG_KEPT, who);
+    if (said != 0) answer(db, answered, (kh_log_answer)said, who);
+}
+
+/* ---- appending ------------------------------------------------------------------------------- */
+
+static kh_status append_frame(struct kh_db *db, uint64_t cookie, kh_error *error) {
+    struct pipeline *pipeline = &db->pipeline;
+    kh_bytes frame = {pipeline->frame.bytes, pipeline->frame.size_bytes};
+    atomic_store_explicit(&pipeline->appender, env_self(), memory_order_relaxed);
+    int code = pipeline->log->append(pipeline->log->context, &frame, 1, cookie);
+    atomic_store_explicit(&pipeline->appender, 0, memory_order_relaxed);
+    if (code != 0) {
+        /* Refused: nothing was taken. Whether later ones would be taken in order nobody knows. */
+        pipeline->poison = KH_POISONED;
+        return status_fail(error, KH_POISONED, "the log refused a record (errno %d)", code);
+    }
+    pipeline->position++;
+    return KH_OK;
+}
+
+kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    struct kh_db *db = txn->db;
+    struct pipeline *pipeline = &db->pipeline;
+    if (pipeline->poison != KH_OK)
+        return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+    uint64_t cookie = pipeline->next_cookie + 1;
+    txn->flight_kind = (uint8_t)kind;
+    txn->flight_position = pipeline->position;
+    if (pipeline->log != NULL) {
+        kh_status status = seal_encode(txn, kind, &pipeline->frame, error);
+        if (status == KH_OK) status = append_frame(db, cookie, error);
+        if (status != KH_OK) return status;
+    } else {
+        pipeline->position++;
+    }
+    pipeline->next_cookie = cookie;
+    txn->flight_cookie = cookie;
+    atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
+    txn_set_state(txn, TXN_IN_FLIGHT);
+    push_last(pipeline, txn);
+    return KH_OK;
+}
+
+static kh_status record_schema(struct kh_db *db, const kh_schema *schema, kh_error *error) {
+    struct pipeline *pipeline = &db->pipeline;
+    uint32_t number;
+    if (log_schemas_number(&pipeline->schemas, schema, &number)) return KH_OK;
+    lock_take(&db->section);
+    kh_status status = KH_OK;
+    if (!log_schemas_number(&pipeline->schemas, schema, &number)) {
+        if (pipeline->poison != KH_OK)
+            status = status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+        number = log_schemas_next(&pipeline->schemas);
+        if (status == KH_OK) status = seal_encode_schema(db, schema, number, error);
+        if (status == KH_OK) status = append_frame(db, ++pipeline->next_cookie, error);
+        if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
+    }
+    lock_leave(&db->section);
+    return status;
+}
+
+kh_status pipeline_record_schemas(kh_txn *txn, kh_error *error) {
+    struct kh_db *db = txn->db;
+    if (db->pipeline.log == NULL) return KH_OK;
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE || write->staged == NULL) continue;
+        const kh_batch *batch = version_batch(write->staged);
+        if (batch == NULL) continue;
+        kh_status status = record_schema(db, batch->schema, error);
+        if (status != KH_OK) return status;
+    }
+    return KH_OK;
+}
+
+void pipeline_wait(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    struct pipeline *pipeline = &db->pipeline;
+    while (atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
+        if (pipeline->log != NULL && pipeline->log->flush != NULL) {
+            lock_leave(&db->section);
+            pipeline->log->flush(pipeline->log->context, txn->flight_cookie);
+            lock_take(&db->section);
+            if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
+        }
+        db->waiters++;
+        (void)signal_wait(&db->progress, &db->section, 0);
+        db->waiters--;
+    }
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+kh_status pipeline_open(struct kh_db *db, const struct kh_log *log, kh_error *error) {
+    struct pipeline *pipeline = &db->pipeline;
+    log_schemas_init(&pipeline->schemas, db->home.mem);
+    ipc_buffer_init(&pipeline->frame, db->home.mem);
+    pipeline->log = log;
+    if (log == NULL) return KH_OK;
+    if (log->version != KH_LOG_VERSION || log->size != sizeof *log || log->open == NULL ||
+        log->append == NULL || log->read == NULL) {
+        pipeline->log = NULL;
+        return status_fail(error, KH_UNSUPPORTED, "kh_log of version %u and size %u",
+                           log->version, log->size);
+    }
+    int code = log->open(log->context, complete, db);
+    if (code != 0) {
+        pipeline->log = NULL;
+        return status_fail(error, KH_IO, "the log cannot be opened (errno %d)", code);
+    }
+    return KH_OK;
+}
+
+void pipeline_close(struct kh_db *db) {
+    struct pipeline *pipeline = &db->pipeline;
+    if (pipeline->log != NULL && pipeline->log->close != NULL)
+        pipeline->log->close(pipeline->log->context);
+    pipeline->log = NULL;
+    log_schemas_fini(&pipeline->schemas);
+    ipc_buffer_fini(&pipeline->frame);
+}

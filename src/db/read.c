@@ -1,0 +1,187 @@
+/* read.c - point reads: own write, else the version that the isolation level sees.
+ *
+ * Path: the door, own writes, the index, the first version at or below the snapshot, the read set.
+ * No lock, no allocation but the read set's growth, nothing shared is written (get counts a
+ * reference of the batch; peek does not). At read committed each call is a statement: it registers
+ * a newer snapshot first, which also ends the life of earlier borrowed views. */
+#include "db/read.h"
+
+#include <string.h>
+
+kh_status read_check_key(kh_bytes key, kh_error *error) {
+    if (KH_LIKELY(key.data != NULL && key.size_bytes - 1 < LIMIT_KEY_BYTES)) return KH_OK;
+    if (key.size_bytes > LIMIT_KEY_BYTES)
+        return status_fail(error, KH_TOO_BIG, "the key has %zu bytes: at most %u are possible",
+                           key.size_bytes, LIMIT_KEY_BYTES);
+    return status_fail(error, KH_INVALID, "the key is empty");
+}
+
+void read_statement(kh_txn *txn) {
+    if (txn->isolation == KH_READ_COMMITTED)
+        txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, 1u << SLOT_READ);
+}
+
+/* Read committed with a policy that may need the base: hold what was read. */
+static kh_status keep_base(kh_txn *txn, struct entry *entry, const struct version *version,
+                           kh_error *error) {
+    if (txn->isolation != KH_READ_COMMITTED || txn->policy < KH_MERGE) return KH_OK;
+    struct kept_base *base = arena_alloc(&txn->arena, sizeof *base);
+    if (base == NULL) return status_no_memory(error, sizeof *base);
+    base->entry = entry;
+    base->batch = batch_retain(version_batch(version));
+    base->next = txn->bases;
+    txn->bases = base;
+    return KH_OK;
+}
+
+static kh_status track(kh_txn *txn, kh_bytes key, struct entry *entry,
+                       const struct version *version, kh_error *error) {
+    if (version == NULL || version_batch(version) == NULL)
+        return readset_add_absent(&txn->reads, &txn->arena, key, txn->snapshot, error);
+    kh_status status = readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
+    if (status == KH_OK && txn->policy >= KH_MERGE)
+        status = keep_base(txn, entry, version, error);
+    return status;
+}
+
+kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
+                       kh_error *error) {
+    struct entry *entry = index_find(txn->db->store.index, key, hash);
+    struct version *version = entry == NULL ? NULL : entry_visible(entry, txn->snapshot);
+    if (txn->is_tracking) {
+        kh_status status = track(txn, key, entry, version, error);
+        if (status != KH_OK) return status;
+    }
+    *out = version == NULL ? NULL : version_batch(version);
+    return KH_OK;
+}
+
+/* Keep a reference until close, so that the caller may borrow it. Moves the reference. */
+kh_status read_hold(kh_txn *txn, kh_batch *batch, kh_error *error) {
+    struct held_batch *held = arena_alloc(&txn->arena, sizeof *held);
+    if (held == NULL) {
+        batch_release(batch, txn->cache);
+        return status_no_memory(error, sizeof *held);
+    }
+    held->batch = batch;
+    held->next = txn->held;
+    txn->held = held;
+    return KH_OK;
+}
+
+void read_resolve_context(kh_txn *txn, struct resolve_context *out) {
+    *out = (struct resolve_context){
+        .rows = {txn->db->home.mem, txn->cache, txn->db->home.schemas, txn->id_column},
+        .callback = txn->resolve,
+        .callback_context = txn->resolve_context};
+}
+
+/* The value that own row operations make of the snapshot's: a read of the key and of the own write. */
+static kh_status read_own_rows(kh_txn *txn, struct write *write, const kh_batch **out,
+                               kh_error *error) {
+    const kh_batch *base = NULL;
+    kh_status status = read_version(txn, write->key, write->hash, &base, error);
+    if (status != KH_OK) return status;
+    struct resolve_context context;
+    read_resolve_context(txn, &context);
+    kh_batch *value = NULL;
+    status = resolve_rows(&context, base, write->ops, &value, error);
+    if (status != KH_OK) return status;
+    *out = value;
+    return value == NULL ? KH_OK : read_hold(txn, value, error);
+}
+
+kh_status read_own(kh_txn *txn, struct write *write, const kh_batch **out, kh_error *error) {
+    write->is_read_back = true;
+    if (write->kind == WRITE_ROWS) return read_own_rows(txn, write, out, error);
+    *out = write->kind == WRITE_PUT ? write->mine : NULL;
+    return KH_OK;
+}
+
+/* *out NULL: absent. In an epoch section. */
+static kh_status read_any(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
+    uint64_t hash = index_hash(txn->db->store.index, key);
+    struct write *own = writeset_find(&txn->writes, key, hash);
+    if (KH_UNLIKELY(own != NULL)) return read_own(txn, own, out, error);
+    return read_version(txn, key, hash, out, error);
+}
+
+kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
+    kh_status status = handle_enter(txn, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    status = read_check_key(key, error);
+    if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
+    read_statement(txn);
+    const kh_batch *batch = NULL;
+    epoch_open(&txn->db->store.epoch, &txn->epoch);
+    status = read_any(txn, key, &batch, error);
+    epoch_close(&txn->db->store.epoch, &txn->epoch);
+    txn_count(&txn->counters.reads, 1);
+    if (KH_LIKELY(status == KH_OK)) {
+        if (batch != NULL) {
+            *out = batch;
+        } else {
+            status = KH_NOT_FOUND;
+        }
+    }
+    return handle_answer(txn, status);
+}
+
+kh_status kh_txn_get(kh_txn *txn, kh_bytes key, kh_batch **out, kh_error *error) {
+    kh_status status = handle_enter(txn, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    status = read_check_key(key, error);
+    if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
+    read_statement(txn);
+    const kh_batch *batch = NULL;
+    epoch_open(&txn->db->store.epoch, &txn->epoch);
+    status = read_any(txn, key, &batch, error);
+    if (KH_LIKELY(status == KH_OK)) {
+        if (batch != NULL) {
+            *out = batch_retain(batch);
+        } else {
+            status = KH_NOT_FOUND;
+        }
+    }
+    epoch_close(&txn->db->store.epoch, &txn->epoch);
+    txn_count(&txn->counters.reads, 1);
+    return handle_answer(txn, status);
+}
+
+static kh_status get_all(kh_txn *txn, const kh_bytes *keys, size_t key_count, kh_batch **out,
+                         size_t *done_count, kh_error *error) {
+    for (size_t i = 0; i < key_count; i++) {
+        const kh_batch *batch = NULL;
+        kh_status status = read_any(txn, keys[i], &batch, error);
+        if (status != KH_OK) return status;
+        out[i] = batch == NULL ? NULL : batch_retain(batch);
+        *done_count = i + 1;
+    }
+    return KH_OK;
+}
+
+kh_status kh_txn_get_many(kh_txn *txn, const kh_bytes *keys, size_t key_count, kh_batch **out,
+                          kh_error *error) {
+    kh_status status = handle_enter(txn, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    for (size_t i = 0; i < key_count && status == KH_OK; i++)
+        status = read_check_key(keys[i], error);
+    if (status != KH_OK) return handle_answer(txn, status);
+    read_statement(txn);
+    size_t done_count = 0;
+    epoch_open(&txn->db->store.epoch, &txn->epoch);
+    status = get_all(txn, keys, key_count, out, &done_count, error);
+    epoch_close(&txn->db->store.epoch, &txn->epoch);
+    if (status != KH_OK)
+        for (size_t i = 0; i < done_count; i++) batch_release(out[i], txn->cache);
+    txn_count(&txn->counters.reads, key_count);
+    return handle_answer(txn, status);
+}
+
+kh_status kh_txn_exists(kh_txn *txn, kh_bytes key, bool *out, kh_error *error) {
+    const kh_batch *batch = NULL;
+    kh_status status = kh_txn_peek(txn, key, &batch, error);
+    if (status != KH_OK && status != KH_NOT_FOUND) return status;
+    *out = status == KH_OK;
+    return KH_OK;
+}

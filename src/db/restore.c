@@ -1,0 +1,200 @@
+/* restore.c - see restore.h.
+ *
+ * The storage gives the newest value of each key and the position up to which it holds the log; the
+ * log gives the rest, in order. Every record goes through apply. Timestamps go on above the newest
+ * seen. A prepared transaction without a decision gets its holds back and waits for kh_db_decide. */
+#include "db/restore.h"
+
+#include "db/apply.h"
+#include "db/handle.h"
+#include "db/prepared.h"
+#include "db/seal.h"
+#include "db/section.h"
+#include "db/stage.h"
+#include <string.h>
+
+struct restore {
+    struct kh_db *db;
+    kh_log_position applied; /* records that the storage has */
+    kh_status status;
+    kh_error *error;
+};
+
+static bool restore_stored(void *context, kh_bytes key, kh_bytes value) {
+    struct restore *restore = context;
+    struct kh_db *db = restore->db;
+    kh_batch *batch = NULL;
+    uint64_t commit = 0;
+    restore->status = seal_read_stored(db, value, &batch, &commit, restore->error);
+    if (restore->status != KH_OK) return false;
+    restore->status = apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit,
+                                     restore->error);
+    if (restore->status != KH_OK) batch_release(batch, NULL);
+    return restore->status == KH_OK;
+}
+
+static kh_status restore_writes(struct restore *restore, const struct record *record) {
+    struct kh_db *db = restore->db;
+    for (size_t i = 0; i < record->write_count; i++) {
+        const struct record_write *write = &record->writes[i];
+        kh_batch *batch = write->batch == NULL ? NULL : batch_retain(write->batch);
+        kh_status status = apply_restored(db, &db->step_epoch, db->step_cache, write->key, batch,
+                                          record->commit, restore->error);
+        if (status != KH_OK) {
+            batch_release(batch, NULL);
+            return status;
+        }
+    }
+    section_note_outcome(db, record->id, record->commit);
+    return KH_OK;
+}
+
+static kh_status restore_write_of(kh_txn *txn, const struct record_write *from,
+                                  kh_error *error) {
+    struct kh_db *db = txn->db;
+    uint64_t hash = index_hash(db->store.index, from->key);
+    struct write *write = NULL;
+    kh_status status = writeset_claim(&txn->writes, &txn->arena, from->key, hash, 0, &write, error);
+    if (status != KH_OK) return status;
+    status = index_upsert(db->store.index, &txn->epoch, txn->cache, from->key, hash,
+                          &write->entry, error);
+    if (status != KH_OK) return status;
+    write->kind = from->batch == NULL ? WRITE_DELETE : WRITE_PUT;
+    write->policy = KH_FAIL;
+    kh_batch *batch = from->batch == NULL ? NULL : batch_retain(from->batch);
+    write->staged = version_create(db->home.mem, txn->cache, batch);
+    if (write->staged != NULL) return KH_OK;
+    batch_release(batch, NULL);
+    return status_no_memory(error, sizeof(struct version));
+}
+
+static kh_status restore_reads_of(kh_txn *txn, const struct record *record, kh_error *error) {
+    for (size_t i = 0; i < record->read_count; i++) {
+        kh_status status = readset_add_absent(&txn->reads, &txn->arena, record->reads[i],
+                                              record->snapshot, error);
+        if (status != KH_OK) return status;
+    }
+    for (size_t i = 0; i < record->range_count; i++) {
+        const struct record_range *from = &record->ranges[i];
+        struct read_range range = {.timestamp = record->snapshot};
+        range.from = from->from;
+        range.from.data = arena_copy(&txn->arena, from->from.data, from->from.size_bytes);
+        range.to = from->to;
+        if (from->to.data != NULL)
+            range.to.data = arena_copy(&txn->arena, from->to.data, from->to.size_bytes);
+        if (range.from.data == NULL || (range.to.data == NULL && from->to.data != NULL))
+            return status_no_memory(error, from->from.size_bytes + from->to.size_bytes);
+        kh_status status = readset_add_range(&txn->reads, &txn->arena, &range, NULL, error);
+        if (status != KH_OK) return status;
+    }
+    return KH_OK;
+}
+
+static kh_status restore_prepared(struct restore *restore, const struct record *record) {
+    struct kh_db *db = restore->db;
+    kh_txn *txn;
+    kh_status status = handle_acquire(db, &txn, restore->error);
+    if (status != KH_OK) return status;
+    txn->isolation = record->isolation;
+    txn->policy = KH_FAIL;
+    txn->is_certified = record->isolation == KH_SERIALIZABLE;
+    txn->is_detached = true;
+    txn->is_read_only = txn->is_started = txn->is_lost = false;
+    txn->snapshot = record->snapshot;
+    txn->birth = record->birth;
+    txn_set_begin_tick(txn, db_tick(db));
+    txn_set_deadline(txn, UINT64_MAX);
+    txn->id = record->id;
+    txn->tag = NULL;
+    txn->tag_bytes = 0;
+    epoch_open(&db->store.epoch, &txn->epoch);
+    for (size_t i = 0; i < record->write_count && status == KH_OK; i++)
+        status = restore_write_of(txn, &record->writes[i], restore->error);
+    if (status == KH_OK) status = restore_reads_of(txn, record, restore->error);
+    epoch_close(&db->store.epoch, &txn->epoch);
+    txn_set_state(txn, TXN_PREPARED); /* also on failure: close drops detached ones */
+    if (status == KH_OK) prepared_hold(txn);
+    return status;
+}
+
+static kh_status restore_decision(struct restore *restore, const struct record *record) {
+    struct kh_db *db = restore->db;
+    kh_txn *txn = prepared_find(db, record->id);
+    if (txn == NULL) return KH_OK; /* prepared and decided below the storage's position */
+    bool is_commit = record->kind == RECORD_DECIDE_COMMIT;
+    kh_status status = reclaim_reserve(&db->store, txn->writes.live_count, restore->error);
+    if (status != KH_OK) return status;
+    prepared_forget(txn);
+    txn->committed = record->commit;
+    txn->verdict.phi = record->commit;
+    if (is_commit) {
+        apply_install(txn);
+    } else {
+        stage_discard(txn);
+    }
+    section_note_outcome(db, record->id, is_commit ? record->commit : OUTCOME_ABORTED_MARK);
+    txn_set_state(txn, TXN_ENDED);
+    handle_release(txn);
+    return KH_OK;
+}
+
+static kh_status restore_record(void *context, kh_log_position position,
+                                const struct record *record, kh_error *error) {
+    struct restore *restore = context;
+    (void)error;
+    struct kh_db *db = restore->db;
+    kh_status status = KH_OK;
+    switch (record->kind) {
+    case RECORD_COMMIT:
+        if (position >= restore->applied) status = restore_writes(restore, record);
+        break;
+    case RECORD_PREPARE:
+        status = restore_prepared(restore, record);
+        break;
+    case RECORD_DECIDE_COMMIT:
+    case RECORD_DECIDE_ABORT:
+        status = restore_decision(restore, record);
+        break;
+    default:
+        break;
+    }
+    if (record->commit > db->store.clock) db->store.clock = record->commit;
+    if (record->id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
+        atomic_store_explicit(&db->next_id, record->id.low + 1, memory_order_relaxed);
+    return status;
+}
+
+static kh_status restore_storage(struct restore *restore, const struct kh_storage *storage) {
+    struct kh_db *db = restore->db;
+    if (storage->version != KH_STORAGE_VERSION || storage->size != sizeof *storage ||
+        storage->apply == NULL || storage->read == NULL)
+        return status_fail(restore->error, KH_UNSUPPORTED,
+                           "kh_storage of version %u and size %u", storage->version,
+                           storage->size);
+    db->storage = storage;
+    int code =
+        storage->read(storage->context, &restore->applied, restore_stored, restore);
+    if (restore->status != KH_OK) return restore->status;
+    if (code != 0)
+        return status_fail(restore->error, KH_IO, "the storage cannot be read (errno %d)", code);
+    return KH_OK;
+}
+
+kh_status restore_all(struct kh_db *db, const struct kh_storage *storage, kh_error *error) {
+    struct restore restore = {.db = db, .error = error};
+    kh_status status = KH_OK;
+    epoch_open(&db->store.epoch, &db->step_epoch);
+    if (storage != NULL) status = restore_storage(&restore, storage);
+    if (status == KH_OK && db->pipeline.log != NULL) {
+        struct record_codec codec = seal_codec(db, db->step_cache);
+        status = log_replay(db->pipeline.log, 0, &codec, &db->pipeline.schemas, restore_record,
+                            &restore, &db->pipeline.position, error);
+    } else if (status == KH_OK) {
+        db->pipeline.position = restore.applied;
+    }
+    epoch_close(&db->store.epoch, &db->step_epoch);
+    atomic_store_explicit(&db->store.visible, db->store.clock, memory_order_release);
+    db->recent.since = db->store.clock;
+    db->recent.count = 0;
+    return status;
+}

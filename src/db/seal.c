@@ -1,0 +1,183 @@
+/* seal.c - see seal.h.
+ *
+ * A stored value is its commit timestamp (8 bytes, little-endian) and a whole Arrow IPC stream of one
+ * batch: readable without the log. */
+#include "db/seal.h"
+
+#include "base/status.h"
+#include <string.h>
+
+struct record_codec seal_codec(struct kh_db *db, struct mem_cache *cache) {
+    return (struct record_codec){.mem = db->home.mem,
+                                 .cache = cache,
+                                 .schemas = db->home.schemas,
+                                 .schema_of = log_schemas_find,
+                                 .number_of = log_schemas_number_of,
+                                 .context = &db->pipeline.schemas};
+}
+
+struct parts { /* arrays of a record, in an arena */
+    struct record_write *writes;
+    kh_bytes *dropped;
+    kh_bytes *reads;
+    struct record_range *ranges;
+};
+
+static bool make_parts(const kh_txn *txn, struct arena *arena, struct parts *out) {
+    out->writes = arena_alloc(arena, (txn->writes.count + 1u) * sizeof *out->writes);
+    out->dropped = arena_alloc(arena, (txn->writes.count + 1u) * sizeof *out->dropped);
+    out->reads = arena_alloc(arena, (txn->reads.item_count + 1u) * sizeof *out->reads);
+    out->ranges = arena_alloc(arena, (txn->reads.range_count + 1u) * sizeof *out->ranges);
+    return out->writes != NULL && out->dropped != NULL && out->reads != NULL &&
+           out->ranges != NULL;
+}
+
+static void fill_writes(const kh_txn *txn, const struct parts *parts, struct record *record) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        if (write->fate == FATE_DROPPED) {
+            parts->dropped[record->dropped_count++] = write->key;
+            continue;
+        }
+        const struct version *newest =
+            atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+        parts->writes[record->write_count++] = (struct record_write){
+            .key = write->key,
+            .batch = version_batch(write->staged),
+            .base = newest == NULL ? 0 : newest->commit,
+            .policy = write->fate == FATE_RESOLVED ? write->policy : 0};
+    }
+    record->writes = parts->writes;
+    record->dropped = parts->dropped;
+}
+
+/* The record's spans end before `to`: the successor of an inclusive end is the key with a zero byte
+ * behind it. */
+static bool fill_ranges(const kh_txn *txn, struct arena *arena, const struct parts *parts,
+                        struct record *record) {
+    for (uint32_t i = 0; i < txn->reads.range_count; i++) {
+        const struct read_range *range = &txn->reads.ranges[i];
+        kh_bytes to = range->to;
+        if (range->is_to_inclusive && to.data != NULL) {
+            unsigned char *successor = arena_alloc_zeroed(arena, to.size_bytes + 1);
+            if (successor == NULL) return false;
+            memcpy(successor, to.data, to.size_bytes);
+            to = (kh_bytes){successor, to.size_bytes + 1};
+        }
+        parts->ranges[i] = (struct record_range){.from = range->from,
+                                                 .to = to,
+                                                 .holes = range->holes,
+                                                 .hole_count = range->hole_count};
+    }
+    record->ranges = parts->ranges;
+    record->range_count = txn->reads.range_count;
+    return true;
+}
+
+static bool fill(const kh_txn *txn, struct arena *arena, struct record *record) {
+    struct parts parts;
+    if (!make_parts(txn, arena, &parts)) return false;
+    fill_writes(txn, &parts, record);
+    if (!txn->is_certified) return true;
+    for (uint32_t i = 0; i < txn->reads.item_count; i++)
+        parts.reads[i] = entry_key(txn->reads.items[i].entry);
+    record->reads = parts.reads;
+    record->read_count = txn->reads.item_count;
+    return fill_ranges(txn, arena, &parts, record);
+}
+
+kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *frame,
+                      kh_error *error) {
+    struct record record = {.kind = kind,
+                            .id = txn->id,
+                            .isolation = txn->isolation,
+                            .rule = RECORD_RULE_STRICT_SSN,
+                            .birth = txn->birth,
+                            .snapshot = txn->snapshot,
+                            .commit = txn->committed,
+                            .eta = txn->verdict.eta,
+                            .pi = txn->verdict.pi,
+                            .tag = {txn->tag, txn->tag_bytes}};
+    struct arena arena;
+    arena_init(&arena, txn->db->home.mem, txn->cache);
+    kh_status status = KH_OK;
+    bool has_body = kind == RECORD_COMMIT || kind == RECORD_PREPARE;
+    if (has_body && !fill(txn, &arena, &record)) status = status_no_memory(error, sizeof record);
+    struct record_codec codec = seal_codec(txn->db, txn->cache);
+    frame->size_bytes = 0;
+    if (status == KH_OK) status = record_encode(&codec, &record, frame, error);
+    arena_fini(&arena);
+    return status;
+}
+
+kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t number,
+                             kh_error *error) {
+    struct record record = {
+        .kind = RECORD_SCHEMA, .schema = schema, .schema_number = number};
+    struct record_codec codec = seal_codec(db, NULL);
+    db->pipeline.frame.size_bytes = 0;
+    return record_encode(&codec, &record, &db->pipeline.frame, error);
+}
+
+/* ---- storage --------------------------------------------------------------------------------- */
+
+static kh_status encode_stored(kh_txn *txn, const struct write *write, struct arena *arena,
+                               kh_bytes *out) {
+    const kh_batch *batch = version_batch(write->staged);
+    *out = (kh_bytes){NULL, 0};
+    if (batch == NULL) return KH_OK;
+    kh_bytes stream;
+    kh_status status = kh_ipc_encode(&batch, 1, KH_IPC_STREAM, KH_COMPRESS_NONE, &stream, NULL);
+    if (status != KH_OK) return status;
+    unsigned char *bytes = arena_alloc(arena, stream.size_bytes + 8);
+    if (bytes != NULL) {
+        memcpy(bytes, &txn->committed, 8);
+        memcpy(bytes + 8, stream.data, stream.size_bytes);
+        *out = (kh_bytes){bytes, stream.size_bytes + 8};
+    }
+    kh_bytes_free(stream);
+    return bytes == NULL ? KH_NO_MEMORY : KH_OK;
+}
+
+kh_status seal_storage(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    if (txn->flight_kind != RECORD_COMMIT && txn->flight_kind != RECORD_DECIDE_COMMIT) return KH_OK;
+    struct arena arena;
+    arena_init(&arena, db->home.mem, txn->cache);
+    kh_mutation *mutations =
+        arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *mutations);
+    size_t count = 0;
+    kh_status status = mutations == NULL ? KH_NO_MEMORY : KH_OK;
+    for (uint32_t i = 0; i < txn->writes.count && status == KH_OK; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
+        mutations[count].key = write->key;
+        status = encode_stored(txn, write, &arena, &mutations[count].value);
+        count++;
+    }
+    if (status == KH_OK && db->storage->apply(db->storage->context, mutations, count,
+                                              txn->flight_position + 1) != 0)
+        status = KH_IO;
+    arena_fini(&arena);
+    return status;
+}
+
+kh_status seal_read_stored(struct kh_db *db, kh_bytes value, kh_batch **out, uint64_t *commit,
+                           kh_error *error) {
+    if (value.size_bytes < 8)
+        return status_fail(error, KH_CORRUPT, "a stored value of %zu bytes", value.size_bytes);
+    memcpy(commit, value.data, 8);
+    kh_bytes stream = {(const unsigned char *)value.data + 8, value.size_bytes - 8};
+    kh_batch **batches = NULL;
+    size_t count = 0;
+    kh_status status = kh_ipc_decode(db, stream, &batches, &count, error);
+    if (status != KH_OK) return status;
+    if (count == 1) {
+        *out = batch_retain(batches[0]);
+    } else {
+        status = status_fail(error, KH_CORRUPT, "a stored value of %zu batches", count);
+    }
+    kh_batches_free(batches, count);
+    return status;
+}

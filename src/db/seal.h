@@ -1,0 +1,20 @@
+/* seal.h - a transaction as the record that goes into the log, and as mutations of a storage. */
+#ifndef KHONSU_DB_SEAL_H
+#define KHONSU_DB_SEAL_H
+
+#include "db/db.h"
+
+/* Encode the record of txn into frame (emptied first). In the section. */
+kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *frame,
+                      kh_error *error);
+/* Encode the record that numbers a schema into the pipeline's frame. */
+kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t number,
+                             kh_error *error);
+/* Write the transaction's versions to the storage. KH_IO: it refused. */
+kh_status seal_storage(kh_txn *txn);
+/* A stored value back: its batch (a reference) and commit timestamp. */
+kh_status seal_read_stored(struct kh_db *db, kh_bytes value, kh_batch **out, uint64_t *commit,
+                           kh_error *error);
+struct record_codec seal_codec(struct kh_db *db, struct mem_cache *cache);
+
+#endif

@@ -1,0 +1,165 @@
+/* section.c - see section.h. */
+#include "db/section.h"
+
+#include "base/status.h"
+#include "db/handle.h"
+
+uint64_t section_next_timestamp(struct kh_db *db) {
+    uint64_t wall_ms = env_wall_ms(&db->clock);
+    if (wall_ms > db->wall_ms) db->wall_ms = wall_ms;
+    uint64_t physical = KH_TIMESTAMP_OF_MS(db->wall_ms);
+    uint64_t next = db->store.clock + 1;
+    return physical > next ? physical : next;
+}
+
+uint64_t section_oldest_serializable(struct kh_db *db, const struct snapshot_line *except) {
+    uint64_t oldest = snapshot_oldest_serializable(&db->store.snapshots, except);
+    uint64_t visible = atomic_load_explicit(&db->store.visible, memory_order_relaxed);
+    return oldest < visible ? oldest : visible;
+}
+
+uint64_t section_retention_bound(struct kh_db *db) {
+    if (db->store.retention_ms == 0 && db->store.retention_bytes == 0) return UINT64_MAX;
+    uint64_t bound = 0;
+    if (db->store.retention_ms != 0) {
+        uint64_t wall_ms = env_wall_ms(&db->clock);
+        if (wall_ms > db->wall_ms) db->wall_ms = wall_ms;
+        if (db->wall_ms > db->store.retention_ms)
+            bound = KH_TIMESTAMP_OF_MS(db->wall_ms - db->store.retention_ms);
+    }
+    uint64_t kept = atomic_load_explicit(&db->store.superseded_bytes, memory_order_relaxed);
+    if (db->store.retention_bytes != 0 && kept > db->store.retention_bytes) {
+        /* Halfway from the horizon to now: repeated passes close in on the budget. */
+        uint64_t horizon = atomic_load_explicit(&db->store.horizon, memory_order_relaxed);
+        uint64_t visible = atomic_load_explicit(&db->store.visible, memory_order_relaxed);
+        uint64_t halfway = horizon + (visible - horizon) / 2 + 1;
+        if (halfway > bound) bound = halfway;
+    }
+    return bound;
+}
+
+void section_reclaim(struct kh_db *db, const struct reclaimer *who, size_t count) {
+    uint64_t oldest = section_oldest_serializable(db, NULL);
+    if (db->ranges.count > 0) ranges_drop(&db->ranges, who->cache, oldest);
+    struct tombstone_rule rule = {oldest, ranges_has_older, &db->ranges};
+    (void)reclaim_some(&db->store, who, section_retention_bound(db), &rule, count);
+}
+
+bool section_wait(struct kh_db *db, uint64_t deadline_ms) {
+    if (db->flags & KH_OPEN_NO_THREADS) {
+        /* Only a log with threads of its own can bring progress then. */
+        if (db->pipeline.log == NULL || db->pipeline.count == 0) return false;
+    } else if (deadline_ms != UINT64_MAX && db_tick(db) > deadline_ms) {
+        return false;
+    }
+    db->waiters++;
+    uint64_t deadline_ns = 0;
+    if (deadline_ms != UINT64_MAX && !(db->flags & KH_OPEN_NO_THREADS)) {
+        struct env_clock system = env_clock_system();
+        uint64_t left_ms = deadline_ms + TICK_MS - db_tick(db);
+        deadline_ns = env_monotonic_ns(&system) + left_ms * 1000000u;
+    }
+    (void)signal_wait(&db->progress, &db->section, deadline_ns);
+    db->waiters--;
+    return true;
+}
+
+void section_progress(struct kh_db *db) {
+    if (db->waiters > 0) signal_wake_all(&db->progress);
+}
+
+static void unlink_waiter(struct kh_db *db, struct safe_waiter *waiter) {
+    struct safe_waiter **link = &db->safe_waiters;
+    while (*link != waiter) link = &(*link)->next;
+    *link = waiter->next;
+}
+
+static bool is_safe(const struct kh_db *db, const kh_txn *txn) {
+    uint64_t oldest = snapshot_oldest_serializable(&db->store.snapshots, txn->line);
+    return oldest >= txn->snapshot;
+}
+
+/* Something certified and unpublished is unsafe for a snapshot that its phi is at or below. */
+static bool has_unsafe_in_flight(const struct kh_db *db, uint64_t snapshot) {
+    for (const kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight)
+        if (txn->verdict.phi <= snapshot) return true;
+    return false;
+}
+
+kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
+    struct kh_db *db = txn->db;
+    uint64_t deadline_ms = timeout_ms == 0 ? UINT64_MAX : db_tick(db) + timeout_ms;
+    kh_status status = KH_OK;
+    /* Not a writer: others need not wait for it. */
+    atomic_store_explicit(&txn->line->slots[SLOT_SERIALIZABLE], SNAPSHOT_NONE,
+                          memory_order_release);
+    struct safe_waiter waiter = {NULL, txn->snapshot, false};
+    lock_take(&db->section);
+    waiter.is_unsafe = true;
+    waiter.next = db->safe_waiters;
+    db->safe_waiters = &waiter;
+    for (;;) {
+        if (waiter.is_unsafe) {
+            txn->snapshot = snapshot_take(txn->line, &db->store.visible, 1u << SLOT_READ);
+            txn->birth = txn->snapshot;
+            waiter.snapshot = txn->snapshot;
+            waiter.is_unsafe = has_unsafe_in_flight(db, txn->snapshot);
+        }
+        if (!waiter.is_unsafe && is_safe(db, txn)) break;
+        if (!section_wait(db, deadline_ms)) {
+            status = status_fail(error, KH_BUSY, "no safe snapshot within the timeout");
+            break;
+        }
+    }
+    unlink_waiter(db, &waiter);
+    lock_leave(&db->section);
+    return status;
+}
+
+void section_note_phi(struct kh_db *db, uint64_t phi) {
+#if !defined(KH_MUTANT_DEFERRABLE_UNSAFE_OK)
+    for (struct safe_waiter *waiter = db->safe_waiters; waiter != NULL; waiter = waiter->next)
+        if (phi <= waiter->snapshot) waiter->is_unsafe = true;
+#else
+    (void)db;
+    (void)phi;
+#endif
+}
+
+void section_wake_janitor(struct kh_db *db, kh_txn *txn) {
+    if (db->flags & KH_OPEN_NO_THREADS) return;
+    lock_take(&db->janitor_lock);
+    uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
+    atomic_store_explicit(&db->tick_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&db->is_janitor_idle, 0, memory_order_relaxed);
+    signal_wake_all(&db->janitor_wake);
+    lock_leave(&db->janitor_lock);
+    if (txn != NULL) {
+        if (txn_deadline(txn) != UINT64_MAX) txn_set_deadline(txn, txn_deadline(txn) + now_ms - txn_begin_tick(txn));
+        txn_set_begin_tick(txn, now_ms);
+    }
+}
+
+void section_note_outcome(struct kh_db *db, kh_txn_id id, uint64_t result) {
+    struct outcome_slot *slot = &db->outcomes[id.low & db->outcome_mask];
+    atomic_store_explicit(&slot->low, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->result, result, memory_order_release);
+    atomic_store_explicit(&slot->low, id.low, memory_order_release);
+}
+
+void section_defer_release(struct kh_db *db, kh_txn *txn) {
+    txn->next_in_flight = db->deferred;
+    db->deferred = txn;
+}
+
+void section_release_deferred(struct kh_db *db) {
+    lock_take(&db->section);
+    kh_txn *txn = db->deferred;
+    db->deferred = NULL;
+    lock_leave(&db->section);
+    while (txn != NULL) {
+        kh_txn *next = txn->next_in_flight;
+        handle_release(txn);
+        txn = next;
+    }
+}

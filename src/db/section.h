@@ -1,0 +1,40 @@
+/* section.h - the commit section's shared business: waiting in it, horizons, reclamation, waking. */
+#ifndef KHONSU_DB_SECTION_H
+#define KHONSU_DB_SECTION_H
+
+#include "db/db.h"
+
+/* Records are certified and not yet published. */
+static inline bool section_has_in_flight(const struct kh_db *db) {
+    return atomic_load_explicit(&db->pipeline.is_busy, memory_order_acquire) != 0;
+}
+
+/* The next commit timestamp: max(last + 1, wall clock). In the section. */
+uint64_t section_next_timestamp(struct kh_db *db);
+/* The S of the certification rules: the oldest open serializable snapshot, at most what is
+ * published. In the section. */
+uint64_t section_oldest_serializable(struct kh_db *db, const struct snapshot_line *except);
+/* Retention: versions superseded at or before this may go. In the section. */
+uint64_t section_retention_bound(struct kh_db *db);
+/* Look at up to count queued entries; drop kept ranges when there are many. In the section, with an
+ * open epoch section of who. */
+void section_reclaim(struct kh_db *db, const struct reclaimer *who, size_t count);
+/* Wait for progress with the section held; deadline in db_tick milliseconds (UINT64_MAX: none).
+ * False: the deadline passed, or there are no threads that could bring progress. */
+bool section_wait(struct kh_db *db, uint64_t deadline_ms);
+/* Wake all who wait for progress. In the section. */
+void section_progress(struct kh_db *db);
+/* Wait for a safe snapshot for a deferrable transaction. KH_BUSY: timeout. */
+kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);
+/* A serializable writer committed with phi: waiting deferrable transactions at or above it must take
+ * a newer snapshot. In the section. */
+void section_note_phi(struct kh_db *db, uint64_t phi);
+/* The janitor sleeps: wake it, and bring the tick up to date for txn. */
+void section_wake_janitor(struct kh_db *db, kh_txn *txn);
+/* Put a detached, ended handle aside, in the section; give those put aside back, outside of it. */
+void section_defer_release(struct kh_db *db, kh_txn *txn);
+void section_release_deferred(struct kh_db *db);
+/* Note the outcome of a transaction with an id. Any thread. */
+void section_note_outcome(struct kh_db *db, kh_txn_id id, uint64_t result);
+
+#endif

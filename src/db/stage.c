@@ -1,0 +1,189 @@
+/* stage.c - see stage.h.
+ *
+ * A plain put or delete is staged once: its version does not depend on what is there. Row operations,
+ * and policies that compute, are staged on the newest certified version, which is pinned by a
+ * reference while foreign code may run; certify compares. */
+#include "db/stage.h"
+
+#include "db/pipeline.h"
+#include "db/section.h"
+#include <string.h>
+
+void stage_discard(kh_txn *txn) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        version_discard(txn->db->home.mem, txn->cache, write->staged);
+        write->staged = NULL;
+    }
+}
+
+static bool is_computed(const struct write *write) {
+    return write->kind == WRITE_ROWS || (write->kind != WRITE_NONE && write->policy >= KH_APPEND);
+}
+
+/* The newest version above this conflicts with the write (engine promises, "a write conflicts when").
+ * Rows never do, unless the key was read. */
+static uint64_t rival_bound(const kh_txn *txn, const struct write *write,
+                            const struct entry *entry) {
+    bool is_weak = txn->isolation == KH_READ_COMMITTED;
+    if (!is_weak && write->kind != WRITE_ROWS) return txn->snapshot;
+    uint64_t read = readset_timestamp(&txn->reads, entry, write->key);
+    if (read == 0) return UINT64_MAX;
+    return is_weak ? read : txn->snapshot;
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+struct pinned { /* what a computed write is computed from, with references */
+    kh_batch *theirs;
+    kh_batch *base;
+    uint64_t theirs_commit;
+    bool has_base; /* false: it is not known any more */
+    bool is_rival;
+};
+
+static kh_batch *retain_or_null(const kh_batch *batch) {
+    return batch == NULL ? NULL : batch_retain(batch);
+}
+
+static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned *out) {
+    out->has_base = true;
+    if (txn->isolation != KH_READ_COMMITTED) {
+        const struct version *version = entry_visible(entry, txn->snapshot);
+        out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+        return;
+    }
+    for (const struct kept_base *base = txn->bases; base != NULL; base = base->next) {
+        if (base->entry != entry) continue;
+        out->base = retain_or_null(base->batch);
+        return;
+    }
+    /* Not read, or found absent. A read whose value was not kept has no base any more. */
+    uint64_t read = readset_timestamp(&txn->reads, entry, entry_key(entry));
+    const struct version *version = entry_visible(entry, read != 0 ? read : txn->birth);
+    if (read != 0 && version != NULL && version_batch(version) != NULL) out->has_base = false;
+    if (out->has_base)
+        out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+}
+
+static void pin(kh_txn *txn, const struct write *write, struct pinned *out) {
+    struct kh_db *db = txn->db;
+    *out = (struct pinned){.has_base = true};
+    epoch_open(&db->store.epoch, &txn->epoch);
+    const struct entry *entry = index_find(db->store.index, write->key, write->hash);
+    const struct version *newest =
+        entry == NULL ? NULL : atomic_load_explicit(&entry->head, memory_order_acquire);
+    if (newest != NULL) {
+        out->theirs_commit = newest->commit;
+        out->theirs = retain_or_null(version_batch(newest));
+        out->is_rival = newest->commit > rival_bound(txn, write, entry);
+        if (out->is_rival && write->kind != WRITE_ROWS) pin_base(txn, entry, out);
+    }
+    epoch_close(&db->store.epoch, &txn->epoch);
+}
+
+static kh_status make_version(kh_txn *txn, struct write *write, kh_batch *value,
+                              kh_error *error) {
+    write->staged = version_create(txn->db->home.mem, txn->cache, value);
+    if (KH_LIKELY(write->staged != NULL)) return KH_OK;
+    batch_release(value, txn->cache);
+    return status_no_memory(error, sizeof(struct version));
+}
+
+static void note_conflict(kh_txn *txn, const struct write *write, kh_status status,
+                          uint64_t rival) {
+    txn->has_conflict = true;
+    txn->conflict = (kh_conflict){.size = sizeof(kh_conflict),
+                                  .status = status,
+                                  .key = write->key,
+                                  .snapshot = txn->snapshot,
+                                  .rival = rival,
+                                  .merge = txn->conflict.merge};
+}
+
+static kh_status compute(kh_txn *txn, struct write *write, const struct pinned *pinned,
+                         kh_batch **value, kh_error *error) {
+    struct resolve_context context;
+    read_resolve_context(txn, &context);
+    memset(&txn->conflict.merge, 0, sizeof txn->conflict.merge);
+    if (write->kind == WRITE_ROWS)
+        return resolve_rows(&context, pinned->theirs, write->ops, value, error);
+    if (!pinned->is_rival) {
+        *value = retain_or_null(write->mine);
+        return KH_OK;
+    }
+    if (!pinned->has_base && write->policy != KH_APPEND) return KH_CONFLICT;
+    return resolve_rival(&context, write, pinned->base, pinned->theirs, value,
+                         &write->is_callback_dropped, &txn->conflict.merge, error);
+}
+
+static kh_status stage_computed(kh_txn *txn, struct write *write, kh_error *error) {
+    struct pinned pinned;
+    kh_batch *value = NULL;
+    version_discard(txn->db->home.mem, txn->cache, write->staged);
+    write->staged = NULL;
+    write->is_callback_dropped = false;
+    pin(txn, write, &pinned);
+    kh_status status = compute(txn, write, &pinned, &value, error);
+    batch_release(pinned.base, txn->cache);
+    batch_release(pinned.theirs, txn->cache);
+    if (status != KH_OK) {
+        note_conflict(txn, write, status, pinned.theirs_commit);
+        return status;
+    }
+    /* A put that met no rival may go on top of whatever is not one; the rest stands on `theirs`. */
+    write->is_staged_on = write->kind == WRITE_ROWS || pinned.is_rival;
+    write->staged_on = pinned.theirs_commit;
+    if (write->is_callback_dropped) return KH_OK;
+    return make_version(txn, write, value, error);
+}
+
+kh_status stage_values(kh_txn *txn, kh_error *error) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        kh_status status = KH_OK;
+        if (write->kind == WRITE_NONE) continue;
+        if (KH_UNLIKELY(is_computed(write))) {
+            status = stage_computed(txn, write, error);
+        } else if (write->staged == NULL) {
+            status = make_version(txn, write, retain_or_null(write->mine), error);
+        }
+        if (KH_UNLIKELY(status != KH_OK)) return status;
+    }
+    return pipeline_record_schemas(txn, error);
+}
+
+/* ---- entries and ranges ---------------------------------------------------------------------- */
+
+kh_status stage_entries(kh_txn *txn, kh_error *error) {
+    struct index *index = txn->db->store.index;
+    struct writeset *set = &txn->writes;
+    for (uint32_t i = 0; i < set->count; i++) index_prefetch(index, set->writes[i].hash);
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct write *write = &set->writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        write->entry = index_find(index, write->key, write->hash);
+        if (KH_UNLIKELY(write->entry == NULL)) {
+            kh_status status = index_upsert(index, &txn->epoch, txn->cache, write->key,
+                                            write->hash, &write->entry, error);
+            if (status != KH_OK) return status;
+        }
+        write->rival_above = rival_bound(txn, write, write->entry);
+    }
+    return KH_OK;
+}
+
+kh_status stage_ranges(kh_txn *txn, kh_error *error) {
+    if (KH_LIKELY(!txn->is_certified || txn->reads.range_count == 0 || txn->kept != NULL))
+        return KH_OK;
+    uint32_t count = txn->reads.range_count;
+    txn->kept = arena_alloc(&txn->arena, count * sizeof(struct kept_range *));
+    if (txn->kept == NULL) return status_no_memory(error, count * sizeof(struct kept_range *));
+    for (uint32_t i = 0; i < count; i++) {
+        struct kept_range *kept =
+            ranges_copy(&txn->db->ranges, txn->cache, &txn->reads.ranges[i]);
+        if (kept == NULL) return status_no_memory(error, sizeof *kept);
+        txn->kept[txn->kept_count++] = kept;
+    }
+    return KH_OK;
+}

@@ -1,0 +1,37 @@
+/* chain.c - making, finding and freeing versions. */
+#include "store/store.h"
+
+enum { OWN_BLOCK = 1 }; /* the low bit of batch_and_home */
+
+struct version *version_create(struct mem *mem, struct mem_cache *cache, const kh_batch *batch) {
+    struct version *version = batch != NULL ? batch_claim_headroom(batch) : NULL;
+    uintptr_t home = 0;
+    if (version == NULL) {
+        version = mem_alloc(mem, cache, sizeof *version);
+        if (version == NULL) return NULL;
+        home = OWN_BLOCK;
+    }
+    version->commit = 0;
+    version->stamp.spi = 0;
+    version->stamp.ps = 0;
+    atomic_init(&version->older, NULL);
+    version->batch_and_home = (uintptr_t)batch | home;
+    return version;
+}
+
+void version_discard(struct mem *mem, struct mem_cache *cache, struct version *version) {
+    if (version == NULL) return;
+    kh_batch *batch = (kh_batch *)version_batch(version);
+    if (version->batch_and_home & OWN_BLOCK) mem_free(mem, cache, version, sizeof *version);
+    batch_release(batch, cache);
+}
+
+struct version *chain_next_after(const struct entry *entry, uint64_t timestamp) {
+    struct version *next = NULL;
+    struct version *version = atomic_load_explicit(&entry->head, memory_order_acquire);
+    while (version != NULL && version->commit > timestamp) {
+        next = version;
+        version = atomic_load_explicit(&version->older, memory_order_acquire);
+    }
+    return next;
+}

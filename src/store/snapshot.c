@@ -1,0 +1,54 @@
+/* snapshot.c - looks at all slots: a pass over one cache line per handle ever used. */
+#include "store/snapshot.h"
+
+#include <stdlib.h>
+
+static uint64_t load_slot(const struct snapshots *snapshots, uint32_t line, int slot) {
+    return atomic_load_explicit(&snapshots->lines[line].slots[slot], memory_order_acquire);
+}
+
+uint64_t snapshot_oldest(const struct snapshots *snapshots) {
+    uint64_t oldest = SNAPSHOT_NONE;
+    uint32_t count = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t read = load_slot(snapshots, i, SLOT_READ);
+        uint64_t base = load_slot(snapshots, i, SLOT_BASE);
+        if (read < oldest) oldest = read;
+        if (base < oldest) oldest = base;
+    }
+    return oldest;
+}
+
+uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
+                                      const struct snapshot_line *except) {
+    uint64_t oldest = SNAPSHOT_NONE;
+    uint32_t count = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        if (&snapshots->lines[i] == except) continue;
+        uint64_t timestamp = load_slot(snapshots, i, SLOT_SERIALIZABLE);
+        if (timestamp < oldest) oldest = timestamp;
+    }
+    return oldest;
+}
+
+static int compare_timestamps(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+size_t snapshot_list(const struct snapshots *snapshots, uint64_t *out) {
+    size_t count = 0;
+    uint32_t lines = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
+    for (uint32_t i = 0; i < lines; i++) {
+        for (int slot = SLOT_READ; slot <= SLOT_BASE; slot++) {
+            uint64_t timestamp = load_slot(snapshots, i, slot);
+            if (timestamp != SNAPSHOT_NONE) out[count++] = timestamp;
+        }
+    }
+    qsort(out, count, sizeof *out, compare_timestamps);
+    size_t distinct = 0;
+    for (size_t i = 0; i < count; i++)
+        if (distinct == 0 || out[distinct - 1] != out[i]) out[distinct++] = out[i];
+    return distinct;
+}

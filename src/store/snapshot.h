@@ -1,0 +1,76 @@
+/* snapshot.h - who reads at which timestamp: one slot line per transaction handle.
+ *
+ * A snapshot is a registered timestamp; opening one costs the same whatever the store's size.
+ * The race that matters: a reader takes a timestamp, a writer publishes a newer one and prunes, the
+ * reader registers too late. So the reader registers first (full fence) and looks at the published
+ * timestamp again; the pruner publishes first (full fence) and looks at the slots after. One of the
+ * two sees the other (KH_MUTANT_SNAPSHOT_RACE leaves the second look out). */
+#ifndef KHONSU_STORE_SNAPSHOT_H
+#define KHONSU_STORE_SNAPSHOT_H
+
+#include "base/limits.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SNAPSHOT_NONE UINT64_MAX
+
+enum snapshot_slot {
+    SLOT_READ,         /* what the transaction (at read committed: its statement) reads at */
+    SLOT_BASE,         /* read committed: the timestamp at begin, for the base of merges */
+    SLOT_SERIALIZABLE, /* a tracked serializable transaction: its snapshot again */
+    SLOT_COUNT
+};
+
+/* Writer: the thread that uses the handle (and the janitor, holding the handle's busy mark). */
+struct snapshot_line {
+    _Alignas(64) _Atomic uint64_t slots[SLOT_COUNT];
+};
+
+struct snapshots {
+    struct snapshot_line *lines; /* lines_max of them, allocated once */
+    _Atomic uint32_t line_count; /* lines ever used: the others need no look */
+    uint32_t lines_max;
+};
+
+/* Register the newest published timestamp in the slot bits of mask, and return it. */
+static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic uint64_t *visible,
+                                     unsigned mask) {
+    uint64_t timestamp = atomic_load_explicit(visible, memory_order_acquire);
+    for (;;) {
+        if (mask & (1u << SLOT_BASE))
+            atomic_store_explicit(&line->slots[SLOT_BASE], timestamp, memory_order_relaxed);
+        if (mask & (1u << SLOT_SERIALIZABLE))
+            atomic_store_explicit(&line->slots[SLOT_SERIALIZABLE], timestamp, memory_order_relaxed);
+        /* sequentially consistent: the stores above become visible before the load below */
+        atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
+#if defined(KH_MUTANT_SNAPSHOT_RACE)
+        return timestamp;
+#endif
+        uint64_t again = atomic_load_explicit(visible, memory_order_seq_cst);
+        if (again == timestamp) return timestamp;
+        timestamp = again;
+    }
+}
+
+/* Register a given timestamp; the caller checks it against the horizon afterwards. */
+static inline void snapshot_set(struct snapshot_line *line, uint64_t timestamp) {
+    atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
+}
+
+static inline void snapshot_drop(struct snapshot_line *line) {
+    for (int i = 0; i < SLOT_COUNT; i++)
+        atomic_store_explicit(&line->slots[i], SNAPSHOT_NONE, memory_order_release);
+}
+
+/* The oldest registered timestamp of all slots; SNAPSHOT_NONE: none. After a full fence. */
+uint64_t snapshot_oldest(const struct snapshots *snapshots);
+/* The oldest of the serializable slots, leaving out one line (NULL: none left out). */
+uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
+                                      const struct snapshot_line *except);
+/* All registered timestamps, ascending, without repeats; out has room for lines x SLOT_COUNT.
+ * Returns how many. */
+size_t snapshot_list(const struct snapshots *snapshots, uint64_t *out);
+
+#endif

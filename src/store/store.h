@@ -1,0 +1,93 @@
+/* store.h - many versions of many keys: the state that only apply changes.
+ *
+ * Invariants: visible <= clock; a version with commit > visible is certified and not published;
+ * chains, stamps, clock and the reclaimer's queues change in the commit section only (the lock of
+ * the database that owns the store); visible is raised there and read by everybody. */
+#ifndef KHONSU_STORE_STORE_H
+#define KHONSU_STORE_STORE_H
+
+#include "store/index.h"
+#include "store/snapshot.h"
+#include "store/version.h"
+
+/* Entries whose chains have something to reclaim: a ring of pointers that grows while staging and
+ * never inside apply. */
+struct entry_queue {
+    struct entry **ring;
+    size_t capacity; /* power of two, or 0 */
+    size_t first;
+    size_t count;
+};
+
+struct store {
+    struct mem *mem;
+    struct epoch epoch;
+    struct index *index;
+    struct snapshots snapshots;
+    _Alignas(64) _Atomic uint64_t visible; /* newest published timestamp */
+    _Atomic uint64_t horizon;              /* reads below it may miss pruned versions */
+    _Alignas(64) uint64_t clock;           /* newest certified timestamp; section */
+    uint64_t retention_ms;
+    uint64_t retention_bytes;
+    struct entry_queue queue;  /* to be looked at */
+    struct entry_queue parked; /* nothing to do until the oldest snapshot then ends */
+    uint64_t parked_until;     /* oldest snapshot when they were parked */
+    uint64_t *snapshot_buffer; /* room for snapshot_list */
+    /* Written in the section, read by statistics (relaxed). */
+    _Atomic uint64_t versions_live;
+    _Atomic uint64_t versions_reclaimed;
+    _Atomic uint64_t keys;
+    _Atomic uint64_t superseded_bytes; /* values of versions that are not the newest */
+};
+
+kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32_t lines_max);
+/* Frees all versions and entries. No section, no transaction, no other thread is left. */
+void store_fini(struct store *store);
+
+static inline void store_count(_Atomic uint64_t *counter, int64_t change) {
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + (uint64_t)change, memory_order_relaxed);
+}
+
+/* ---- versions -------------------------------------------------------------------------------- */
+
+/* A version that will hold batch (moves one reference in; NULL: a tombstone), in the batch's
+ * headroom if that is free. NULL: no memory, the reference stays with the caller. */
+struct version *version_create(struct mem *mem, struct mem_cache *cache, const kh_batch *batch);
+/* One that was never linked, with its reference. Foreign code may run: not in a lock or section. */
+void version_discard(struct mem *mem, struct mem_cache *cache, struct version *version);
+
+/* The oldest version newer than timestamp (the direct overwriter of what a reader at it sees);
+ * NULL: none. */
+struct version *chain_next_after(const struct entry *entry, uint64_t timestamp);
+
+/* ---- reclaim --------------------------------------------------------------------------------- */
+
+struct reclaimer { /* who reclaims: the handle of the thread in the section */
+    struct epoch_record *record;
+    struct mem_cache *cache;
+};
+
+/* What decides about lone tombstones: see reclaim.c. */
+struct tombstone_rule {
+    uint64_t oldest_serializable; /* S of the certification rules */
+    bool (*has_older_range)(const void *ranges, uint64_t commit); /* a kept range with s < commit */
+    const void *ranges;
+};
+
+/* Room for count more entries in the queues: before apply. */
+kh_status reclaim_reserve(struct store *store, size_t count, kh_error *error);
+/* The entry's chain has a version that will be garbage, or no version. Needs reserved room. */
+void reclaim_note(struct store *store, struct entry *entry);
+/* Free all versions below the newest of the entry, at once: the caller has proved that nobody can
+ * read them (the newest is visible and every snapshot is at least as new). */
+void reclaim_below(struct store *store, const struct reclaimer *who, struct entry *entry);
+/* Free an unlinked version once nobody can reach it. */
+void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version);
+/* Look at up to count queued entries and prune what no registered snapshot, nor the retention
+ * window (up to `until`), needs. In the section, in an epoch section of who. Returns the entries
+ * looked at. */
+size_t reclaim_some(struct store *store, const struct reclaimer *who, uint64_t until,
+                    const struct tombstone_rule *rule, size_t count);
+
+#endif

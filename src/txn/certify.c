@@ -1,0 +1,215 @@
+/* certify.c - the rule, step by step as in certify.h. The planted bugs (KH_MUTANT_...) switch off one
+ * step each; the suite must catch every one. */
+#include "txn/certify.h"
+
+#include "store/store.h"
+
+#include <string.h>
+
+static struct version *newest_of(const struct entry *entry) {
+    return atomic_load_explicit(&entry->head, memory_order_acquire);
+}
+
+/* What the policy makes of a rival; the values were staged before. */
+static enum certify_answer judge_rival(const struct certify_request *request, struct write *write,
+                                       uint64_t newest) {
+#if !defined(KH_MUTANT_OWN_READS_FORGIVEN)
+    /* The program has seen a value that would not be the one stored. */
+    if (write->is_read_back && write->policy != KH_REPLACE &&
+        (request->is_serializable || write->policy == KH_IGNORE))
+        return CERTIFY_CONFLICT;
+#else
+    (void)request;
+#endif
+    switch (write->policy) {
+    case KH_FAIL:
+        return CERTIFY_CONFLICT;
+    case KH_IGNORE:
+        write->fate = FATE_DROPPED;
+        return CERTIFY_COMMIT;
+    case KH_REPLACE:
+        if (write->is_staged_on && write->staged_on != newest) return CERTIFY_RESTAGE;
+        write->fate = FATE_RESOLVED;
+        return CERTIFY_COMMIT;
+    default: /* append, merge, callback: the staged value must stand on the newest version */
+        if (!write->is_staged_on || write->staged_on != newest) return CERTIFY_RESTAGE;
+        write->fate = write->is_callback_dropped ? FATE_DROPPED : FATE_RESOLVED;
+        return CERTIFY_COMMIT;
+    }
+}
+
+static enum certify_answer judge_write(const struct certify_request *request, struct write *write,
+                                       uint64_t *rival) {
+    if (KH_UNLIKELY(atomic_load_explicit(&write->entry->flags, memory_order_relaxed) & ENTRY_DEAD))
+        return CERTIFY_DEAD;
+    const struct version *version = newest_of(write->entry);
+    uint64_t newest = version == NULL ? 0 : version->commit;
+    write->fate = FATE_PLAIN;
+    if (KH_UNLIKELY(newest > write->rival_above)) {
+        *rival = write->rival = newest;
+        return judge_rival(request, write, newest);
+    }
+    if (KH_UNLIKELY(write->is_staged_on && write->staged_on != newest)) return CERTIFY_RESTAGE;
+    if (write->kind == WRITE_ROWS && newest > request->snapshot) {
+        write->fate = FATE_RESOLVED;
+        write->rival = newest;
+    }
+    return CERTIFY_COMMIT;
+}
+
+static bool judge_writes(const struct certify_request *request, struct certify_verdict *verdict) {
+    for (size_t i = 0; i < request->write_count; i++) {
+        struct write *write = &request->writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        verdict->answer = judge_write(request, write, &verdict->rival);
+        if (KH_UNLIKELY(verdict->answer != CERTIFY_COMMIT)) {
+            verdict->write = write;
+            return false;
+        }
+        if (write->fate != FATE_DROPPED) verdict->has_writes = true;
+    }
+    return true;
+}
+
+/* Something that was read of this key was overwritten by `next`. */
+static void note_overwriter(struct certify_verdict *verdict, const struct entry *entry,
+                            const struct version *next) {
+#if defined(KH_MUTANT_PI_NOT_INHERITED)
+    uint64_t phi = next->commit;
+#else
+    uint64_t phi = next->stamp.spi;
+#endif
+    if (phi >= verdict->pi) return;
+    verdict->pi = phi;
+    verdict->key = entry_key(entry);
+    verdict->rival = next->commit;
+}
+
+static void check_items(const struct certify_request *request, struct certify_verdict *verdict) {
+    const struct readset *reads = request->reads;
+    for (uint32_t i = 0; i < reads->item_count; i++) {
+        const struct entry *entry = reads->items[i].entry;
+        const struct version *newest = newest_of(entry);
+        if (KH_LIKELY(newest == NULL || newest->commit <= request->snapshot)) continue;
+        note_overwriter(verdict, entry, chain_next_after(entry, request->snapshot));
+    }
+}
+
+static void check_range_entry(const struct certify_request *request,
+                              struct certify_verdict *verdict, const struct read_range *range,
+                              const struct entry *entry) {
+    const struct version *next = chain_next_after(entry, request->snapshot);
+    if (next == NULL || !range_covers(range, entry_key(entry))) return;
+#if defined(KH_MUTANT_DELETE_NO_OVERWRITE)
+    if (version_batch(next) == NULL) return;
+#endif
+    note_overwriter(verdict, entry, next);
+}
+
+/* By walking the commits since the snapshot. */
+static void check_range_recent(const struct certify_request *request,
+                               struct certify_verdict *verdict, const struct read_range *range) {
+    const struct recent_writes *recent = request->recent;
+    for (size_t i = 1; i <= recent->count; i++) {
+        const struct recent_write *write = &recent->ring[(recent->end - i) & recent->mask];
+        if (write->commit <= request->snapshot) break;
+        check_range_entry(request, verdict, range, write->entry);
+    }
+}
+
+/* By walking the keys of the range: every key with any version, deleted and newborn ones included. */
+static void check_range_index(const struct certify_request *request,
+                              struct certify_verdict *verdict, const struct read_range *range) {
+    enum { BATCH = 128 };
+    struct entry *entries[BATCH];
+    kh_bytes none = {NULL, 0};
+    kh_bytes bound = range->from.size_bytes > 0 ? range->from : none;
+    bool is_exclusive = false;
+    for (;;) {
+        size_t count = index_scan(request->index, none, bound, is_exclusive, false, entries, BATCH);
+        for (size_t i = 0; i < count; i++) {
+            kh_bytes key = entry_key(entries[i]);
+            if (range->to.data != NULL && key_compare(key, range->to) > 0) return;
+            check_range_entry(request, verdict, range, entries[i]);
+        }
+        if (count < BATCH) return;
+        bound = entry_key(entries[count - 1]);
+        is_exclusive = true;
+    }
+}
+
+static void check_absent(const struct certify_request *request, struct certify_verdict *verdict,
+                         const struct read_range *range) {
+    const struct entry *entry =
+        index_find(request->index, range->from, index_hash(request->index, range->from));
+    if (entry != NULL) check_range_entry(request, verdict, range, entry);
+}
+
+static void check_ranges(const struct certify_request *request, struct certify_verdict *verdict) {
+    for (uint32_t i = 0; i < request->reads->range_count; i++) {
+        const struct read_range *range = &request->reads->ranges[i];
+        if (range->to.data == range->from.data && range->to.data != NULL) {
+            check_absent(request, verdict, range);
+        } else if (request->recent->since <= request->snapshot) {
+            check_range_recent(request, verdict, range);
+        } else {
+            check_range_index(request, verdict, range);
+        }
+    }
+}
+
+static void raise(uint64_t *eta, uint64_t stamp) {
+    if (stamp > *eta) *eta = stamp;
+}
+
+static void compute_eta(const struct certify_request *request, struct certify_verdict *verdict) {
+    for (size_t i = 0; i < request->write_count; i++) {
+        const struct write *write = &request->writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        const struct version *newest = newest_of(write->entry);
+        if (write->fate == FATE_DROPPED) {
+#if !defined(KH_MUTANT_NO_LATE_READ)
+            raise(&verdict->eta, newest->commit);
+#endif
+            continue;
+        }
+        if (newest != NULL) {
+#if !defined(KH_MUTANT_NO_WW)
+            raise(&verdict->eta, newest->commit);
+#endif
+#if !defined(KH_MUTANT_NO_PS)
+            raise(&verdict->eta, newest->stamp.ps);
+#endif
+        }
+#if !defined(KH_MUTANT_NO_RANGES)
+        raise(&verdict->eta, ranges_stamp(request->ranges, write->key,
+                                          newest == NULL ? 0 : newest->commit));
+#endif
+    }
+    if (verdict->has_writes) raise(&verdict->eta, request->floor);
+}
+
+void certify(const struct certify_request *request, struct certify_verdict *verdict) {
+    *verdict = (struct certify_verdict){.answer = CERTIFY_COMMIT};
+    if (!judge_writes(request, verdict)) return;
+    verdict->pi = verdict->has_writes ? request->commit : CERTIFY_INFINITY;
+    verdict->eta = request->snapshot;
+    uint64_t unread = verdict->pi;
+    if (request->is_serializable) {
+        check_items(request, verdict);
+        check_ranges(request, verdict);
+        /* Every stamp is below the next commit: without an overwriter, eta cannot reach pi. */
+        bool is_overwritten = verdict->pi != unread;
+        if (is_overwritten || !verdict->has_writes) compute_eta(request, verdict);
+#if defined(KH_MUTANT_TIE)
+        bool is_cycle = verdict->pi < verdict->eta;
+#else
+        bool is_cycle = verdict->pi <= verdict->eta;
+#endif
+        if (is_cycle || (request->is_current_only && is_overwritten)) {
+            verdict->answer = CERTIFY_CYCLE;
+            return;
+        }
+    }
+    verdict->phi = verdict->has_writes ? verdict->pi : verdict->eta;
+}

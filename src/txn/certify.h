@@ -1,0 +1,70 @@
+/* certify.h - may this transaction commit? A pure function of the request and of the versions that it
+ * points at: no clock, no I/O, no global, no allocation. It changes nothing but the fates of the
+ * request's writes. Embedded it is called before the log, by a replica after it: one verdict.
+ *
+ * The rule is the Serial Safety Net (Wang, Johnson, Fekete, Pandis, VLDB J. 26, 2017) over snapshots
+ * with eta starting at the snapshot, so that the serial order agrees with real time, and with
+ * read-only transactions leaving their snapshot as stamp. Claim: sorting by phi (readers after
+ * writers, later commits first) is a serial order. Per version: commit, spi (phi of the writer of
+ * the oldest version it stands for), ps (largest stamp of committed serializable readers).
+ *   pi  = smallest phi of a direct overwriter of something that was read (its own commit, or none)
+ *   eta = largest stamp of what must come before: snapshot, versions overwritten and their readers
+ *   commit when eta < pi; phi = pi with writes, eta without */
+#ifndef KHONSU_TXN_CERTIFY_H
+#define KHONSU_TXN_CERTIFY_H
+
+#include "txn/ranges.h"
+#include "txn/readset.h"
+#include "txn/writeset.h"
+
+#define CERTIFY_INFINITY UINT64_MAX
+
+enum certify_answer {
+    CERTIFY_COMMIT,
+    CERTIFY_CONFLICT, /* write against write: key and rival */
+    CERTIFY_CYCLE,    /* eta >= pi */
+    CERTIFY_RESTAGE,  /* a staged value was computed from a version that is not the newest any more */
+    CERTIFY_DEAD      /* an entry has left the index since it was staged: look it up again */
+};
+
+/* A commit's written keys, newest commits last, for finding what hit a range that was read. */
+struct recent_write {
+    uint64_t commit;
+    struct entry *entry;
+};
+struct recent_writes { /* a ring; complete for commits after `since` */
+    const struct recent_write *ring;
+    size_t mask;
+    size_t end; /* index after the newest */
+    size_t count;
+    uint64_t since;
+};
+
+struct certify_request {
+    bool is_serializable;
+    uint64_t snapshot;
+    uint64_t commit;  /* the timestamp that it would get */
+    uint64_t floor;   /* stamps forgotten early (and what the caller asks for on top) */
+    bool is_current_only; /* everything read must still be current: prepare, and across shards */
+    const struct readset *reads;
+    struct write *writes; /* staged; their fate is written */
+    size_t write_count;
+    const struct kept_ranges *ranges;
+    const struct recent_writes *recent;
+    const struct index *index; /* asked when recent does not reach back to the snapshot */
+};
+
+struct certify_verdict {
+    enum certify_answer answer;
+    const struct write *write; /* CONFLICT, RESTAGE, DEAD: which */
+    kh_bytes key;              /* CYCLE: a key that was read and overwritten (size 0: none) */
+    uint64_t rival;            /* CONFLICT: its commit; CYCLE: the overwriter's */
+    uint64_t eta;
+    uint64_t pi;
+    uint64_t phi;
+    bool has_writes; /* some write is not dropped */
+};
+
+void certify(const struct certify_request *request, struct certify_verdict *verdict);
+
+#endif

@@ -1,0 +1,84 @@
+/* resolve.c - policies over the batch room's row operations.
+ *
+ * A delete has no rows to append or merge: append deletes (as the certification model has it), merge and a
+ * callback that is not asked conflict. Inputs are borrowed and pinned by the caller. */
+#include "txn/resolve.h"
+
+#include "base/status.h"
+
+static kh_status apply_op(const struct rows_context *rows, const kh_batch *base,
+                          const struct row_op *op, kh_batch **out, kh_error *error) {
+    switch (op->kind) {
+    case ROW_INSERT:
+        return rows_insert(rows, base, op->rows, out, error);
+    case ROW_UPSERT:
+        return rows_upsert(rows, base, op->rows, out, error);
+    case ROW_UPDATE:
+        return rows_update(rows, base, op->rows, out, error);
+    case ROW_DELETE:
+        return rows_delete(rows, base, op->rows, out, error);
+    }
+    return status_fail(error, KH_INVALID, "unknown row operation");
+}
+
+kh_status resolve_rows(const struct resolve_context *context, const kh_batch *base,
+                       const struct row_op *ops, kh_batch **out, kh_error *error) {
+    kh_batch *value = base == NULL ? NULL : batch_retain(base);
+    for (const struct row_op *op = ops; op != NULL; op = op->next) {
+        kh_batch *next = NULL;
+        kh_status status = apply_op(&context->rows, value, op, &next, error);
+        batch_release(value, context->rows.cache);
+        if (status != KH_OK) return status;
+        value = next;
+    }
+    *out = value;
+    return KH_OK;
+}
+
+static kh_status call_back(const struct resolve_context *context, const struct write *write,
+                           const kh_batch *base, const kh_batch *theirs, kh_batch **out,
+                           bool *is_dropped, kh_error *error) {
+    if (context->callback == NULL)
+        return status_fail(error, KH_INVALID, "policy callback without a resolve function");
+    kh_batch *value = NULL;
+    kh_resolution answer = context->callback(context->callback_context, write->key, base,
+                                             write->mine, theirs, &value);
+    if (answer == KH_RESOLVE_WRITE) {
+        *out = value;
+        return KH_OK;
+    }
+    batch_release(value, NULL);
+    if (answer == KH_RESOLVE_DROP) {
+        *is_dropped = true;
+        return KH_OK;
+    }
+    return KH_CONFLICT;
+}
+
+static kh_status merge(const struct resolve_context *context, const struct write *write,
+                       const kh_batch *base, const kh_batch *theirs, kh_batch **out,
+                       kh_merge_conflict *where, kh_error *error) {
+    if (write->kind != WRITE_PUT) return KH_CONFLICT;
+    if (theirs == NULL && base != NULL) return KH_CONFLICT; /* mine edits what theirs deleted */
+    kh_status status =
+        rows_merge(&context->rows, base, write->mine, theirs, out, where, error);
+    return status == KH_MERGE_CONFLICT ? KH_CONFLICT : status;
+}
+
+kh_status resolve_rival(const struct resolve_context *context, const struct write *write,
+                        const kh_batch *base, const kh_batch *theirs, kh_batch **out,
+                        bool *is_dropped, kh_merge_conflict *where, kh_error *error) {
+    *is_dropped = false;
+    *out = NULL;
+    switch (write->policy) {
+    case KH_APPEND:
+        if (write->kind == WRITE_DELETE) return KH_OK;
+        return rows_upsert(&context->rows, theirs, write->mine, out, error);
+    case KH_MERGE:
+        return merge(context, write, base, theirs, out, where, error);
+    case KH_CALLBACK:
+        return call_back(context, write, base, theirs, out, is_dropped, error);
+    default:
+        return KH_CONFLICT;
+    }
+}

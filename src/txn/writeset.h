@@ -1,0 +1,119 @@
+/* writeset.h - what one transaction wants to write, buffered until commit.
+ *
+ * One struct write a key, in order of first write. A put or delete replaces what was there; row
+ * operations on top of an own put or delete are applied to it at once (its outcome is known), else
+ * they are kept in program order and applied at commit to the newest version. Savepoints keep an undo
+ * list: rolling back restores each write's former state and policy. Batches are references held
+ * here until the transaction ends. Lookup: by hash, linear up to a few keys, then a table. */
+#ifndef KHONSU_TXN_WRITESET_H
+#define KHONSU_TXN_WRITESET_H
+
+#include "base/arena.h"
+#include "store/version.h"
+#include "khonsu/txn.h"
+
+enum write_kind {
+    WRITE_NONE = 0, /* undone by a savepoint: nothing is written */
+    WRITE_PUT,
+    WRITE_DELETE,
+    WRITE_ROWS
+};
+
+enum row_kind { ROW_INSERT, ROW_UPSERT, ROW_UPDATE, ROW_DELETE };
+
+struct row_op {
+    struct row_op *next; /* program order */
+    kh_batch *rows;      /* a reference */
+    enum row_kind kind;
+};
+
+enum write_fate {
+    FATE_PLAIN = 0,  /* no rival: the write goes on top */
+    FATE_RESOLVED,   /* its value was computed from the rival's version, or goes over it by policy */
+    FATE_DROPPED     /* ignored: a late read of the newest version */
+};
+
+struct write {
+    /* what the program asked for */
+    uint64_t hash;
+    kh_bytes key;
+    uint8_t kind;   /* enum write_kind */
+    uint8_t policy; /* kh_policy, never default */
+    bool is_read_back; /* the program has seen a pending write of this key: never undone */
+    /* staging (commit) */
+    uint8_t fate;           /* enum write_fate; certify's answer */
+    bool is_callback_dropped; /* the staged outcome is "drop" */
+    kh_batch *mine;         /* WRITE_PUT: the value, a reference */
+    struct row_op *ops;     /* WRITE_ROWS: first operation */
+    struct row_op *last_op;
+    struct entry *entry;
+    uint64_t rival_above;   /* a newest version above this is a rival */
+    uint64_t staged_on;     /* commit of the version that the staged value was computed from */
+    bool is_staged_on;      /* the newest version must still be staged_on */
+    uint64_t rival;         /* the version met, with a fate other than plain */
+    struct version *staged; /* what apply links */
+};
+
+struct write_undo {
+    uint32_t index;
+    bool is_new; /* the write did not exist before */
+    uint8_t kind;
+    uint8_t policy;
+    kh_batch *mine; /* a reference taken over from the write */
+    struct row_op *ops;
+    struct row_op *last_op;
+};
+
+struct writeset {
+    struct write *writes;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *table; /* open addressing over hash: index + 1; NULL while count is small */
+    uint32_t table_mask;
+    struct write_undo *undo;
+    uint32_t undo_count;
+    uint32_t undo_capacity;
+    uint32_t *marks; /* savepoints: undo_count when set */
+    uint32_t mark_count;
+    uint32_t mark_capacity;
+    uint32_t live_count; /* writes with another kind than none */
+    uint64_t size_bytes; /* of the values */
+    uint32_t writes_max;
+    uint64_t bytes_max;
+};
+
+struct write *writeset_find_slow(const struct writeset *set, kh_bytes key, uint64_t hash);
+
+/* The pending write of key, NULL: none (or undone). */
+static inline struct write *writeset_find(const struct writeset *set, kh_bytes key,
+                                          uint64_t hash) {
+    if (set->count == 0) return NULL;
+    return writeset_find_slow(set, key, hash);
+}
+
+/* The write of key as it is, made empty if need be, with room for its undo: what can fail of a claim.
+ * KH_TOO_BIG: too many writes; KH_NO_MEMORY. */
+kh_status writeset_slot(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
+                        struct write **out, kh_error *error);
+/* Make such a write ready to be overwritten; the caller sets kind, policy and mine. Cannot fail. */
+void writeset_take(struct writeset *set, struct mem_cache *cache, struct write *write,
+                   uint64_t value_bytes);
+/* Both: the write of key, made if need be, ready to be overwritten: its former state is in the undo list or
+ * released. The caller sets kind, policy and mine. Fails: KH_TOO_BIG, KH_NO_MEMORY; nothing changed.
+ * value_bytes: what the new state adds to the size. */
+kh_status writeset_claim(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
+                         uint64_t value_bytes, struct write **out, kh_error *error);
+/* Append a row operation to a write of kind rows (or none: becomes rows). Moves the reference. */
+kh_status writeset_add_rows(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
+                            enum row_kind kind, kh_batch *rows, uint8_t policy, kh_error *error);
+
+kh_status writeset_mark(struct writeset *set, struct arena *arena, uint32_t *number,
+                        kh_error *error);
+kh_status writeset_rollback_to(struct writeset *set, struct mem_cache *cache, uint32_t number,
+                               kh_error *error);
+kh_status writeset_release_mark(struct writeset *set, uint32_t number, kh_error *error);
+
+/* Release every batch (foreign code may run) and forget all. Staged versions are the caller's. */
+void writeset_clear(struct writeset *set, struct mem_cache *cache);
+
+#endif

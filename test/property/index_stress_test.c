@@ -1,0 +1,263 @@
+/* index_stress_test.c - the index under several threads, each of which checks what it is promised.
+ *
+ * Three sets of keys, mixed in key order:
+ *   steady   in the index all the time: each find gives its one entry, each scan all of them in
+ *            the range that it covers
+ *   shared   made during the run, by several threads each: all get the same entry, and once a
+ *            thread has seen it, it finds it ever after
+ *   passing  come and go at the hands of one thread, in waves that make nodes and the hash front
+ *            grow and shrink; whoever meets one sees its whole key (the address sanitizer sees one
+ *            met too late)
+ * The wave thread also checks that what it removed is not found any more, and at the end that the
+ * index holds what it should. The run is repeated on fresh indexes, KH_STRESS_TRIALS times. */
+#include "base/env.h"
+#include "support/index_kit.h"
+
+#if defined(__SANITIZE_THREAD__)
+enum { TRIALS = 5 };
+#else
+enum { TRIALS = 25 };
+#endif
+
+enum {
+    KEYS = 6000, /* every third is steady, shared, passing */
+    READERS = 2,
+    MAKERS = 2,
+    WAVES = 6,
+    READER_STEPS = 6000,
+    SCAN_ROOM = 70
+};
+
+struct stress {
+    struct index_kit kit;
+    struct index_kit_list keys; /* entry: of steady keys, before the threads start */
+    _Atomic(struct entry *) shared[KEYS];
+    _Atomic unsigned working; /* threads that change the index */
+    _Atomic uint64_t failures;
+};
+
+struct worker {
+    struct stress *stress;
+    struct env_thread *thread;
+    struct epoch_record *record;
+    struct mem_cache *cache;
+    uint64_t random;
+    unsigned number;
+};
+
+static bool is_steady(size_t i) {
+    return i % 3 == 0;
+}
+
+/* Assertions of cmocka are for the main thread. */
+static void expect(struct worker *worker, bool claim, const char *text) {
+    if (claim) return;
+    if (atomic_fetch_add(&worker->stress->failures, 1) < 5) fprintf(stderr, "not so: %s\n", text);
+}
+#define EXPECT(worker, claim) expect((worker), (claim), #claim)
+
+static void open_section(struct worker *worker) {
+    epoch_open(&worker->stress->kit.epoch, worker->record);
+}
+
+static void close_section(struct worker *worker) {
+    epoch_close(&worker->stress->kit.epoch, worker->record);
+    (void)epoch_poll(&worker->stress->kit.epoch, worker->record, worker->cache);
+}
+
+static struct entry *find(struct worker *worker, kh_bytes key) {
+    const struct index *index = worker->stress->kit.index;
+    return index_find(index, key, index_hash(index, key));
+}
+
+static struct entry *upsert(struct worker *worker, kh_bytes key) {
+    struct index *index = worker->stress->kit.index;
+    struct entry *entry = NULL;
+    kh_status status = index_upsert(index, worker->record, worker->cache, key,
+                                    index_hash(index, key), &entry, NULL);
+    EXPECT(worker, status == KH_OK && entry != NULL);
+    EXPECT(worker, index_kit_compare(entry_key(entry), key) == 0);
+    return entry;
+}
+
+static void check_find(struct worker *worker) {
+    struct stress *stress = worker->stress;
+    size_t i = index_kit_random(&worker->random) % KEYS;
+    const struct index_kit_row *row = &stress->keys.rows[i];
+    struct entry *known = atomic_load_explicit(&stress->shared[i], memory_order_acquire);
+    struct entry *entry = find(worker, row->key);
+    if (is_steady(i)) EXPECT(worker, entry == row->entry);
+    if (known != NULL) EXPECT(worker, entry == known);
+    if (entry != NULL) EXPECT(worker, index_kit_compare(entry_key(entry), row->key) == 0);
+}
+
+/* Each steady key that is passed between two neighbours of an answer is missing. */
+static size_t steady_after(size_t i, bool is_reverse) {
+    do
+        i = is_reverse ? i - 1 : i + 1;
+    while (i < KEYS && !is_steady(i));
+    return i;
+}
+
+static void check_scan(struct worker *worker) {
+    struct stress *stress = worker->stress;
+    struct entry *out[SCAN_ROOM];
+    uint64_t dice = index_kit_random(&worker->random);
+    bool is_reverse = (dice & 1) != 0;
+    size_t capacity = 1 + (dice >> 8) % SCAN_ROOM;
+    size_t start = (dice >> 16) % KEYS;
+    kh_bytes bound = stress->keys.rows[start].key, none = {NULL, 0};
+    size_t count = index_scan(stress->kit.index, none, bound, true, is_reverse, out, capacity);
+    EXPECT(worker, count <= capacity);
+    size_t expected = steady_after(start, is_reverse);
+    size_t last = start;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = index_kit_position(&stress->keys, entry_key(out[i]));
+        if (at >= KEYS || index_kit_compare(stress->keys.rows[at].key, entry_key(out[i])) != 0) {
+            expect(worker, false, "a scanned entry has a key of the set");
+            return;
+        }
+        EXPECT(worker, is_reverse ? at < last : at > last);
+        EXPECT(worker, is_reverse ? expected >= KEYS || at >= expected : at <= expected);
+        if (is_steady(at)) {
+            EXPECT(worker, out[i] == stress->keys.rows[at].entry);
+            expected = steady_after(at, is_reverse);
+        }
+        last = at;
+    }
+    if (count < capacity) EXPECT(worker, expected >= KEYS);
+}
+
+static void read_run(void *context) {
+    struct worker *worker = context;
+    struct stress *stress = worker->stress;
+    for (uint64_t step = 0; step < READER_STEPS || stress->working > 0; step++) {
+        open_section(worker);
+        if (step % 4 == 0)
+            check_scan(worker);
+        else
+            check_find(worker);
+        close_section(worker);
+    }
+}
+
+/* All makers make all shared keys, each in an order of its own. */
+static void make_run(void *context) {
+    struct worker *worker = context;
+    struct stress *stress = worker->stress;
+    size_t at = index_kit_random(&worker->random) % KEYS;
+    size_t stride = worker->number % 2 == 0 ? 7 : KEYS - 7; /* neither divides KEYS */
+    for (size_t i = 0; i < KEYS; i++, at = (at + stride) % KEYS) {
+        if (at % 3 != 1) continue;
+        open_section(worker);
+        struct entry *entry = upsert(worker, stress->keys.rows[at].key);
+        struct entry *none = NULL;
+        if (!atomic_compare_exchange_strong(&stress->shared[at], &none, entry))
+            EXPECT(worker, none == entry);
+        EXPECT(worker, find(worker, stress->keys.rows[at].key) == entry);
+        check_find(worker);
+        close_section(worker);
+    }
+    atomic_fetch_sub(&stress->working, 1);
+}
+
+static void remove_passing(struct worker *worker, kh_bytes key) {
+    open_section(worker);
+    struct entry *entry = find(worker, key);
+    EXPECT(worker, entry != NULL);
+    atomic_fetch_or(&entry->flags, ENTRY_DEAD);
+    EXPECT(worker, index_remove(worker->stress->kit.index, worker->record, worker->cache, entry));
+    EXPECT(worker, find(worker, key) == NULL);
+    close_section(worker);
+}
+
+static void wave_run(void *context) {
+    struct worker *worker = context;
+    struct stress *stress = worker->stress;
+    for (uint64_t wave = 0; wave < WAVES; wave++) {
+        for (size_t i = 0; i < KEYS; i++) {
+            size_t at = wave % 2 == 0 ? i : i * 7 % KEYS;
+            if (at % 3 != 2) continue;
+            open_section(worker);
+            struct entry *entry = upsert(worker, stress->keys.rows[at].key);
+            EXPECT(worker, find(worker, stress->keys.rows[at].key) == entry);
+            close_section(worker);
+        }
+        for (size_t i = 0; i < KEYS; i++) {
+            size_t at = wave % 3 == 0 ? i : i * 11 % KEYS;
+            if (at % 3 == 2) remove_passing(worker, stress->keys.rows[at].key);
+        }
+    }
+    atomic_fetch_sub(&stress->working, 1);
+}
+
+static void fill(struct stress *stress, uint64_t random) {
+    unsigned char bytes[INDEX_KIT_KEY_ROOM];
+    for (unsigned i = 0; stress->keys.count < KEYS; i++) {
+        /* Few of the extreme shapes: there are only so many different keys of theirs. */
+        unsigned shape = i % 8 == 0 ? i / 8 % INDEX_KIT_SHAPES : 2 + i % 5;
+        kh_bytes key = {bytes, index_kit_key(bytes, shape, &random)};
+        if (index_kit_row(&stress->keys, key) == NULL) index_kit_note(&stress->keys, key, NULL);
+    }
+    for (size_t i = 0; i < KEYS; i += 3) {
+        struct index_kit_row *row = &stress->keys.rows[i];
+        assert_int_equal(index_kit_upsert(&stress->kit, row->key, &row->entry), KH_OK);
+    }
+}
+
+static void start(struct worker *worker, struct stress *stress, unsigned number,
+                  void (*run)(void *context)) {
+    worker->stress = stress;
+    worker->number = number;
+    worker->random = number * 77 + stress->keys.rows[number].key.size_bytes;
+    worker->cache = mem_cache_create(stress->kit.mem);
+    worker->record = aligned_alloc(64, (sizeof *worker->record + 63) & ~(size_t)63);
+    assert_non_null(worker->cache);
+    assert_non_null(worker->record);
+    epoch_register(&stress->kit.epoch, worker->record);
+    worker->thread = env_thread_start("stress", run, worker);
+    assert_non_null(worker->thread);
+}
+
+static void check_end(struct stress *stress) {
+    assert_int_equal(atomic_load(&stress->failures), 0);
+    assert_int_equal(index_entry_count(stress->kit.index), 2 * KEYS / 3);
+    for (size_t i = 0; i < KEYS; i++) {
+        struct entry *entry = index_kit_find(&stress->kit, stress->keys.rows[i].key);
+        struct entry *expected = is_steady(i) ? stress->keys.rows[i].entry : stress->shared[i];
+        assert_ptr_equal(entry, expected);
+    }
+}
+
+static void run_trial(struct stress *stress, uint64_t seed) {
+    struct worker workers[1 + MAKERS + READERS];
+    const unsigned count = 1 + MAKERS + READERS;
+    memset(stress, 0, sizeof *stress);
+    index_kit_open_pooled(&stress->kit);
+    fill(stress, seed);
+    atomic_store(&stress->working, 1 + MAKERS);
+    for (unsigned i = 0; i < count; i++)
+        start(&workers[i], stress, i, i == 0 ? wave_run : i <= MAKERS ? make_run : read_run);
+    for (unsigned i = 0; i < count; i++) env_thread_join(workers[i].thread);
+    for (unsigned i = 0; i < count; i++) {
+        epoch_unregister(&stress->kit.epoch, workers[i].record, workers[i].cache);
+        mem_cache_destroy(workers[i].cache);
+    }
+    check_end(stress);
+    index_kit_list_free(&stress->keys);
+    index_kit_close(&stress->kit);
+    for (unsigned i = 0; i < count; i++) free(workers[i].record); /* ck knew them until here */
+}
+
+static void test_stress(void **state) {
+    (void)state;
+    static struct stress stress;
+    const char *text = getenv("KH_STRESS_TRIALS");
+    uint64_t trials = text == NULL ? TRIALS : strtoull(text, NULL, 10);
+    for (uint64_t trial = 0; trial < trials; trial++) run_trial(&stress, trial * 1000003);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stress)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

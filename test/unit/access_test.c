@@ -1,0 +1,241 @@
+/* access_test.c - columns and values read in place, of packed and adopted batches alike. */
+#include "batch/batch.h"
+#include "support/foreign.h"
+#include "support/home.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct home home;
+static kh_db *db;
+
+static int set_up(void **state) {
+    (void)state;
+    db = home_open(&home);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    home_close(&home);
+    return home.live_blocks != 0 || foreign_live != 0;
+}
+
+static kh_batch *import_random(const char *type, int64_t rows, struct ArrowArray *twin) {
+    struct foreign_random random = {rows > 0 ? (uint64_t)rows : 5, true, true};
+    struct foreign_random again = random;
+    struct ArrowSchema arrow;
+    struct ArrowArray array;
+    kh_schema *schema = NULL;
+    kh_batch *batch = NULL;
+    foreign_table(&arrow, type);
+    foreign_fill(&random, &arrow, rows, &array);
+    foreign_fill(&again, &arrow, rows, twin);
+    assert_int_equal(kh_schema_import(db, &arrow, &schema, NULL), KH_OK);
+    assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL), KH_OK);
+    kh_schema_release(schema);
+    return batch;
+}
+
+/* A cell as foreign_text says it, from the value that the library gave. */
+static char *text_of(const char *type, kh_status status, const void *value, size_t size_bytes) {
+    char *text = malloc(3 * size_bytes + 8);
+    if (status == KH_NOT_FOUND) {
+        strcpy(text, "null");
+    } else if (strcmp(type, "b") == 0) {
+        strcpy(text, *(const char *)value ? "1" : "0");
+    } else {
+        strcpy(text, "x");
+        for (size_t i = 0; i < size_bytes; i++)
+            (void)sprintf(text + 1 + 2 * i, "%02x", ((const unsigned char *)value)[i]);
+    }
+    return text;
+}
+
+static void check_row(const char *type, const kh_batch *batch, const struct ArrowArray *twin,
+                      int64_t row) {
+    struct ArrowSchema arrow;
+    int64_t integer = 0;
+    double real = 0;
+    kh_bytes bytes = {NULL, 0};
+    char *text = NULL;
+    foreign_table(&arrow, type);
+    kh_status as_integer = kh_batch_int64(batch, 0, row, &integer);
+    kh_status as_real = kh_batch_double(batch, 0, row, &real);
+    kh_status as_bytes = kh_batch_bytes(batch, 0, row, &bytes);
+    const char *format = arrow.children[0]->format;
+    struct ArrowSchema *column = arrow.children[0];
+    struct ArrowArray shown = *twin->children[0];
+    shown.offset += twin->offset;
+    shown.length = twin->length;
+    char *expected = foreign_text(column, &shown, row);
+    if (strcmp(format, "n") == 0) {
+        assert_int_equal(as_integer, KH_NOT_FOUND);
+        assert_int_equal(as_real, KH_NOT_FOUND);
+        assert_int_equal(as_bytes, KH_NOT_FOUND);
+    } else if (strchr("efg", format[0]) != NULL) {
+        assert_int_equal(as_integer, KH_INVALID);
+        assert_int_equal(as_bytes, KH_INVALID);
+        float single = (float)real;
+        if (as_real == KH_NOT_FOUND) text = text_of(type, as_real, NULL, 0);
+        if (as_real == KH_OK && format[0] == 'g') text = text_of(type, as_real, &real, 8);
+        if (as_real == KH_OK && format[0] == 'f' && !isnan(real)) text = text_of(type, as_real, &single, 4);
+    } else if (strchr("uzUZv", format[0]) != NULL) {
+        assert_int_equal(as_integer, KH_INVALID);
+        assert_int_equal(as_real, KH_INVALID);
+        text = text_of(type, as_bytes, bytes.data, bytes.size_bytes);
+    } else if (format[0] == 'w' || format[0] == 'd' || strncmp(format, "ti", 2) == 0) {
+        assert_int_equal(as_integer, KH_INVALID);
+        assert_int_equal(as_real, KH_INVALID);
+        assert_int_equal(as_bytes, KH_INVALID);
+    } else if (as_integer == KH_INVALID) { /* only beyond int64 */
+        assert_string_equal(format, "L");
+        assert_int_equal(strtol((char[]){expected[15], '\0'}, NULL, 16) >= 8, 1);
+    } else {
+        size_t width = (size_t)foreign_bits(format) / 8;
+        assert_int_equal(as_real, KH_INVALID);
+        assert_int_equal(as_bytes, KH_INVALID);
+        text = text_of(format, as_integer, &integer, width > 0 ? width : 1);
+        if (as_integer == KH_OK && strchr("CSI", format[0]) != NULL && format[1] == '\0')
+            assert_true(integer >= 0);
+    }
+    if (text != NULL) assert_string_equal(text, expected);
+    free(text);
+    free(expected);
+    arrow.release(&arrow);
+}
+
+static void test_values_of_every_flat_type(void **state) {
+    (void)state;
+    for (int type = 0; type < foreign_type_count; type++) {
+        if (strpbrk(foreign_types[type], "[{") != NULL) continue;
+        for (int64_t rows = 1; rows < 1000; rows += 330) {
+            struct ArrowArray twin;
+            kh_batch *batch = import_random(foreign_types[type], rows, &twin);
+            for (int64_t row = 0; row < rows; row++)
+                check_row(foreign_types[type], batch, &twin, row);
+            kh_batch_release(batch);
+            twin.release(&twin);
+        }
+    }
+}
+
+/* A NaN's payload may change on the way through float. */
+static void test_floats(void **state) {
+    static const uint16_t halves[] = {0x3C00, 0x3555, 0xFBFF, 0x0001};
+    (void)state;
+    for (int64_t copies = 1; copies < 500; copies += 300) {
+        struct ArrowSchema arrow;
+        struct ArrowArray array;
+        kh_schema *schema = NULL;
+        kh_batch *batch = NULL;
+        double value;
+        int64_t rows = 4 * copies;
+        uint16_t *many = malloc((size_t)rows * 2);
+        for (int64_t i = 0; i < rows; i++)
+            many[i] = halves[i % 4];
+        foreign_table(&arrow, "e");
+        foreign_array(&array, rows, 1, 1, false);
+        foreign_array(array.children[0], rows, 2, 0, false);
+        foreign_buffer(array.children[0], 1, many, (size_t)rows * 2);
+        free(many);
+        assert_int_equal(kh_schema_import(db, &arrow, &schema, NULL), KH_OK);
+        assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL), KH_OK);
+        assert_int_equal(kh_batch_double(batch, 0, 0, &value), KH_OK);
+        assert_true(value == 1.0);
+        assert_int_equal(kh_batch_double(batch, 0, 2, &value), KH_OK);
+        assert_true(value == -65504.0);
+        assert_int_equal(kh_batch_double(batch, 0, rows - 1, &value), KH_OK);
+        assert_true(value == 0x1p-24);
+        kh_batch_release(batch);
+        kh_schema_release(schema);
+    }
+}
+
+static void test_columns(void **state) {
+    (void)state;
+    for (int type = 0; type < foreign_type_count; type++) {
+        for (int64_t rows = 1; rows < 1000; rows += 990) {
+            const char *name = foreign_types[type];
+            struct ArrowArray twin;
+            kh_column column;
+            kh_error error = {""};
+            kh_batch *batch = import_random(name, rows, &twin);
+            kh_status status = kh_batch_column(batch, 0, &column, &error);
+            if (strpbrk(name, "[{") != NULL) {
+                assert_int_equal(status, KH_UNSUPPORTED);
+            } else {
+                int64_t nulls = 0;
+                assert_int_equal(status, KH_OK);
+                assert_string_equal(column.format, name + (name[0] == '!'));
+                assert_int_equal(column.row_count, rows);
+                assert_null(column.array);
+                for (int64_t i = 0; i < rows; i++) {
+                    int64_t at = column.validity_offset + i;
+                    int64_t value;
+                    bool is_null = column.validity != NULL &&
+                                   !((column.validity[at / 8] >> (at % 8)) & 1);
+                    nulls += is_null || name[0] == 'n';
+                    if (is_null || kh_batch_int64(batch, 0, i, &value) != KH_OK) continue;
+                    if (column.element_bytes == 8)
+                        assert_memory_equal((const char *)column.values + i * 8, &value, 8);
+                    if (name[0] == 'b')
+                        assert_int_equal(((const uint8_t *)column.values)
+                                                 [(column.values_offset + i) / 8] >>
+                                             ((column.values_offset + i) % 8) & 1,
+                                         value);
+                }
+                assert_int_equal(column.null_count, nulls);
+                kh_bytes bytes;
+                if (strcmp(name, "u") == 0 && kh_batch_bytes(batch, 0, rows - 1, &bytes) == KH_OK) {
+                    const int32_t *offsets = column.offsets;
+                    assert_ptr_equal(bytes.data,
+                                     (const char *)column.values + offsets[rows - 1]);
+                    assert_int_equal(bytes.size_bytes, offsets[rows] - offsets[rows - 1]);
+                }
+            }
+            kh_batch_release(batch);
+            twin.release(&twin);
+        }
+    }
+}
+
+static void test_bad_calls(void **state) {
+    (void)state;
+    struct ArrowArray twin;
+    kh_batch *batch = import_random("l", 3, &twin);
+    int64_t integer;
+    double real;
+    kh_bytes bytes;
+    kh_column column;
+    assert_int_equal(kh_batch_column(batch, 1, &column, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_column(batch, -1, &column, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_column(batch, 0, NULL, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_column(NULL, 0, &column, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_int64(batch, 0, 3, &integer), KH_INVALID);
+    assert_int_equal(kh_batch_int64(batch, 0, -1, &integer), KH_INVALID);
+    assert_int_equal(kh_batch_int64(batch, 1, 0, &integer), KH_INVALID);
+    assert_int_equal(kh_batch_int64(batch, 0, 0, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_double(batch, 0, 0, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_double(NULL, 0, 0, &real), KH_INVALID);
+    assert_int_equal(kh_batch_bytes(batch, 0, 0, NULL), KH_INVALID);
+    assert_int_equal(kh_batch_bytes(NULL, 0, 0, &bytes), KH_INVALID);
+    kh_batch_release(batch);
+    twin.release(&twin);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_values_of_every_flat_type, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_floats, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_columns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bad_calls, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

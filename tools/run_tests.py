@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Configure, build and test presets in turn, then say once how it all went.
+
+usage: run_tests.py [--jobs N] [--label REGEX] PRESET...
+
+A preset that fails does not stop the others, so that one run shows every failure. The last lines
+are ctest's own form, over all presets together; the exit status is 0 only when all passed.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+
+def run(command, environment=None):
+    print("$ " + " ".join(command), flush=True)
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def configure_and_build(preset, jobs):
+    """True when the preset's build is up to date. Configuring is quiet unless it fails."""
+    configured = subprocess.run(["cmake", "--preset", preset], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, check=False)
+    if configured.returncode != 0:
+        print(configured.stdout)
+        return False
+    return run(["cmake", "--build", f"build/{preset}", "--parallel", str(jobs)]) == 0
+
+
+def results(path):
+    """The tests of one ctest run: [(name, seconds, status)], from its JUnit file."""
+    if not os.path.exists(path):
+        return []
+    found = []
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        found.append((case.get("name"), float(case.get("time")), case.get("status")))
+    return found
+
+
+def test(preset, jobs, label):
+    """Runs one preset; its tests as (preset/name, seconds, status)."""
+    began = time.monotonic()
+    if not configure_and_build(preset, jobs):
+        return [(f"{preset}/build", time.monotonic() - began, "fail")]
+    built = time.monotonic()
+    junit = os.path.abspath(f"build/{preset}/tests.xml")
+    if os.path.exists(junit):
+        os.remove(junit)
+    command = ["ctest", "--preset", preset, "-j", str(jobs), "--output-junit", junit]
+    command += ["-L", label] if label else []
+    status = run(command)
+    found = [(f"{preset}/{name}", seconds, state) for name, seconds, state in results(junit)]
+    if status != 0 and all(state != "fail" for _, _, state in found):
+        found.append((f"{preset}/ctest", 0.0, "fail"))
+    print(f"{preset}: built in {built - began:.0f} s, tested in {time.monotonic() - built:.0f} s",
+          flush=True)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--label", default="")
+    parser.add_argument("presets", nargs="+")
+    arguments = parser.parse_args()
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+    began = time.monotonic()
+    found = []
+    for preset in arguments.presets:
+        print(f"\n==== {preset} ====", flush=True)
+        found += test(preset, arguments.jobs, arguments.label)
+
+    failed = [name for name, _, state in found if state == "fail"]
+    skipped = [name for name, _, state in found if state not in ("run", "fail")]
+    ran = len(found) - len(skipped)
+    print(f"\n==== all of {' '.join(arguments.presets)} ====")
+    for name in skipped:
+        print(f"  not run: {name}")
+    for name in failed:
+        print(f"  FAILED: {name}")
+    percent = 100 * (ran - len(failed)) // ran if ran else 0
+    print(f"\n{percent}% tests passed, {len(failed)} tests failed out of {ran}")
+    print(f"\nTotal Test time (real) = {time.monotonic() - began:6.2f} sec")
+    return 1 if failed or ran == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+#!/bin/sh
+# Sets up what a build and its tests need: Debian packages, and a Python environment in build/venv.
+# Asks for each tool, not for its package, so that any system that has them all passes. Quick when
+# nothing is missing. PYTHON names another Python 3 than the first one found.
+set -eu
+
+cd "$(dirname "$0")/.."
+
+# kind : what to look for : the Debian package that has it
+needs="
+program:cmake:cmake
+program:ninja:ninja-build
+program:gcc:gcc
+program:g++:g++
+program:pkg-config:pkg-config
+program:ccache:ccache
+program:clang-14:clang-14
+program:setarch:util-linux
+header:stdio.h:libc6-dev
+header:ck_epoch.h:libck-dev
+header:cmocka.h:libcmocka-dev
+header:xxhash.h:libxxhash-dev
+fuzzer:clang-14:libclang-rt-14-dev
+venv:python3:python3-venv
+"
+
+python() {
+    if [ -n "${PYTHON:-}" ]; then
+        echo "$PYTHON"
+    elif [ -x /usr/bin/python3 ]; then
+        echo /usr/bin/python3
+    else
+        command -v python3 || echo python3
+    fi
+}
+
+has() {
+    case "$1" in
+        program) command -v "$2" ;;
+        header) printf '#include <stddef.h>\n#include <stdarg.h>\n#include <stdint.h>\n' |
+            cat - "$3" | "${CC:-cc}" -x c -fsyntax-only - ;;
+        fuzzer) ls "$("$2" -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
+        venv) "$(python)" -c 'import ensurepip, venv' ;;
+    esac >/dev/null 2>&1
+}
+
+missing_packages() {
+    probe=$(mktemp)
+    for need in $needs; do
+        kind=${need%%:*}
+        rest=${need#*:}
+        what=${rest%%:*}
+        printf '#if !__has_include(<%s>)\n#error missing\n#endif\n' "$what" >"$probe"
+        has "$kind" "$what" "$probe" || printf ' %s' "${rest#*:}"
+    done
+    rm -f "$probe"
+}
+
+give_up() {
+    echo "setup: $1. Please install these Debian packages (or what they hold), then try again:" >&2
+    echo "  $2" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || give_up "there is no apt-get here" "$1"
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || give_up "not root, and no sudo" "$1"
+    echo "setup: installing$1"
+    # Old package lists name files that are gone, and a new machine has no lists at all.
+    as_root apt-get update -q >/dev/null || echo "setup: apt-get update failed; going on" >&2
+    # shellcheck disable=SC2086 # a list of words is meant
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends $1 >/dev/null ||
+        give_up "apt-get install failed" "$1"
+}
+
+make_venv() {
+    wanted=$(cksum <tools/requirements.txt)
+    if [ "$(cat build/venv/stamp 2>/dev/null)" = "$wanted" ] && build/venv/bin/python -c ''; then
+        return
+    fi
+    echo "setup: making the Python environment in build/venv"
+    rm -rf build/venv
+    mkdir -p build
+    "$(python)" -m venv build/venv
+    build/venv/bin/python -m pip install --quiet --no-deps --only-binary :all: --require-hashes \
+        -r tools/requirements.txt
+    echo "$wanted" >build/venv/stamp
+}
+
+missing=$(missing_packages)
+if [ -n "$missing" ]; then
+    install_packages "$missing"
+    missing=$(missing_packages)
+    [ -z "$missing" ] || give_up "these are still not found" "$missing"
+fi
+make_venv
