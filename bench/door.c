@@ -19,8 +19,7 @@ static int64_t integers[1] = {42};
 static double reals[1] = {0.5};
 static int32_t offsets[2] = {0, TEXT_BYTES};
 static char text[TEXT_BYTES + 1];
-static const void *buffers[4][3] = {
-    {NULL}, {NULL, integers}, {NULL, reals}, {NULL, offsets, text}};
+static const void *buffers[4][3] = {{NULL}, {NULL, integers}, {NULL, reals}, {NULL, offsets, text}};
 static struct ArrowArray columns[3];
 static struct ArrowArray *children[3] = {&columns[0], &columns[1], &columns[2]};
 

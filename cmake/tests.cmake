@@ -11,7 +11,9 @@ file(GLOB support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/test/model/*.
 if(support_sources)
   add_library(test_support STATIC ${support_sources})
   target_include_directories(test_support PUBLIC "${PROJECT_SOURCE_DIR}/include"
-    "${PROJECT_SOURCE_DIR}/test")
+    "${PROJECT_SOURCE_DIR}/test" PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  # Kits of unit tests look into the rooms; a test of the public interface never pulls them in.
+  target_include_directories(test_support PRIVATE "${PROJECT_SOURCE_DIR}/src")
   target_include_directories(test_support SYSTEM PUBLIC "${CMOCKA_INCLUDE}")
   target_link_libraries(test_support PUBLIC khonsu_flags)
 endif()

@@ -65,12 +65,14 @@ const _Atomic uint32_t *env_fork_generation(void) {
 
 struct env_thread {
     pthread_t thread;
+    char name[16]; /* the kernel's limit */
     void (*run)(void *context);
     void *context;
 };
 
 static void *thread_main(void *argument) {
     struct env_thread *thread = argument;
+    (void)pthread_setname_np(pthread_self(), thread->name);
     thread->run(thread->context);
     return NULL;
 }
@@ -79,6 +81,7 @@ struct env_thread *env_thread_start(const char *name, void (*run)(void *context)
     struct env_thread *thread = malloc(sizeof *thread);
     if (thread == NULL) return NULL;
     *thread = (struct env_thread){.run = run, .context = context};
+    memcpy(thread->name, name, strnlen(name, sizeof thread->name - 1));
     sigset_t all;
     sigset_t before;
     (void)sigfillset(&all);
@@ -89,7 +92,6 @@ struct env_thread *env_thread_start(const char *name, void (*run)(void *context)
         free(thread);
         return NULL;
     }
-    (void)pthread_setname_np(thread->thread, name);
     return thread;
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void assert_fail(const char *expression, const char *file, int line) {
     (void)fprintf(stderr, "khonsu: assertion failed: %s (%s:%d)\n", expression, file, line);
@@ -55,4 +56,16 @@ const char *kh_status_meaning(kh_status status) {
 #undef CASE_
     }
     return "unknown status";
+}
+
+kh_status status_copy_sized(void *out, size_t out_bytes, const void *given, const char *name,
+                            kh_error *error) {
+    size_t size_bytes;
+    memcpy(&size_bytes, given, sizeof size_bytes);
+    if (size_bytes < sizeof size_bytes || size_bytes > out_bytes)
+        return status_fail(error, KH_INVALID, "%s.size is %zu: this library knows %zu", name,
+                           size_bytes, out_bytes);
+    memcpy(out, given, size_bytes);
+    memcpy(out, &out_bytes, sizeof out_bytes);
+    return KH_OK;
 }

@@ -13,6 +13,12 @@ status_fail(kh_error *error, kh_status status, const char *format, ...);
 /* The common failure of an allocation of size_bytes. */
 __attribute__((cold)) kh_status status_no_memory(kh_error *error, size_t size_bytes);
 
+/* Bring a caller's struct that begins with its own size to the size of this build: an older, shorter
+ * one is filled up with what the defaults in `out` have. KH_INVALID: longer than any known one, or
+ * too short to hold its size. */
+kh_status status_copy_sized(void *out, size_t out_bytes, const void *given, const char *name,
+                            kh_error *error);
+
 /* Leave `name` to the `done:` label of the function with the status of a failed call. */
 #define KH_TRY(call)                                                                               \
     do {                                                                                           \

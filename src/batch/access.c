@@ -13,8 +13,8 @@ struct cells {
     const struct field *field;
     int64_t first; /* row 0 in the buffers */
     const uint8_t *validity;
-    const void *values;  /* FIXED: values; VAR: bytes; VIEW: views */
-    const void *offsets; /* VAR */
+    const void *values;              /* FIXED: values; VAR: bytes; VIEW: views */
+    const void *offsets;             /* VAR */
     const void *const *view_buffers; /* VIEW of an adopted batch */
     const void *heap;                /* VIEW of a packed batch: its one buffer */
 };
@@ -76,6 +76,23 @@ static bool locate(const kh_batch *batch, int64_t column, struct cells *out) {
     return true;
 }
 
+/* The elements or offsets, advanced to the first row where they are whole bytes. */
+static void show_values(const struct cells *cells, kh_column *out) {
+    const struct field *field = cells->field;
+    int64_t width = field->layout == LAYOUT_VIEW ? VIEW_BYTES : field->bits / 8;
+    out->values = cells->values;
+    if (field->layout == LAYOUT_FIXED && field->bits == 1) {
+        out->values_offset = cells->first;
+    } else if (field->layout == LAYOUT_FIXED || field->layout == LAYOUT_VIEW) {
+        if (field->layout == LAYOUT_FIXED) out->element_bytes = width;
+        if (cells->values != NULL)
+            out->values = (const uint8_t *)cells->values + cells->first * width;
+    } else if (cells->offsets != NULL) {
+        width = field->layout == LAYOUT_VAR64 ? 8 : 4;
+        out->offsets = (const uint8_t *)cells->offsets + cells->first * width;
+    }
+}
+
 kh_status kh_batch_column(const kh_batch *batch, int64_t column, kh_column *out, kh_error *error) {
     struct cells cells = {.field = NULL};
     if (batch == NULL || out == NULL)
@@ -86,27 +103,15 @@ kh_status kh_batch_column(const kh_batch *batch, int64_t column, kh_column *out,
         return status_fail(error, KH_UNSUPPORTED, "column '%.80s' has the nested type '%.40s'",
                            cells.field->name, cells.field->format);
     }
-    const struct field *field = cells.field;
-    kh_column view = {.format = field->format,
-                      .row_count = batch->row_count,
-                      .validity = cells.validity,
-                      .validity_offset = cells.validity != NULL ? cells.first : 0,
-                      .values = cells.values};
-    if (field->layout == LAYOUT_NULL) view.null_count = view.row_count;
-    if (cells.validity != NULL)
+    kh_column view = {.format = cells.field->format, .row_count = batch->row_count};
+    if (cells.field->layout == LAYOUT_NULL) view.null_count = view.row_count;
+    if (cells.validity != NULL) {
+        view.validity = cells.validity;
+        view.validity_offset = cells.first;
         view.null_count =
             view.row_count - raw_count_bits(cells.validity, cells.first, view.row_count);
-    if (field->layout == LAYOUT_FIXED && field->bits == 1) {
-        view.values_offset = cells.first;
-    } else if (field->layout == LAYOUT_FIXED || field->layout == LAYOUT_VIEW) {
-        int64_t width = field->layout == LAYOUT_VIEW ? VIEW_BYTES : field->bits / 8;
-        view.element_bytes = field->layout == LAYOUT_VIEW ? 0 : width;
-        if (cells.values != NULL)
-            view.values = (const uint8_t *)cells.values + cells.first * width;
-    } else if (cells.offsets != NULL) {
-        int64_t width = field->layout == LAYOUT_VAR64 ? 8 : 4;
-        view.offsets = (const uint8_t *)cells.offsets + cells.first * width;
     }
+    show_values(&cells, &view);
     *out = view;
     return KH_OK;
 }
@@ -129,8 +134,7 @@ kh_status kh_batch_int64(const kh_batch *batch, int64_t column, int64_t row, int
     if (status == KH_OK) status = find_cell(batch, column, row, VALUE_INTEGER, &cells);
     if (status != KH_OK) return status;
     const struct field *field = cells.field;
-    int64_t value =
-        raw_integer(cells.values, cells.first + row, field->bits, field->is_signed);
+    int64_t value = raw_integer(cells.values, cells.first + row, field->bits, field->is_signed);
     if (value < 0 && !field->is_signed) return KH_INVALID; /* uint64 above INT64_MAX */
     *out = value;
     return KH_OK;

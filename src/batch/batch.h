@@ -19,12 +19,12 @@ enum batch_kind { BATCH_PACKED = 1, BATCH_ADOPTED = 2 };
 struct kh_batch {
     _Atomic uint32_t refs;
     uint8_t kind;
-    uint8_t has_validity;           /* PACKED: some column carries a validity bitmap */
+    uint8_t has_validity; /* PACKED: some column carries a validity bitmap */
     _Atomic uint8_t is_headroom_used;
     uint8_t reserved;
     const kh_schema *schema; /* see schema.h: lives as long as this batch */
     uint32_t row_count;      /* <= LIMIT_BATCH_ROWS */
-    uint32_t block_bytes;    /* PACKED: whole block, headroom included; ADOPTED: see struct adopted */
+    uint32_t block_bytes; /* PACKED: whole block, headroom included; ADOPTED: see struct adopted */
 };
 
 /* The context that the batch's memory belongs to. */
@@ -40,8 +40,7 @@ static inline kh_batch *batch_retain(const kh_batch *batch) {
  * is not used). Foreign release callbacks run here: not under a lock, not in an epoch section. */
 void batch_free(kh_batch *batch, struct mem_cache *cache);
 static inline void batch_release(kh_batch *batch, struct mem_cache *cache) {
-    if (batch != NULL &&
-        atomic_fetch_sub_explicit(&batch->refs, 1, memory_order_acq_rel) == 1)
+    if (batch != NULL && atomic_fetch_sub_explicit(&batch->refs, 1, memory_order_acq_rel) == 1)
         batch_free(batch, cache);
 }
 

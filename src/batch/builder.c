@@ -1,8 +1,8 @@
 /* builder.c - a packed batch from typed scalars.
  *
- * Two passes over the scalars: the first checks every one and measures, the second writes and cannot
- * fail. Between them the one allocation. Failure: nothing was made; the message names column and
- * row. */
+ * Two passes over the scalars: the first checks every one and measures, the second writes and
+ * cannot fail. Between them the one allocation. Failure: nothing was made; the message names column
+ * and row. */
 #include "base/limits.h"
 #include "base/status.h"
 #include "batch/half.h"
@@ -114,8 +114,8 @@ struct target {
 
 static void put_integer(const struct field *field, const kh_scalar *scalar, int64_t row,
                         uint8_t *slot) {
-    uint64_t bits = scalar->kind == KH_SCALAR_UINT64 ? scalar->as.uint64
-                                                     : (uint64_t)scalar->as.int64;
+    uint64_t bits =
+        scalar->kind == KH_SCALAR_UINT64 ? scalar->as.uint64 : (uint64_t)scalar->as.int64;
     if (field->bits == 1) {
         if (bits != 0) raw_set_bit(slot, row);
     } else {

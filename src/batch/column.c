@@ -75,8 +75,8 @@ static kh_status view_children(const struct field *field, const struct ArrowArra
         if (out->children == NULL) return KH_NO_MEMORY;
     }
     for (int32_t i = 0; i < field->child_count; i++)
-        KH_TRY(view_array(&field->children[i], array->children[i], arena, &out->children[i],
-                          error));
+        KH_TRY(
+            view_array(&field->children[i], array->children[i], arena, &out->children[i], error));
     if (field->dictionary != NULL) {
         out->dictionary = alloc_columns(arena, 1, error);
         if (out->dictionary == NULL) return KH_NO_MEMORY;

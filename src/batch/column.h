@@ -13,9 +13,9 @@
  * encoded columns have no nulls of their own. offsets may be NULL where length is 0. */
 struct column {
     const struct field *field;
-    int64_t length;     /* logical: what the parent sees */
-    int64_t offset;     /* first logical element in the buffers, as in the C Data Interface */
-    int64_t null_count; /* of [offset, offset + length); -1: not computed */
+    int64_t length;          /* logical: what the parent sees */
+    int64_t offset;          /* first logical element in the buffers, as in the C Data Interface */
+    int64_t null_count;      /* of [offset, offset + length); -1: not computed */
     const uint8_t *validity; /* NULL: no nulls */
     const void *values;      /* FIXED values; VAR bytes; VIEW views; unions: type ids */
     const void *offsets;     /* VAR, LIST: offsets; LISTVIEW: offsets; dense union: offsets */
@@ -28,8 +28,8 @@ struct column {
 };
 
 /* The root column (a struct whose children are the batch's columns; row i of the batch is element
- * offset + i). Children of a struct with an offset are given as the C Data Interface has them: their
- * element for row i is child.offset + root.offset + i. KH_NO_MEMORY. */
+ * offset + i). Children of a struct with an offset are given as the C Data Interface has them:
+ * their element for row i is child.offset + root.offset + i. KH_NO_MEMORY. */
 kh_status column_view(const kh_batch *batch, struct arena *arena, struct column *out,
                       kh_error *error);
 

@@ -17,8 +17,8 @@ struct exported {
     _Atomic uint32_t refs; /* nodes not released */
     const kh_batch *batch;
     size_t block_bytes;
-    const void *no_buffer;          /* the root's list of buffers */
-    struct ArrowArray *next_node;   /* while it is built */
+    const void *no_buffer;        /* the root's list of buffers */
+    struct ArrowArray *next_node; /* while it is built */
     struct ArrowArray **next_child;
     const void **next_buffer;
     int64_t heap_bytes; /* of a packed batch: the sizes of its views' data buffers */
@@ -52,8 +52,7 @@ static void release_node(struct ArrowArray *node) {
 static struct ArrowArray **take_children(struct exported *block, int64_t count) {
     struct ArrowArray **children = block->next_child;
     block->next_child += count;
-    for (int64_t i = 0; i < count; i++)
-        children[i] = block->next_node++;
+    for (int64_t i = 0; i < count; i++) children[i] = block->next_node++;
     return count > 0 ? children : NULL;
 }
 

@@ -49,6 +49,6 @@ uint16_t half_from_double(double value) {
     uint64_t significand = fraction | (uint64_t)1 << 52;
     if (exponent < -14) return (uint16_t)(sign | round_shift(significand, 42 + (-14 - exponent)));
     /* A carry out of the fraction moves the exponent up by itself, at the top into infinity. */
-    return (uint16_t)(sign + (uint16_t)(((uint64_t)(exponent + 14) << 10) +
-                                        round_shift(significand, 42)));
+    return (uint16_t)(sign +
+                      (uint16_t)(((uint64_t)(exponent + 14) << 10) + round_shift(significand, 42)));
 }

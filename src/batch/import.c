@@ -29,9 +29,9 @@ struct row {
 
 #define ALWAYS_INLINE __attribute__((always_inline)) static inline
 
-/* Is this an array of one row, without nulls, not sliced, not a dictionary's, of buffer_count buffers
- * and child_count children? One branch for all: the differences are joined. A null count of -1 says
- * nothing and is as good as 0, but rare. */
+/* Is this an array of one row, without nulls, not sliced, not a dictionary's, of buffer_count
+ * buffers and child_count children? One branch for all: the differences are joined. A null count of
+ * -1 says nothing and is as good as 0, but rare. */
 ALWAYS_INLINE bool is_plain(const struct ArrowArray *array, const void *const *buffers,
                             uint64_t buffer_count, uint64_t child_count) {
     uint64_t rest = ((uint64_t)array->length ^ 1) | ((uint64_t)array->n_buffers ^ buffer_count) |
@@ -71,17 +71,23 @@ static uint64_t *stage_value(const struct plan_column *column, const void *value
     return next;
 }
 
-/* Is the one value between its offsets sound? */
-ALWAYS_INLINE bool is_sound(const struct plan_column *column, const void *bytes, int64_t low,
-                            int64_t high, bool is_full) {
+/* The bytes of the one value between its offsets. False: they are not sound. */
+ALWAYS_INLINE bool find_span(const struct plan_column *column, const void *const *buffers,
+                             bool is_full, struct span *out) {
+    bool is_wide = column->step == STEP_BYTES64;
+    int64_t low = is_wide ? raw_i64(buffers[1], 0) : raw_i32(buffers[1], 0);
+    int64_t high = is_wide ? raw_i64(buffers[1], 1) : raw_i32(buffers[1], 1);
     if (KH_UNLIKELY(low < 0 || low > high || high > INT32_MAX)) return false;
-    if (KH_UNLIKELY(bytes == NULL)) return low == high;
-    return !column->is_utf8 || !is_full ||
-           utf8_is_valid((const uint8_t *)bytes + low, (size_t)(high - low));
+    if (KH_UNLIKELY(buffers[2] == NULL)) {
+        *out = (struct span){NULL, 0};
+        return low == high;
+    }
+    *out = (struct span){(const uint8_t *)buffers[2] + low, (size_t)(high - low)};
+    return !column->is_utf8 || !is_full || utf8_is_valid(out->bytes, out->size_bytes);
 }
 
-/* Look at a row, stage it, and put it into a block. NULL: not for the short way, or (*is_spent) no
- * memory. */
+/* Look at a row, stage it, and put it into a block. NULL: not for the short way; or no memory, and
+ * then *spent_bytes is what was asked for. */
 ALWAYS_INLINE kh_batch *copy_row(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
                                  const struct ArrowArray *array, bool is_full, uint64_t bytes_max,
                                  uint64_t *spent_bytes) {
@@ -105,14 +111,9 @@ ALWAYS_INLINE kh_batch *copy_row(struct mem *mem, struct mem_cache *cache, const
             slot = stage_value(column, buffers[1], slot);
             continue;
         }
-        bool is_wide = column->step == STEP_BYTES64;
-        int64_t low = is_wide ? raw_i64(buffers[1], 0) : raw_i32(buffers[1], 0);
-        int64_t high = is_wide ? raw_i64(buffers[1], 1) : raw_i32(buffers[1], 1);
-        if (KH_UNLIKELY(!is_sound(column, buffers[2], low, high, is_full))) return NULL;
-        uint64_t next = heap_bytes + (uint64_t)(high - low);
-        span->bytes = (const uint8_t *)((uintptr_t)buffers[2] + (uintptr_t)low);
-        span++->size_bytes = (size_t)(high - low);
-        if (is_wide) {
+        if (KH_UNLIKELY(!find_span(column, buffers, is_full, span))) return NULL;
+        uint64_t next = heap_bytes + span++->size_bytes;
+        if (column->step == STEP_BYTES64) {
             *slot++ = heap_bytes;
             *slot++ = next;
         } else {
@@ -139,10 +140,10 @@ ALWAYS_INLINE kh_batch *copy_row(struct mem *mem, struct mem_cache *cache, const
 }
 
 /* Inlined twice, so that the long way's terms are put together only for the long way. */
-ALWAYS_INLINE kh_status
-import_array(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
-             struct ArrowArray *array, kh_validation validation, uint64_t bytes_max,
-             kh_batch **out, kh_error *error) {
+ALWAYS_INLINE kh_status import_array(struct mem *mem, struct mem_cache *cache,
+                                     const kh_schema *schema, struct ArrowArray *array,
+                                     kh_validation validation, uint64_t bytes_max, kh_batch **out,
+                                     kh_error *error) {
     uint64_t spent_bytes = 0;
     if (KH_LIKELY(schema->plan.is_row && array->release != NULL)) {
         kh_batch *batch = copy_row(mem, cache, schema, array, validation == KH_VALIDATE_FULL,
@@ -176,8 +177,8 @@ kh_status kh_batch_import(kh_db *db, const kh_schema *schema, struct ArrowArray 
     const struct batch_home *home = batch_home_of(db);
     if (home == NULL) return status_no_memory(error, sizeof(struct batch_home));
     KH_TRY(schema_intern(home->schemas, schema, &ours, error));
-    KH_TRY(import_array(home->mem, NULL, ours, array, validation, home->batch_bytes_max, out,
-                        error));
+    KH_TRY(
+        import_array(home->mem, NULL, ours, array, validation, home->batch_bytes_max, out, error));
 done:
     if (ours != NULL) schema_drop(ours);
     return status;

@@ -2,8 +2,8 @@
  *
  * A small batch of flat types is copied into one block and the producer's array released; anything
  * else is adopted: the array is moved into a wrapper, buffers and all. A flat batch is copied
- * whatever its size when that keeps less than half of the memory that the array reaches (a slice), or
- * when its buffers are not aligned to their elements. */
+ * whatever its size when that keeps less than half of the memory that the array reaches (a slice),
+ * or when its buffers are not aligned to their elements. */
 #ifndef KHONSU_BATCH_IMPORT_H
 #define KHONSU_BATCH_IMPORT_H
 

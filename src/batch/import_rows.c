@@ -10,6 +10,7 @@
 #include "batch/owned.h"
 #include "batch/pack.h"
 #include "batch/reach.h"
+#include "batch/rows.h"
 #include "batch/schema_body.h"
 #include "batch/validate.h"
 
@@ -56,6 +57,34 @@ static kh_status adopt(const struct import *in, struct ArrowArray *array, uint64
     return KH_OK;
 }
 
+/* A slice of nested columns, gathered into buffers of its own; the producer's array goes. It is
+ * looked at through an adopted batch on the stack, which owns nothing. */
+static kh_status gather_in(const struct import *in, struct ArrowArray *array, kh_batch **out,
+                           kh_error *error) {
+    struct adopted shown = {.batch = {.kind = BATCH_ADOPTED,
+                                      .schema = in->schema,
+                                      .row_count = (uint32_t)array->length},
+                            .array = *array};
+    struct rows_context context = {.mem = in->mem, .cache = in->cache};
+    struct rows_work work;
+    struct run_list runs;
+    struct column *root;
+    kh_batch *copy = NULL;
+    kh_status status = KH_OK;
+    rows_work_init(&work, &context, error);
+    run_list_init(&runs, &work.arena);
+    KH_TRY(rows_view(&work, &shown.batch, &root));
+    KH_TRY(run_list_add(&runs, 0, 0, array->length, error));
+    const struct column *const roots[] = {root};
+    KH_TRY(rows_build(&work, in->schema, roots, 1, &runs, &copy));
+    array->release(array);
+    array->release = NULL;
+    *out = copy;
+done:
+    rows_work_fini(&work);
+    return status;
+}
+
 /* Is a copy of packed bytes the better way to keep these rows? */
 static bool is_copied(uint64_t packed, int64_t row_count, const struct reach *reach) {
     if (packed > PACK_BLOCK_MAX) return false;
@@ -67,8 +96,7 @@ kh_status import_rows(const struct import *in, struct ArrowArray *array, kh_batc
                       kh_error *error) {
     const kh_schema *schema = in->schema;
     kh_status status = KH_OK;
-    if (array->release == NULL)
-        return status_fail(error, KH_INVALID_DATA, "the array is released");
+    if (array->release == NULL) return status_fail(error, KH_INVALID_DATA, "the array is released");
     if (array->length > LIMIT_BATCH_ROWS)
         return too_big(error, "rows", (uint64_t)array->length, LIMIT_BATCH_ROWS);
     KH_TRY(validate_root(schema->root, array, in->validation, error));
@@ -77,12 +105,17 @@ kh_status import_rows(const struct import *in, struct ArrowArray *array, kh_batc
         struct pack_size size;
         pack_measure(&schema->plan, array, &size);
         uint64_t packed = pack_block_bytes(&schema->plan, (uint64_t)array->length, &size);
-        if (is_copied(packed, array->length, &reach))
-            return copy_in(in, array, &size, out, error);
+        if (is_copied(packed, array->length, &reach)) return copy_in(in, array, &size, out, error);
     }
     if (!reach.is_aligned)
         return status_fail(error, KH_INVALID_DATA,
                            "a buffer is not aligned to the size of its elements");
+    if (reach.used_bytes < reach.size_bytes / 2 && reach.size_bytes > IMPORT_COPY_BYTES &&
+        !owned_is(array)) { /* what was gathered is as small as it gets */
+        if (reach.used_bytes > in->bytes_max)
+            return too_big(error, "bytes", reach.used_bytes, in->bytes_max);
+        return gather_in(in, array, out, error);
+    }
     KH_TRY(adopt(in, array, reach.size_bytes, out, error));
 done:
     return status;

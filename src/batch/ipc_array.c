@@ -101,3 +101,7 @@ void ipc_array_shape(struct ipc_array *array, struct ArrowArray *of, int64_t buf
 bool ipc_array_is(const struct ArrowArray *array) {
     return array->release == release;
 }
+
+bool ipc_array_has_proved_values(const struct ArrowArray *array) {
+    return ipc_array_is(array) && ((const struct ipc_array *)array->private_data)->has_proved_values;
+}

@@ -16,6 +16,7 @@ struct ipc_array {
     struct ipc_piece *pieces;
     struct ArrowArray *dictionaries; /* foreign arrays, released with their owners */
     uint32_t dictionary_count;
+    bool has_proved_values;
     /* What has not been handed out yet. */
     struct ArrowArray *next_array;
     struct ArrowArray *next_dictionary;
@@ -45,5 +46,8 @@ void ipc_array_shape(struct ipc_array *array, struct ArrowArray *of, int64_t buf
 /* Whether an array is of this kind: in our memory and counted there already, and released without
  * calling foreign code. */
 bool ipc_array_is(const struct ArrowArray *array);
+/* Whether, besides, its dictionaries are shares of values that were validated in full when a
+ * stream brought them: thousands of batches may share one large dictionary. */
+bool ipc_array_has_proved_values(const struct ArrowArray *array);
 
 #endif

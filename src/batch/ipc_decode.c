@@ -401,6 +401,7 @@ static kh_status decode(struct work *w, struct ArrowArray *out) {
     w->array = ipc_array_create(w->request->mem, w->request->cache, &counts);
     if (w->array == NULL)
         return status_no_memory(w->error, 0);
+    w->array->has_proved_values = w->request->has_proved_values;
     struct ArrowArray *root = ipc_array_next(w->array);
     status = take_root(w, length, root);
     if (status == KH_OK)

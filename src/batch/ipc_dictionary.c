@@ -41,10 +41,10 @@ static struct ipc_entry *find(const struct ipc_dictionaries *d, int64_t id) {
     return low < d->entry_count && d->entries[low].id == id ? &d->entries[low] : NULL;
 }
 
-/* Same types all the way down. */
+/* Same types all the way down: what is valid for one is valid for the other. */
 static bool is_same_type(const struct field *a, const struct field *b) {
-    if (strcmp(a->format, b->format) != 0 || a->child_count != b->child_count ||
-        (a->dictionary == NULL) != (b->dictionary == NULL))
+    if (strcmp(a->format, b->format) != 0 || a->flags != b->flags ||
+        a->child_count != b->child_count || (a->dictionary == NULL) != (b->dictionary == NULL))
         return false;
     if (a->dictionary != NULL && !is_same_type(a->dictionary, b->dictionary))
         return false;
@@ -116,7 +116,8 @@ static kh_status read_values(struct ipc_dictionaries *d, const struct ipc_messag
     struct field root = ipc_wrap_values(values);
     struct ipc_decoding decoding = {.mem = d->mem, .root = &root, .record = &message->header,
                                     .body = body, .slot = slot + 1, .bytes_max = d->bytes_max,
-                                    .values = ipc_dictionaries_values, .context = d};
+                                    .values = ipc_dictionaries_values, .context = d,
+                                    .has_proved_values = true};
     kh_status status = ipc_decode_record(&decoding, &array, error);
     if (status != KH_OK)
         return status;

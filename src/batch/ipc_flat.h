@@ -1,11 +1,11 @@
 /* ipc_flat.h - flatbuffers, as far as Arrow's messages need them: a reader that proves each
  * access when it makes it, and a writer that appends to an ipc_buffer.
  *
- * Why not flatcc. Its verifier follows every reference without remembering where it has been, so
- * that fields which share their children double its work with each level (measured: 26 levels in
- * 1,484 bytes take 4.7 s), and no accessor may run before it; its builder allocates outside mem.h
- * and cannot write in place. Here a hostile message costs what its reader chooses to visit, and
- * the reader counts. flatcc judges the writer's output in the unit tests.
+ * Why not flatcc. Its verifier follows every reference without remembering where it has been:
+ * fields that share their children double its work with each level (measured: 26 levels in 1,484
+ * bytes take 4.7 s), and no accessor may run before it; its builder allocates outside mem.h and
+ * cannot write in place. Here a hostile message costs what its reader chooses to visit, and the
+ * reader counts. flatcc judges the writer's output in the unit tests.
  *
  * Positions are counted from the start of the flatbuffer. Nothing needs to be aligned to be read.
  * Failure: false, or FLAT_BAD, for any access that leaves the buffer; the caller says KH_CORRUPT. */

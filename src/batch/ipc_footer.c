@@ -32,6 +32,8 @@ kh_status ipc_footer_put(struct ipc_buffer *out, const struct ipc_footer *footer
     flat_refer(out, fields[1].at, schema_at);
     flat_refer(out, fields[2].at, put_places(out, base, footer->dictionaries));
     flat_refer(out, fields[3].at, put_places(out, base, footer->records));
+    if (out->size_bytes - base > INT32_MAX)
+        return status_fail(error, KH_TOO_BIG, "IPC file: too many batches for one footer");
     int32_t size = (int32_t)(out->size_bytes - base);
     ipc_buffer_append(out, &size, sizeof size);
     ipc_buffer_append(out, IPC_MAGIC, IPC_MAGIC_BYTES);

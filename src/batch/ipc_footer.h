@@ -11,7 +11,7 @@ struct ipc_footer {
     const struct ipc_buffer *records;
 };
 
-/* Append the footer, its size and the magic. KH_NO_MEMORY. */
+/* Append the footer, its size and the magic. KH_NO_MEMORY, KH_TOO_BIG. */
 kh_status ipc_footer_put(struct ipc_buffer *out, const struct ipc_footer *footer, kh_error *error);
 /* bytes: all that follows the end marker. KH_CORRUPT unless it says what footer says. */
 kh_status ipc_footer_check(struct mem *mem, kh_bytes bytes, const struct ipc_footer *footer,

@@ -199,7 +199,7 @@ static kh_status read_batch(kh_ipc_reader *r, struct ipc_block body, kh_batch **
     struct ipc_decoding decoding = {
         .mem = r->mem, .root = schema_root(r->schema), .record = &r->message.header, .body = body,
         .bytes_max = r->home->batch_bytes_max, .values = ipc_dictionaries_values,
-        .context = &r->dictionaries};
+        .context = &r->dictionaries, .has_proved_values = true};
     kh_status status = ipc_decode_record(&decoding, &array, error);
     if (status != KH_OK)
         return status;
@@ -243,7 +243,9 @@ static kh_status read_next(kh_ipc_reader *r, kh_batch **out, kh_error *error) {
 
 static kh_status check_footer(kh_ipc_reader *r, kh_error *error) {
     struct ipc_block tail;
-    kh_status status = read_block(r, INT32_MAX, &tail, error);
+    uint64_t most =
+        IPC_METADATA_BYTES + r->dictionary_places.size_bytes + r->record_places.size_bytes;
+    kh_status status = read_block(r, most, &tail, error);
     if (status != KH_OK)
         return status;
     kh_bytes bytes = {.data = tail.bytes, .size_bytes = tail.size_bytes};
@@ -295,6 +297,7 @@ static kh_status read_schema(kh_ipc_reader *r, kh_error *error) {
     }
     if (r->has_union && r->message.version != IPC_V5)
         return status_fail(error, KH_UNSUPPORTED, "IPC: unions of metadata version 4");
+    kh_assert(r->ids.size_bytes == sizeof(int64_t) * ipc_slot_count(schema_root(r->schema)));
     status = ipc_dictionaries_init(&r->dictionaries, r->mem, r->schema,
                                    (const int64_t *)(const void *)r->ids.bytes, error);
     r->dictionaries.is_file = r->is_file;

@@ -192,6 +192,7 @@ struct ipc_decoding {
     uint64_t bytes_max;             /* of all decompressed buffers */
     ipc_values_fn *values;
     void *context;
+    bool has_proved_values; /* the values that it gives were validated in full */
 };
 /* An array of the root's type that owns its buffers. Buffer sizes are proved here; offsets, views,
  * indices and text inside them are not: import with KH_VALIDATE_FULL. */

@@ -83,8 +83,7 @@ const struct plan *plan_of(const kh_schema *schema) {
 
 uint64_t plan_slot_at_slow(const struct plan *plan, uint32_t column, uint64_t row_count) {
     uint64_t at = 0;
-    for (uint32_t i = 0; i < column; i++)
-        at += plan_slot_bytes(&plan->columns[i], row_count);
+    for (uint32_t i = 0; i < column; i++) at += plan_slot_bytes(&plan->columns[i], row_count);
     return at;
 }
 

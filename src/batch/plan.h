@@ -3,12 +3,11 @@
  *
  * A packed batch is one block: headroom, struct kh_batch, then
  *   slots    one for each column, 8-byte aligned: values; offsets of VAR columns; 16-byte views
- *   bitmaps  only if the batch has_validity: a mask of ceil(columns / 64) words (bit k: column k has
- *            a bitmap), then one bitmap of ceil(rows / 64) words for each bit of the mask, in order
- *   heap     the bytes of all VAR and VIEW columns, one after the other; their offsets count from the
- *            heap's start, so that every column's bytes begin at one address
- * No position is stored: plan and row count give them all. Bits and bytes of a slot behind the last
- * row are 0. */
+ *   bitmaps  only if the batch has_validity: a mask of ceil(columns / 64) words (bit k: column k
+ * has a bitmap), then one bitmap of ceil(rows / 64) words for each bit of the mask, in order heap
+ * the bytes of all VAR and VIEW columns, one after the other; their offsets count from the heap's
+ * start, so that every column's bytes begin at one address No position is stored: plan and row
+ * count give them all. Bits and bytes of a slot behind the last row are 0. */
 #ifndef KHONSU_BATCH_PLAN_H
 #define KHONSU_BATCH_PLAN_H
 

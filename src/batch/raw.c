@@ -26,14 +26,11 @@ int64_t raw_count_bits(const void *bits, int64_t first, int64_t count) {
     const uint8_t *bytes = bits;
     int64_t last = first + count;
     int64_t found = 0;
-    for (; first < last && (first & 7) != 0; first++)
-        found += raw_bit(bytes, first);
+    for (; first < last && (first & 7) != 0; first++) found += raw_bit(bytes, first);
     for (; first + 64 <= last; first += 64)
         found += __builtin_popcountll((uint64_t)raw_i64(bytes + (first >> 3), 0));
-    for (; first + 8 <= last; first += 8)
-        found += __builtin_popcount(bytes[first >> 3]);
-    for (; first < last; first++)
-        found += raw_bit(bytes, first);
+    for (; first + 8 <= last; first += 8) found += __builtin_popcount(bytes[first >> 3]);
+    for (; first < last; first++) found += raw_bit(bytes, first);
     return found;
 }
 

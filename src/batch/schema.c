@@ -2,10 +2,10 @@
  *
  * Invariants: two schemas of one table that are both in use are never equal; a schema in a bucket
  * is complete and immutable; numbers rise with interning and are never given twice.
- * A database's schemas are freed with the memory context (mem_at_end), and a public handle holds the
- * context. The process' schemas carry a count; the last reference unlinks and frees. A lookup may
- * meet a schema whose count has just fallen to 0: it is passed over, as its owner will unlink it.
- * Failure: KH_BUSY when the table is full, KH_NO_MEMORY; the table is as before. */
+ * A database's schemas are freed with the memory context (mem_at_end), and a public handle holds
+ * the context. The process' schemas carry a count; the last reference unlinks and frees. A lookup
+ * may meet a schema whose count has just fallen to 0: it is passed over, as its owner will unlink
+ * it. Failure: KH_BUSY when the table is full, KH_NO_MEMORY; the table is as before. */
 #include "batch/home.h"
 #include "base/env.h"
 #include "base/limits.h"
@@ -18,7 +18,7 @@ enum { FIRST_BUCKETS = 16 };
 struct schema_table {
     struct mem *mem;
     bool is_counted;
-    uint64_t seed; /* names come from outside: no chosen collisions */
+    uint64_t seed;    /* names come from outside: no chosen collisions */
     struct lock lock; /* all below, and kh_schema.next */
     struct kh_schema **buckets;
     size_t bucket_count; /* a power of two */
@@ -47,8 +47,8 @@ static void destroy(void *argument) {
 static struct schema_table *create(struct mem *mem, bool is_counted) {
     struct schema_table *table = mem_own_alloc(mem, sizeof *table);
     if (table == NULL) return NULL;
-    *table = (struct schema_table){
-        .mem = mem, .is_counted = is_counted, .bucket_count = FIRST_BUCKETS};
+    *table =
+        (struct schema_table){.mem = mem, .is_counted = is_counted, .bucket_count = FIRST_BUCKETS};
     table->buckets = mem_own_alloc(mem, FIRST_BUCKETS * sizeof *table->buckets);
     if (table->buckets == NULL) {
         mem_own_free(mem, table, sizeof *table);
@@ -105,8 +105,7 @@ static struct kh_schema *find(const struct schema_table *table, const struct fie
 
 static void unlink_schema(struct schema_table *table, struct kh_schema *schema) {
     struct kh_schema **link = &table->buckets[schema->hash & (table->bucket_count - 1)];
-    while (*link != schema)
-        link = &(*link)->next;
+    while (*link != schema) link = &(*link)->next;
     *link = schema->next;
     table->schema_count--;
 }
@@ -201,8 +200,7 @@ done:
     return status;
 }
 
-kh_status kh_schema_import(kh_db *db, struct ArrowSchema *arrow, kh_schema **out,
-                           kh_error *error) {
+kh_status kh_schema_import(kh_db *db, struct ArrowSchema *arrow, kh_schema **out, kh_error *error) {
     kh_schema *made = NULL;
     kh_schema *found = NULL;
     kh_status status = KH_OK;

@@ -19,17 +19,17 @@ struct schema_table *schema_table_process(void);
 /* How the buffers of a field lie in memory. The layout and the bit width say all that copying,
  * comparing and encoding need; the logical type is in format. */
 enum layout {
-    LAYOUT_NULL,       /* "n": no buffers */
-    LAYOUT_FIXED,      /* validity, values of `bits` bits (1 for booleans) */
-    LAYOUT_VAR32,      /* validity, int32 offsets, bytes: "u" "z" */
-    LAYOUT_VAR64,      /* validity, int64 offsets, bytes: "U" "Z" */
-    LAYOUT_VIEW,       /* validity, 16-byte views, data buffers, their sizes: "vu" "vz" */
-    LAYOUT_LIST32,     /* validity, int32 offsets; one child: "+l" "+m" */
-    LAYOUT_LIST64,     /* "+L" */
-    LAYOUT_LISTVIEW32, /* validity, int32 offsets, int32 sizes: "+vl" */
-    LAYOUT_LISTVIEW64, /* "+vL" */
-    LAYOUT_FIXED_LIST, /* validity; one child of list_size elements a slot: "+w:N" */
-    LAYOUT_STRUCT,     /* validity; children: "+s" */
+    LAYOUT_NULL,         /* "n": no buffers */
+    LAYOUT_FIXED,        /* validity, values of `bits` bits (1 for booleans) */
+    LAYOUT_VAR32,        /* validity, int32 offsets, bytes: "u" "z" */
+    LAYOUT_VAR64,        /* validity, int64 offsets, bytes: "U" "Z" */
+    LAYOUT_VIEW,         /* validity, 16-byte views, data buffers, their sizes: "vu" "vz" */
+    LAYOUT_LIST32,       /* validity, int32 offsets; one child: "+l" "+m" */
+    LAYOUT_LIST64,       /* "+L" */
+    LAYOUT_LISTVIEW32,   /* validity, int32 offsets, int32 sizes: "+vl" */
+    LAYOUT_LISTVIEW64,   /* "+vL" */
+    LAYOUT_FIXED_LIST,   /* validity; one child of list_size elements a slot: "+w:N" */
+    LAYOUT_STRUCT,       /* validity; children: "+s" */
     LAYOUT_SPARSE_UNION, /* type ids; children: "+us:..." */
     LAYOUT_DENSE_UNION,  /* type ids, int32 offsets; children: "+ud:..." */
     LAYOUT_RUN_END       /* no buffers; children run_ends and values: "+r" */
@@ -54,11 +54,11 @@ struct field {
     int64_t flags; /* ARROW_FLAG_* */
     enum layout layout;
     enum value_class value_class;
-    int32_t bits;      /* FIXED: width of a value; 0 for "w:0" */
-    int32_t list_size; /* FIXED_LIST */
-    bool is_utf8;      /* VAR, VIEW: the bytes must be UTF-8 */
-    bool is_signed;    /* FIXED integers, times and decimals: two's complement */
-    bool is_map;       /* LIST32 that is a map: entries and keys are never null */
+    int32_t bits;                    /* FIXED: width of a value; 0 for "w:0" */
+    int32_t list_size;               /* FIXED_LIST */
+    bool is_utf8;                    /* VAR, VIEW: the bytes must be UTF-8 */
+    bool is_signed;                  /* FIXED integers, times and decimals: two's complement */
+    bool is_map;                     /* LIST32 that is a map: entries and keys are never null */
     int8_t union_code_to_child[128]; /* unions: -1 where no child has the type id */
     int32_t child_count;
     struct field *children;

@@ -2,9 +2,9 @@
  *
  * An export is one block: a count, the nodes, the arrays of child pointers. Each node carries one
  * count and may be moved out and released on its own, by any thread; the last one frees the block.
- * The strings are the schema's own, which the block keeps alive: it is memory of the context (enough
- * for a database's schema), and it holds the count of a process' schema.
- * Failure: KH_NO_MEMORY, nothing written. */
+ * The strings are the schema's own, which the block keeps alive: it is memory of the context
+ * (enough for a database's schema), and it holds the count of a process' schema. Failure:
+ * KH_NO_MEMORY, nothing written. */
 #include "base/limits.h"
 #include "base/status.h"
 #include "batch/home.h"
@@ -14,7 +14,7 @@ struct exported {
     _Atomic uint32_t refs; /* nodes not released */
     const kh_schema *schema;
     size_t block_bytes;
-    struct ArrowSchema *next_node;    /* while it is built */
+    struct ArrowSchema *next_node; /* while it is built */
     struct ArrowSchema **next_pointer;
 };
 
@@ -32,8 +32,7 @@ static void release_node(struct ArrowSchema *node) {
     mem_free(mem, NULL, block, block->block_bytes);
 }
 
-static void fill_node(struct exported *block, const struct field *field,
-                      struct ArrowSchema *node) {
+static void fill_node(struct exported *block, const struct field *field, struct ArrowSchema *node) {
     *node = (struct ArrowSchema){.format = field->format,
                                  .name = field->name,
                                  .metadata = field->metadata,

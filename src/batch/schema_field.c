@@ -199,8 +199,7 @@ bool field_parse(const char *format, struct field *out, const char **trouble) {
 
 static int32_t union_children(const struct field *field) {
     int32_t count = 0;
-    for (int i = 0; i < 128; i++)
-        count += field->union_code_to_child[i] >= 0;
+    for (int i = 0; i < 128; i++) count += field->union_code_to_child[i] >= 0;
     return count;
 }
 
@@ -276,8 +275,7 @@ bool field_equal(const struct field *a, const struct field *b) {
         (a->dictionary == NULL) != (b->dictionary == NULL) || strcmp(a->format, b->format) != 0 ||
         strcmp(a->name, b->name) != 0)
         return false;
-    if (a->metadata_bytes > 0 &&
-        memcmp(a->metadata, b->metadata, (size_t)a->metadata_bytes) != 0)
+    if (a->metadata_bytes > 0 && memcmp(a->metadata, b->metadata, (size_t)a->metadata_bytes) != 0)
         return false;
     for (int32_t i = 0; i < a->child_count; i++)
         if (!field_equal(&a->children[i], &b->children[i])) return false;
@@ -295,8 +293,7 @@ uint64_t field_hash(const struct field *field, uint64_t seed) {
     hash = hash_bytes(field->name, strlen(field->name), hash);
     if (field->metadata_bytes > 0)
         hash = hash_bytes(field->metadata, (size_t)field->metadata_bytes, hash);
-    for (int32_t i = 0; i < field->child_count; i++)
-        hash = field_hash(&field->children[i], hash);
+    for (int32_t i = 0; i < field->child_count; i++) hash = field_hash(&field->children[i], hash);
     if (field->dictionary != NULL) hash = field_hash(field->dictionary, hash);
     return hash;
 }

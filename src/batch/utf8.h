@@ -34,8 +34,7 @@ static inline bool utf8_is_ascii(const uint8_t *bytes, size_t size_bytes) {
         memcpy(&word, bytes, 8);
         seen |= word;
     }
-    for (; size_bytes > 0; bytes++, size_bytes--)
-        seen |= *bytes;
+    for (; size_bytes > 0; bytes++, size_bytes--) seen |= *bytes;
     return (seen & high) == 0;
 }
 

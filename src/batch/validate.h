@@ -29,7 +29,8 @@ kh_status validate_column(const struct field *root, const struct ArrowArray *arr
 __attribute__((cold, format(printf, 2, 3))) kh_status validate_fail(const struct frame *frame,
                                                                     const char *format, ...);
 
-/* ---- contents: elements [first, first + count) of the frame's array --------------------------- */
+/* ---- contents: elements [first, first + count) of the frame's array ---------------------------
+ */
 
 /* Offsets of VAR and LIST layouts; *low and *high are the first and the last. limit: length of what
  * they point into, -1: unknown. */

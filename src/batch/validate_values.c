@@ -167,8 +167,8 @@ kh_status validate_run_ends(const struct frame *frame) {
         return validate_fail(frame, "%lld runs, but %lld values", (long long)ends->length,
                              (long long)values->length);
     for (int64_t i = 0; i < ends->length; i++) {
-        int64_t end = raw_integer(ends->buffers[1], ends->offset + i,
-                                  frame->field->children[0].bits, true);
+        int64_t end =
+            raw_integer(ends->buffers[1], ends->offset + i, frame->field->children[0].bits, true);
         if (end <= last)
             return validate_fail(frame, "run %lld ends at %lld after %lld", (long long)i,
                                  (long long)end, (long long)last);
@@ -187,8 +187,8 @@ kh_status validate_indices(const struct frame *frame, int64_t first, int64_t cou
     for (int64_t row = first; row < first + count; row++) {
         if (validate_is_null(array, row)) continue;
         /* An unsigned index beyond INT64_MAX comes out negative. */
-        int64_t index = raw_integer(array->buffers[1], array->offset + row, field->bits,
-                                    field->is_signed);
+        int64_t index =
+            raw_integer(array->buffers[1], array->offset + row, field->bits, field->is_signed);
         if (index < 0 || index >= limit)
             return validate_fail(frame, "row %lld has index %lld of a dictionary of %lld",
                                  (long long)row, (long long)index, (long long)limit);

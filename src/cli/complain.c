@@ -25,8 +25,6 @@ int complain(int code, const char *format, ...) {
 
 static const char *advice(kh_status status) {
     switch (status) {
-    case KH_CORRUPT:
-        return "is it a whole Arrow IPC file or stream?";
     case KH_BUSY:
     case KH_EXPIRED:
     case KH_CONFLICT:

@@ -86,6 +86,20 @@ bool flights_parse_key(const struct flights *flights, kh_bytes key, size_t *day,
     return *day < flights->day_count && *carrier < flights->carrier_count;
 }
 
+uint32_t flights_place_of(const struct flights *flights, uint64_t number) {
+    size_t low = 0;
+    size_t high = flights->place_count - 1;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (flights->place_ends[middle] > number) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return flights->places[low];
+}
+
 bool flights_delay(const struct flights *flights, const kh_batch *batch, int64_t row,
                    int64_t *delay) {
     return kh_batch_int64(batch, flights->dep_delay, row, delay) == KH_OK;

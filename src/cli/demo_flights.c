@@ -260,6 +260,8 @@ static int learn(struct load *load) {
     }
     sort_days(flights);
     flights->places = heap_allocate(count, sizeof *flights->places);
+    flights->place_ends = heap_allocate(count, sizeof *flights->place_ends);
+    uint64_t rows = 0;
     flights->place_tallies =
         heap_allocate(flights->day_count * flights->carrier_count, sizeof(struct tally));
     flights->airport_tallies = heap_allocate(flights->airport_count, sizeof(struct tally));
@@ -272,11 +274,13 @@ static int learn(struct load *load) {
                             load->path);
         }
         size_t place = day * flights->carrier_count + carrier;
-        flights->places[flights->place_count++] = (uint32_t)place;
         code = split_value(load->split, i, &batch);
         if (code != CLI_OK) {
             return code;
         }
+        rows += (uint64_t)kh_batch_row_count(batch);
+        flights->place_ends[flights->place_count] = rows;
+        flights->places[flights->place_count++] = (uint32_t)place;
         flights_count(flights, batch, &flights->place_tallies[place], flights->airport_tallies);
     }
     return CLI_OK;
@@ -415,6 +419,7 @@ void flights_free(struct flights *flights) {
     free_names(flights->carriers, flights->carrier_count);
     free_names(flights->airports, flights->airport_count);
     free(flights->places);
+    free(flights->place_ends);
     free(flights->place_tallies);
     free(flights->airport_tallies);
     kh_schema_release(flights->row_schema);

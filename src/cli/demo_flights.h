@@ -41,7 +41,8 @@ struct flights {
     size_t carrier_count;
     char **airports;
     size_t airport_count;
-    uint32_t *places; /* day * carrier_count + carrier of each key that was loaded */
+    uint32_t *places;     /* day * carrier_count + carrier of each key that was loaded */
+    uint64_t *place_ends; /* flights in the places up to each, itself included */
     size_t place_count;
     /* Sums as loaded: of place [day * carrier_count + carrier], and of airports. */
     struct tally *place_tallies;
@@ -62,6 +63,8 @@ void flights_free(struct flights *flights);
 void flights_key(const struct flights *flights, size_t day, size_t carrier, struct text *key);
 void flights_carrier_key(const struct flights *flights, size_t carrier, struct text *key);
 void flights_airport_key(const struct flights *flights, size_t airport, struct text *key);
+/* The place that a flight was loaded into, by its number below row_count. */
+uint32_t flights_place_of(const struct flights *flights, uint64_t number);
 /* The day and carrier of a key; false: it is none of ours. */
 bool flights_parse_key(const struct flights *flights, kh_bytes key, size_t *day, size_t *carrier);
 /* Position of a name; the count when it is unknown. */

@@ -8,7 +8,7 @@ enum { REBOOK_MAX = 3, REBOOK_COLUMNS_MAX = 4 + FLIGHTS_DAY_COLUMNS };
 
 static void choose(struct writer *writer, struct write_place *from, struct write_place *to) {
     const struct flights *flights = writer->flights;
-    uint32_t picked = flights->places[writer_random(writer, flights->place_count)];
+    uint32_t picked = flights_place_of(flights, writer_random(writer, flights->row_count));
     from->day = to->day = picked / flights->carrier_count;
     from->carrier = to->carrier = picked % flights->carrier_count;
     if (writer_random(writer, 3) == 0) {

@@ -273,7 +273,7 @@ kh_status writer_run(struct writer *writer, enum write_kind kind, kh_txn *txn, k
     if (kind == WRITE_REBOOK) {
         return writer_rebook(writer, txn, error);
     }
-    uint32_t picked = flights->places[writer_random(writer, flights->place_count)];
+    uint32_t picked = flights_place_of(flights, writer_random(writer, flights->row_count));
     struct write_place place = {.day = picked / flights->carrier_count,
                                 .carrier = picked % flights->carrier_count};
     kh_status status = writer_read(writer, txn, &place, error);

@@ -96,22 +96,37 @@ kh_sink file_sink(FILE *stream) {
     return (kh_sink){sink_write, stream};
 }
 
+struct input {
+    FILE *stream;
+    int error; /* errno of the failed read */
+};
+
 static int64_t source_read(void *context, void *bytes, size_t size_bytes) {
-    FILE *stream = context;
+    struct input *input = context;
     errno = 0;
-    size_t size = fread(bytes, 1, size_bytes, stream);
-    if (size < size_bytes && ferror(stream)) {
-        return errno == 0 ? -EIO : -errno;
+    size_t size = fread(bytes, 1, size_bytes, input->stream);
+    if (size < size_bytes && ferror(input->stream)) {
+        input->error = errno == 0 ? EIO : errno;
+        return -input->error;
     }
     return (int64_t)size;
 }
 
-kh_source file_source(FILE *stream) {
-    return (kh_source){source_read, stream};
+static int complain_input(const char *path, const struct input *input, kh_status status,
+                          const kh_error *error) {
+    if (input->error != 0) {
+        errno = input->error;
+        return complain_errno("read", path);
+    }
+    if (status == KH_CORRUPT || status == KH_TOO_BIG || status == KH_INVALID_DATA) {
+        return complain(CLI_FAILED, "%s is no whole Arrow IPC file or stream: %s (%s)", path,
+                        error->message, kh_status_name(status));
+    }
+    return complain_status(path, status, error);
 }
 
-static int read_batches(kh_ipc_reader *reader, const char *path, file_batch_fn *on_batch,
-                        void *context) {
+static int read_batches(kh_ipc_reader *reader, const char *path, const struct input *input,
+                        file_batch_fn *on_batch, void *context) {
     for (;;) {
         kh_error error = {""};
         kh_batch *batch = NULL;
@@ -120,7 +135,7 @@ static int read_batches(kh_ipc_reader *reader, const char *path, file_batch_fn *
             return CLI_OK;
         }
         if (status != KH_OK) {
-            return complain_status(path, status, &error);
+            return complain_input(path, input, status, &error);
         }
         int code = on_batch(context, batch);
         kh_batch_release(batch);
@@ -138,20 +153,18 @@ int file_read(kh_db *db, const char *path, file_schema_fn *on_schema, file_batch
         return complain_errno("read", path);
     }
     kh_error error = {""};
-    kh_source source = file_source(stream);
+    struct input input = {stream, 0};
+    kh_source source = {source_read, &input};
     kh_ipc_reader *reader = NULL;
     kh_status status = kh_ipc_reader_open(db, &source, &reader, &error);
     int code = CLI_OK;
-    if (status == KH_CORRUPT || status == KH_TOO_BIG || status == KH_INVALID_DATA) {
-        code = complain(CLI_FAILED, "%s is no Arrow IPC file or stream: %s (%s)", path,
-                        error.message, kh_status_name(status));
-    } else if (status != KH_OK) {
-        code = complain_status(path, status, &error);
+    if (status != KH_OK) {
+        code = complain_input(path, &input, status, &error);
     } else if (on_schema != NULL) {
         code = on_schema(context, kh_ipc_reader_schema(reader));
     }
     if (code == CLI_OK) {
-        code = read_batches(reader, path, on_batch, context);
+        code = read_batches(reader, path, &input, on_batch, context);
     }
     kh_ipc_reader_close(reader);
     if (!is_stdin) {

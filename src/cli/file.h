@@ -27,7 +27,6 @@ void file_abandon(struct file_output *output);
 bool file_is_reader_gone(void);
 
 kh_sink file_sink(FILE *stream);
-kh_source file_source(FILE *stream);
 
 /* Called for each batch, borrowed; an exit code other than 0 ends the reading. */
 typedef int file_batch_fn(void *context, const kh_batch *batch);

@@ -58,6 +58,8 @@ void apply_install(kh_txn *txn) {
         link_version(db, write, txn->committed, verdict->phi);
     }
     mem_permit();
+    /* With a log that answers later others are certified before this is published. */
+    if (db->pipeline.log != NULL && txn->is_certified) apply_read_stamps(txn, verdict->phi);
     db->store.clock = txn->committed;
 }
 
@@ -119,7 +121,8 @@ void apply_publish(kh_txn *txn, const struct reclaimer *who) {
         section_note_phi(db, txn->verdict.phi);
         /* A stamp decides something only for serializable transactions open now. */
         uint64_t oldest = snapshot_oldest_serializable(&db->store.snapshots, txn->line);
-        if (oldest < txn->committed) apply_read_stamps(txn, txn->verdict.phi);
+        if (oldest < txn->committed && db->pipeline.log == NULL)
+            apply_read_stamps(txn, txn->verdict.phi);
     }
     snapshot_drop(txn->line);
     reclaim_superseded(txn, who, snapshot_oldest(&db->store.snapshots));

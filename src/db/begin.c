@@ -13,8 +13,6 @@ static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 
 static kh_status check_options(const struct kh_db *db, const kh_txn_options *options,
                                kh_error *error) {
-    if (options->size != sizeof *options)
-        return status_fail(error, KH_INVALID, "kh_txn_options.size is %zu", options->size);
     if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK)
         return status_fail(error, KH_INVALID, "unknown isolation level or policy");
     if (options->flags & ~(uint32_t)(KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE))
@@ -121,8 +119,15 @@ static kh_status activate(kh_txn *txn, uint32_t timeout_ms) {
 }
 
 kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
+    kh_txn_options known;
+    kh_status status = KH_OK;
     if (options == NULL) options = &default_options;
-    kh_status status = check_options(db, options, error);
+    if (KH_UNLIKELY(options->size != sizeof *options)) {
+        known = default_options;
+        status = status_copy_sized(&known, sizeof known, options, "kh_txn_options", error);
+        options = &known;
+    }
+    if (status == KH_OK) status = check_options(db, options, error);
     if (status != KH_OK) return status;
     if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");

@@ -257,8 +257,11 @@ static kh_status end_dropped(kh_txn *txn) {
 /* A rival that the log has not answered for yet: wait, so that a retry does not meet it again. */
 static void await_rival(kh_txn *txn, uint64_t rival) {
     struct kh_db *db = txn->db;
-    while (rival > db_visible(db) && db->pipeline.poison == KH_OK && db->pipeline.count > 0)
+    while (rival > db_visible(db) && db->pipeline.poison == KH_OK && db->pipeline.count > 0) {
+        pipeline_ask(db);
+        if (rival <= db_visible(db) || db->pipeline.poison != KH_OK) return;
         if (!section_wait(db, txn_deadline(txn))) return;
+    }
 }
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN };

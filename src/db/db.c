@@ -58,8 +58,6 @@ static kh_status check_hooks(const kh_options *options, kh_error *error) {
 }
 
 static kh_status check_options(const kh_options *options, kh_error *error) {
-    if (options->size != sizeof *options)
-        return status_fail(error, KH_INVALID, "kh_options.size is %zu", options->size);
     if (options->limits.size != 0 && options->limits.size != sizeof(kh_limits))
         return status_fail(error, KH_INVALID, "kh_limits.size is %zu", options->limits.size);
     if (options->path != NULL)
@@ -148,6 +146,7 @@ static kh_status make_tables(struct kh_db *db, const kh_options *options, kh_err
     const char *id_column = options->id_column != NULL ? options->id_column : "id";
     size_t id_bytes = strlen(id_column) + 1;
     db->id_column = mem_own_alloc(db->home.mem, id_bytes);
+    if (db->id_column != NULL) memcpy(db->id_column, id_column, id_bytes);
     db->handles = own_zeroed(db, db->limits.txns * sizeof *db->handles);
     db->recent_ring = own_zeroed(db, RECENT_WRITES * sizeof *db->recent_ring);
     db->outcome_mask = round_up(db->limits.outcomes) - 1;
@@ -159,7 +158,6 @@ static kh_status make_tables(struct kh_db *db, const kh_options *options, kh_err
         db->outcomes == NULL || db->janitor_cache == NULL || db->log_cache == NULL ||
         db->step_cache == NULL)
         return status_no_memory(error, sizeof *db);
-    memcpy(db->id_column, id_column, id_bytes);
     db->recent = (struct recent_writes){.ring = db->recent_ring, .mask = RECENT_WRITES - 1};
     db->home.schemas = schema_table_create(db->home.mem);
     if (db->home.schemas == NULL) return status_no_memory(error, sizeof *db);
@@ -235,8 +233,12 @@ static struct kh_db *create(const kh_options *options) {
 }
 
 kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
-    if (options == NULL) options = &default_options;
-    kh_status status = check_options(options, error);
+    kh_options known = default_options;
+    kh_status status = KH_OK;
+    if (options != NULL)
+        status = status_copy_sized(&known, sizeof known, options, "kh_options", error);
+    options = &known;
+    if (status == KH_OK) status = check_options(options, error);
     if (status != KH_OK) return status;
     struct kh_db *db = create(options);
     if (db == NULL) return status_no_memory(error, sizeof *db);

@@ -157,7 +157,9 @@ kh_status kh_txn_wait(kh_txn *txn, uint32_t timeout_ms, kh_timestamp *timestamp)
     if (timeout_ms != UINT32_MAX)
         deadline_ns = env_monotonic_ns(&system) + (uint64_t)timeout_ms * 1000000u + 1;
     lock_take(&db->section);
-    while (atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
+    if (timeout_ms != 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0)
+        pipeline_ask(db);
+    while (timeout_ms != 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
         db->waiters++;
         bool goes_on = signal_wait(&db->progress, &db->section, deadline_ns);
         db->waiters--;
@@ -304,9 +306,11 @@ void kh_txn_close(kh_txn *txn) {
 /* ---- what happened --------------------------------------------------------------------------- */
 
 kh_status kh_txn_conflict(const kh_txn *txn, kh_conflict *out) {
-    if (out->size != sizeof *out) return KH_INVALID;
+    size_t size_bytes = out->size;
+    if (size_bytes < sizeof size_bytes || size_bytes > sizeof *out) return KH_INVALID;
     if (!txn->has_conflict) return KH_NOT_FOUND;
-    *out = txn->conflict;
+    memcpy(out, &txn->conflict, size_bytes);
+    out->size = size_bytes;
     return KH_OK;
 }
 

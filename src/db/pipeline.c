@@ -232,16 +232,20 @@ kh_status pipeline_record_schemas(kh_txn *txn, kh_error *error) {
     return KH_OK;
 }
 
+void pipeline_ask(struct kh_db *db) {
+    const struct kh_log *log = db->pipeline.log;
+    uint64_t cookie = db->pipeline.next_cookie;
+    if (log == NULL || log->flush == NULL || db->pipeline.count == 0) return;
+    lock_leave(&db->section);
+    log->flush(log->context, cookie);
+    lock_take(&db->section);
+}
+
 void pipeline_wait(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    struct pipeline *pipeline = &db->pipeline;
     while (atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
-        if (pipeline->log != NULL && pipeline->log->flush != NULL) {
-            lock_leave(&db->section);
-            pipeline->log->flush(pipeline->log->context, txn->flight_cookie);
-            lock_take(&db->section);
-            if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
-        }
+        pipeline_ask(db);
+        if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
         db->waiters++;
         (void)signal_wait(&db->progress, &db->section, 0);
         db->waiters--;

@@ -20,6 +20,9 @@ kh_status pipeline_record_schemas(kh_txn *txn, kh_error *error);
 kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error);
 /* Process what was answered from within append. In the section, after install. */
 void pipeline_settle(struct kh_db *db, const struct reclaimer *who);
+/* Somebody waits for what is in flight: ask the log to complete it. In the section, which is left for the
+ * log's call. */
+void pipeline_ask(struct kh_db *db);
 /* Wait, in the section, until the outcome of txn is known (txn->outcome). */
 void pipeline_wait(kh_txn *txn);
 

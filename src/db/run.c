@@ -39,9 +39,13 @@ static kh_status run_once(kh_db *db, const kh_run_options *options, uint32_t att
 
 kh_status kh_db_run(kh_db *db, const kh_run_options *options, kh_run_fn *body, void *context,
                     kh_timestamp *timestamp, uint32_t *attempts_made, kh_error *error) {
-    if (options == NULL) options = &default_options;
-    if (options->size != sizeof *options)
-        return status_fail(error, KH_INVALID, "kh_run_options.size is %zu", options->size);
+    kh_run_options known = default_options;
+    if (options != NULL) {
+        kh_status status =
+            status_copy_sized(&known, sizeof known, options, "kh_run_options", error);
+        if (status != KH_OK) return status;
+    }
+    options = &known;
     uint32_t most = options->attempts_max != 0 ? options->attempts_max : LIMIT_RUN_ATTEMPTS;
     uint64_t random;
     env_random(&random, sizeof random);

@@ -9,11 +9,15 @@
 
 static const kh_scan_options default_options = KH_SCAN_OPTIONS_INIT;
 
-static kh_status check_options(const kh_scan_options **options, kh_error *error) {
-    if (*options == NULL) *options = &default_options;
-    const kh_scan_options *given = *options;
-    if (given->size != sizeof *given)
-        return status_fail(error, KH_INVALID, "kh_scan_options.size is %zu", given->size);
+static kh_status check_options(const kh_scan_options **options, kh_scan_options *known,
+                               kh_error *error) {
+    *known = default_options;
+    if (*options != NULL) {
+        kh_status status =
+            status_copy_sized(known, sizeof *known, *options, "kh_scan_options", error);
+        if (status != KH_OK) return status;
+    }
+    const kh_scan_options *given = *options = known;
     if (given->flags & ~(uint32_t)(KH_SCAN_REVERSE | KH_SCAN_KEYS_ONLY))
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", given->flags);
     if ((given->prefix.size_bytes > 0 && given->prefix.data == NULL) ||
@@ -25,9 +29,10 @@ static kh_status check_options(const kh_scan_options **options, kh_error *error)
 
 kh_status kh_txn_scan(kh_txn *txn, const kh_scan_options *options, kh_cursor **out,
                       kh_error *error) {
+    kh_scan_options known;
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return status;
-    status = check_options(&options, error);
+    status = check_options(&options, &known, error);
     if (status == KH_OK) status = cursor_open(txn, options, out, error);
     return handle_answer(txn, status);
 }
@@ -73,11 +78,12 @@ static kh_status delete_all(kh_txn *txn, struct kh_cursor *cursor, uint64_t *cou
 
 kh_status kh_txn_delete_range(kh_txn *txn, const kh_scan_options *options, uint64_t *deleted_count,
                               kh_error *error) {
+    kh_scan_options known;
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return status;
     struct kh_cursor *cursor = NULL;
     uint64_t count = 0;
-    status = check_options(&options, error);
+    status = check_options(&options, &known, error);
     if (status == KH_OK && txn->is_read_only)
         status = status_fail(error, KH_READ_ONLY, "a write in a read-only transaction");
     if (status == KH_OK) status = cursor_open(txn, options, &cursor, error);
@@ -183,11 +189,12 @@ static kh_status fill_stream(kh_txn *txn, const kh_scan_options *options,
 
 kh_status kh_txn_scan_stream(kh_txn *txn, const kh_scan_options *options, const kh_schema *schema,
                              struct ArrowArrayStream *out, kh_error *error) {
+    kh_scan_options known;
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return status;
     struct mem *mem = txn->db->home.mem;
     struct stream *stream = NULL;
-    status = check_options(&options, error);
+    status = check_options(&options, &known, error);
     if (status == KH_OK) {
         stream = mem_alloc_zeroed(mem, NULL, sizeof *stream);
         if (stream == NULL) status = status_no_memory(error, sizeof *stream);

@@ -49,12 +49,11 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms) {
     if (db->flags & KH_OPEN_NO_THREADS) {
         /* Only a log with threads of its own can bring progress then. */
         if (db->pipeline.log == NULL || db->pipeline.count == 0) return false;
-    } else if (deadline_ms != UINT64_MAX && db_tick(db) > deadline_ms) {
-        return false;
     }
+    if (deadline_ms != UINT64_MAX && db_tick(db) > deadline_ms) return false;
     db->waiters++;
     uint64_t deadline_ns = 0;
-    if (deadline_ms != UINT64_MAX && !(db->flags & KH_OPEN_NO_THREADS)) {
+    if (deadline_ms != UINT64_MAX) {
         struct env_clock system = env_clock_system();
         uint64_t left_ms = deadline_ms + TICK_MS - db_tick(db);
         deadline_ns = env_monotonic_ns(&system) + left_ms * 1000000u;
@@ -106,7 +105,8 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
             waiter.is_unsafe = has_unsafe_in_flight(db, txn->snapshot);
         }
         if (!waiter.is_unsafe && is_safe(db, txn)) break;
-        if (!section_wait(db, deadline_ms)) {
+        /* Without threads nobody else ends the writers that it waits for. */
+        if ((db->flags & KH_OPEN_NO_THREADS) || !section_wait(db, deadline_ms)) {
             status = status_fail(error, KH_BUSY, "no safe snapshot within the timeout");
             break;
         }

@@ -106,8 +106,12 @@ static kh_status compute(kh_txn *txn, struct write *write, const struct pinned *
     struct resolve_context context;
     read_resolve_context(txn, &context);
     memset(&txn->conflict.merge, 0, sizeof txn->conflict.merge);
-    if (write->kind == WRITE_ROWS)
+    if (write->kind == WRITE_ROWS) {
+        /* The key was read and has changed since: the policy first, as for a put. What the rows would do
+         * to a version that the program never saw is no reason to stop. */
+        if (pinned->is_rival && (write->policy == KH_FAIL || txn->is_certified)) return KH_CONFLICT;
         return resolve_rows(&context, pinned->theirs, write->ops, value, error);
+    }
     if (!pinned->is_rival) {
         *value = retain_or_null(write->mine);
         return KH_OK;
@@ -124,6 +128,12 @@ static kh_status stage_computed(kh_txn *txn, struct write *write, kh_error *erro
     write->staged = NULL;
     write->is_callback_dropped = false;
     pin(txn, write, &pinned);
+    if (write->kind == WRITE_ROWS && pinned.is_rival && write->policy == KH_IGNORE &&
+        !txn->is_certified) { /* certify drops it, or finds it read back */
+        write->is_staged_on = false;
+        batch_release(pinned.theirs, txn->cache);
+        return KH_OK;
+    }
     kh_status status = compute(txn, write, &pinned, &value, error);
     batch_release(pinned.base, txn->cache);
     batch_release(pinned.theirs, txn->cache);

@@ -60,8 +60,17 @@ static void add_snapshots(kh_db *db, kh_stats *out) {
 }
 
 kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
-    if (out->size != sizeof *out)
+    if (out->size < sizeof out->size || out->size > sizeof *out)
         return status_fail(error, KH_INVALID, "kh_stats.size is %zu", out->size);
+    if (out->size < sizeof *out) { /* an older caller gets the front part that it knows */
+        kh_stats whole;
+        size_t size_bytes = out->size;
+        whole.size = sizeof whole;
+        kh_status status = kh_db_stats(db, &whole, error);
+        if (status == KH_OK) memcpy(out, &whole, size_bytes);
+        out->size = size_bytes;
+        return status;
+    }
     if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
     memset(out, 0, sizeof *out);

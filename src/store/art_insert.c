@@ -41,6 +41,7 @@ static bool make_entry(struct insertion *insertion) {
 
 /* The guards are locked and nothing can fail any more; unlocking publishes. */
 static void place_entry(struct insertion *insertion) {
+    guard_disturb();
     front_add(insertion->art->front, insertion->entry, insertion->hash);
     insertion->is_placed = true;
 }

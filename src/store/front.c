@@ -4,7 +4,7 @@
 
 #if KH_HASH_FRONT
 
-#include <string.h>
+#include "store/guard.h"
 
 enum {
     FIRST_LINES = 16,
@@ -119,6 +119,7 @@ void front_add(struct front *front, struct entry *entry, uint64_t hash) {
     uint64_t address = (uint64_t)(uintptr_t)entry;
     if ((address & FRONT_TAG_MASK) != 0) return; /* no room for the tag above this address */
     struct front_table *table = atomic_load_explicit(&front->current, memory_order_acquire);
+    guard_disturb();
     table_put(table, front_tag(hash) | address, (uint32_t)hash);
 }
 
@@ -188,6 +189,7 @@ static void move_line(struct front_table *to, const struct front_line *line) {
     for (unsigned i = 0; i < FRONT_LINE_SLOTS; i++) {
         uint64_t slot = atomic_load_explicit(&line->slots[i], memory_order_acquire);
         if (slot == 0) continue;
+        guard_disturb();
         const struct entry *entry = (const struct entry *)(uintptr_t)(slot & ~FRONT_TAG_MASK);
         table_put(to, slot, entry->hash);
     }

@@ -6,6 +6,22 @@
 
 enum { SPINS_BEFORE_YIELD = 128 }; /* about as long as the longest locked section */
 
+#if defined(KH_SLOW_CHECKS)
+static _Atomic uint32_t disturb_steps;
+
+void guard_disturb_every(uint32_t steps) {
+    atomic_store_explicit(&disturb_steps, steps, memory_order_relaxed);
+}
+
+void guard_disturb(void) {
+    static _Thread_local uint32_t random;
+    uint32_t steps = atomic_load_explicit(&disturb_steps, memory_order_relaxed);
+    if (steps == 0) return;
+    random = random * 1664525u + 1013904223u; /* any constants that mix the upper half will do */
+    if ((random >> 16) % steps == 0) env_yield();
+}
+#endif
+
 static inline void relax(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();

@@ -24,11 +24,21 @@ struct guard {
 
 enum { GUARD_OBSOLETE = 1, GUARD_LOCKED = 2, GUARD_STEP = 4 };
 
+/* In KH_SLOW_CHECKS builds a test can have threads give up the processor at the steps where others
+ * may come in between, once in so many of them (0: never). */
+#if defined(KH_SLOW_CHECKS)
+void guard_disturb_every(uint32_t steps);
+void guard_disturb(void);
+#else
+static inline void guard_disturb(void) {}
+#endif
+
 /* Wait until no writer is at work. False: obsolete. */
 bool guard_wait(const struct guard *guard, uint64_t *version);
 
 /* False: obsolete, start again from the root. */
 static inline bool guard_enter(const struct guard *guard, uint64_t *version) {
+    guard_disturb();
     *version = atomic_load_explicit(&guard->word, memory_order_acquire);
     if (KH_LIKELY((*version & (GUARD_OBSOLETE | GUARD_LOCKED)) == 0)) return true;
     return guard_wait(guard, version);
@@ -47,6 +57,7 @@ static inline bool guard_holds(const struct guard *guard, uint64_t version) {
 
 /* Lock if nothing has changed since version was read. */
 static inline bool guard_lock(struct guard *guard, uint64_t version) {
+    guard_disturb();
     return atomic_compare_exchange_strong_explicit(&guard->word, &version, version | GUARD_LOCKED,
                                                    memory_order_acq_rel, memory_order_relaxed);
 }

@@ -59,9 +59,16 @@ static kh_status merge(const struct resolve_context *context, const struct write
                        const kh_batch *base, const kh_batch *theirs, kh_batch **out,
                        kh_merge_conflict *where, kh_error *error) {
     if (write->kind != WRITE_PUT) return KH_CONFLICT;
-    if (theirs == NULL && base != NULL) return KH_CONFLICT; /* mine edits what theirs deleted */
+    /* Theirs deleted the key: the same as having deleted every row. */
+    kh_batch *no_rows = NULL;
+    if (theirs == NULL) {
+        kh_status failure = rows_slice(&context->rows, write->mine, 0, 0, &no_rows, error);
+        if (failure != KH_OK) return failure;
+        theirs = no_rows;
+    }
     kh_status status =
         rows_merge(&context->rows, base, write->mine, theirs, out, where, error);
+    batch_release(no_rows, context->rows.cache);
     return status == KH_MERGE_CONFLICT ? KH_CONFLICT : status;
 }
 

@@ -19,11 +19,15 @@ extern void *__libc_realloc(void *block, size_t size_bytes);
 extern void *__libc_memalign(size_t alignment, size_t size_bytes);
 
 /* Per thread: only what the test itself calls fails. */
-static _Thread_local uint64_t left; /* 0: none fails */
-static _Thread_local bool has_failed;
+static _Thread_local volatile uint64_t left; /* 0: none fails */
+static _Thread_local volatile bool has_failed;
 
 static bool fails_now(void) {
-    if (left == 0 || --left != 0) {
+    if (left == 0) {
+        return false;
+    }
+    left = left - 1;
+    if (left != 0) {
         return false;
     }
     has_failed = true;

@@ -91,7 +91,7 @@ class Store:
         self.chains = {}
         self.clock = 1
         self.ranges = []
-        self.open_writers = set()         # ids of open serializable read-write transactions
+        self.open_writers = {}            # open serializable read-write ones: id -> snapshot
 
     def at(self, key, stamp):
         for version in reversed(self.chains.get(key, ())):
@@ -113,14 +113,18 @@ class Store:
     # ---- a transaction's calls ----
 
     def begin(self, level, is_read_only=False):
-        is_tracked = level == SERIALIZABLE and not (is_read_only and not self.open_writers)
+        is_tracked = level == SERIALIZABLE and not (is_read_only and self.is_safe())
         txn = Transaction(level, self.clock, is_tracked, is_read_only)
         if level == SERIALIZABLE and not is_read_only:
-            self.open_writers.add(id(txn))
+            self.open_writers[id(txn)] = txn.snapshot
         return txn
 
+    def is_safe(self):
+        """Can no open transaction come before what is visible now? Those of this snapshot cannot."""
+        return all(snapshot == self.clock for snapshot in self.open_writers.values())
+
     def end(self, txn):
-        self.open_writers.discard(id(txn))
+        self.open_writers.pop(id(txn), None)
 
     def look(self, txn, key):
         if key in txn.writes:

@@ -2,8 +2,8 @@
  * operations, scans with all options, savepoints, ranges of deletes, compare-and-swap, deferrable
  * snapshots, reads in the past and reclamation at random moments, each answer against the model.
  *
- * Prints the seed of each world that fails; KH_TEST_SEED=<seed> KH_TEST_WORLDS=1 replays it.
- * KH_TEST_STEPS: steps of one world. */
+ * Prints the seed of a world that fails; KH_TEST_SEED=<seed> KH_TEST_WORLDS=1 replays it, with
+ * KH_TEST_TRACE=1 step by step. KH_TEST_STEPS: steps of one world. */
 #include "support/kv_world.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -68,6 +68,8 @@ static void do_commit(struct world *w, int index) {
     if (status == KH_OK) {
         status = kh_txn_commit(open->txn, &timestamp, NULL);
     }
+    world_trace(w, open, "%s, may be %#x, at %llu", kh_status_name(status), answers,
+                (unsigned long long)timestamp);
     if ((answers & answer_of(status)) == 0) {
         fail_msg("commit answers %s, which is not in the set %#x (level %d)",
                  kh_status_name(status), answers, (int)open->model.level);
@@ -207,6 +209,7 @@ static void run_world(struct world *w, uint64_t seed, uint64_t steps) {
     memset(w, 0, sizeof *w);
     kv_random_seed(&w->random, seed);
     w->clock = (struct kit_clock){1700000000000u, 1, 0};
+    w->is_traced = kit_env("KH_TEST_TRACE", 0) != 0;
     w->retention_ms = world_chance(w, 40) ? 100 : 0;
     kh_options options = kit_options();
     options.clock = kit_clock_hook(&w->clock);

@@ -13,7 +13,7 @@ RESOLVE_CONFLICT, RESOLVE_WRITE = 0, 1
 
 
 class Bytes(Structure):
-    _fields_ = [("data", c_char_p), ("size_bytes", c_size_t)]
+    _fields_ = [("data", c_void_p), ("size_bytes", c_size_t)]
 
 
 class Scalar(Structure):
@@ -84,6 +84,7 @@ class Engine:
     def __init__(self, callback=None):
         self.library = load()
         self.now_ns = 1
+        self.keys = {}
         self.hooks = (CLOCK(lambda _: 1700000000000), CLOCK(self._tick))
         self.callback = callback
         self.resolve = RESOLVE(self._resolve)
@@ -147,9 +148,10 @@ class Engine:
             found[row.value] = number.value
         return found
 
-    @staticmethod
-    def key(number):
-        return Bytes(b"key%03d" % number, 6)
+    def key(self, number):
+        if number not in self.keys:
+            self.keys[number] = ctypes.create_string_buffer(b"key%03d" % number)
+        return Bytes(ctypes.addressof(self.keys[number]), 6)
 
     # ---- transactions ----
 
@@ -188,7 +190,7 @@ class Engine:
                                                                None), END)
                 if status == END:
                     return found
-                text = ctypes.string_at(ctypes.cast(key, POINTER(c_void_p))[0], key.size_bytes)
+                text = ctypes.string_at(key.data, key.size_bytes)
                 found.append((int(text[3:]), self.rows(value.value)))
         finally:
             self.library.kh_cursor_close(cursor)

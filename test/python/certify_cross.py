@@ -83,7 +83,7 @@ class History:
         self.begun += 1
         self.steps.append(f"begin {self.begun}: level {level} policy {policy} flags {flags}")
         if flags & DEFERRABLE:
-            self.differ("a deferrable begin", txn is None, bool(self.store.open_writers))
+            self.differ("a deferrable begin", txn is None, not self.store.is_safe())
         if txn is None:
             return
         pair = Pair(txn, self.store.begin(level, bool(flags & READ_ONLY)), policy)

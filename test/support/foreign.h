@@ -3,8 +3,9 @@
  *
  * Every buffer is a heap block of exactly the bytes that it needs, so that the address sanitizer
  * sees a step beyond it; live structs are counted; a type is a short text:
- *   format, then children in [ ] separated by ;  then a dictionary's type in { }; ! before the format
- *   says not nullable: "l"  "!u"  "+l[u]"  "+m[!+s[!u;l]]"  "+us:3,7[l;u]"  "i{u}"  "+r[!i;u]" */
+ *   format, then children in [ ] separated by ;  then a dictionary's type in { }; ! before the
+ * format says not nullable: "l"  "!u"  "+l[u]"  "+m[!+s[!u;l]]"  "+us:3,7[l;u]"  "i{u}"  "+r[!i;u]"
+ */
 #ifndef TEST_SUPPORT_FOREIGN_H
 #define TEST_SUPPORT_FOREIGN_H
 

@@ -45,8 +45,7 @@ static void fill_validity(struct foreign_random *random, const struct ArrowSchem
 static void fill_noise(struct foreign_random *random, struct ArrowArray *out, int64_t index,
                        size_t size_bytes) {
     uint8_t *bytes = scratch(size_bytes);
-    for (size_t i = 0; i < size_bytes; i++)
-        bytes[i] = (uint8_t)foreign_draw(random, 256);
+    for (size_t i = 0; i < size_bytes; i++) bytes[i] = (uint8_t)foreign_draw(random, 256);
     foreign_buffer(out, index, bytes, size_bytes);
     free(bytes);
 }
@@ -57,8 +56,8 @@ static void put_integer(void *buffer, int64_t index, int width, int64_t value) {
 
 /* Pieces of UTF-8 of 1 to 4 bytes a character. */
 static size_t draw_text(struct foreign_random *random, char *out, size_t most) {
-    static const char *const pieces[] = {"a", "Z", "7", "\xC3\xA9", "\xE2\x82\xAC",
-                                         "\xF0\x9F\x8C\x99", "moon", "-"};
+    static const char *const pieces[] = {
+        "a", "Z", "7", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8C\x99", "moon", "-"};
     size_t used = 0;
     uint64_t count = foreign_draw(random, 9);
     for (uint64_t i = 0; i < count; i++) {
@@ -93,8 +92,7 @@ static void fill_views(struct foreign_random *random, struct ArrowArray *out) {
     char *views = scratch((size_t)reach * 16);
     char **data = scratch((size_t)(data_count + 1) * sizeof *data);
     int64_t *sizes = scratch((size_t)(data_count + 1) * 8);
-    for (int64_t i = 0; i < data_count; i++)
-        data[i] = scratch((size_t)(reach + 1) * TEXT_MOST);
+    for (int64_t i = 0; i < data_count; i++) data[i] = scratch((size_t)(reach + 1) * TEXT_MOST);
     for (int64_t i = 0; i < reach; i++) {
         char text[TEXT_MOST];
         char *view = views + i * 16;
@@ -181,8 +179,9 @@ static void fill_union(struct foreign_random *random, const struct ArrowSchema *
 static void fill_runs(struct foreign_random *random, const struct ArrowSchema *schema,
                       struct ArrowArray *out) {
     int64_t reach = out->length > 0 ? out->offset + out->length : 0;
-    int width = schema->children[0]->format[0] == 's' ? 2
-                : schema->children[0]->format[0] == 'i' ? 4 : 8;
+    int width = schema->children[0]->format[0] == 's'   ? 2
+                : schema->children[0]->format[0] == 'i' ? 4
+                                                        : 8;
     char *ends = scratch((size_t)(reach + 2) * (size_t)width);
     int64_t count = 0;
     for (int64_t at = 0; at < reach; count++) {

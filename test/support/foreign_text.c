@@ -18,8 +18,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct text *text, const c
     for (;;) {
         va_list arguments;
         va_start(arguments, format);
-        int wrote =
-            vsnprintf(text->bytes + text->used, text->room - text->used, format, arguments);
+        int wrote = vsnprintf(text->bytes + text->used, text->room - text->used, format, arguments);
         va_end(arguments);
         if ((size_t)wrote < text->room - text->used) {
             text->used += (size_t)wrote;
@@ -33,8 +32,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct text *text, const c
 
 static void say_bytes(struct text *text, const void *bytes, int64_t count) {
     say(text, "x");
-    for (int64_t i = 0; i < count; i++)
-        say(text, "%02x", ((const unsigned char *)bytes)[i]);
+    for (int64_t i = 0; i < count; i++) say(text, "%02x", ((const unsigned char *)bytes)[i]);
 }
 
 static int64_t integer(const void *buffer, int64_t index, int64_t width) {

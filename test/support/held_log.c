@@ -50,9 +50,8 @@ static int append(void *context, const kh_bytes *bytes, size_t record_count, uin
 static void flush(void *context, uint64_t cookie) {
     struct held_log *held = context;
     held->flushes++;
-    if (held->mode == HELD_ON_FLUSH && held->completed < cookie) {
-        held->completed = cookie;
-        held->complete(held->completion_context, cookie, KH_LOG_KEPT);
+    if (held->mode == HELD_ON_FLUSH) {
+        held_log_answer(held, cookie, KH_LOG_KEPT);
     }
 }
 

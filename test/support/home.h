@@ -1,5 +1,5 @@
-/* home.h - a memory context and schema table that pass for a database, with every allocation counted
- * and any of them made to fail. */
+/* home.h - a memory context and schema table that pass for a database, with every allocation
+ * counted and any of them made to fail. */
 #ifndef TEST_SUPPORT_HOME_H
 #define TEST_SUPPORT_HOME_H
 

@@ -9,6 +9,27 @@ bool world_chance(struct world *w, int per_cent) {
     return world_below(w, 100) < per_cent;
 }
 
+void world_trace(const struct world *w, const struct open_txn *open, const char *format, ...) {
+    if (!w->is_traced) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    print_message("T%d ", open->number);
+    vprint_message(format, arguments);
+    print_message("\n");
+    va_end(arguments);
+}
+
+static void trace_value(const struct world *w, const struct open_txn *open, const char *what,
+                        int key, const struct kv_value *value) {
+    char text[KIT_TEXT_BYTES];
+    if (w->is_traced) {
+        kv_value_text(value, text);
+        world_trace(w, open, "%s %d %s", what, key, text);
+    }
+}
+
 static struct kv_value random_value(struct world *w, bool is_empty_allowed) {
     struct kv_value value;
     memset(&value, 0, sizeof value);
@@ -55,9 +76,11 @@ static kh_resolution add_up(void *context, kh_bytes key, const kh_batch *base, c
     return KH_RESOLVE_WRITE;
 }
 
-static bool has_serializable_writer(const struct world *w) {
+/* One that could still come before what is visible now. */
+static bool has_older_serializable_writer(const struct world *w) {
     for (int i = 0; i < w->open_count; i++) {
-        if (w->open[i].model.level == KV_SERIALIZABLE && !w->open[i].is_read_only) {
+        if (w->open[i].model.level == KV_SERIALIZABLE && !w->open[i].is_read_only &&
+            w->open[i].model.snapshot < kh_db_now(w->db)) {
             return true;
         }
     }
@@ -90,7 +113,7 @@ void world_begin(struct world *w) {
     kh_status status = kh_txn_begin(w->db, &options, &open->txn, NULL);
     w->clock.tick_ns = 0;
     if (status == KH_BUSY && (options.flags & KH_BEGIN_DEFERRABLE) != 0) {
-        assert_true(has_serializable_writer(w)); /* else the snapshot is safe at once */
+        assert_true(has_older_serializable_writer(w)); /* else the snapshot is safe at once */
         return;
     }
     kit_is(status, KH_OK);
@@ -99,6 +122,9 @@ void world_begin(struct world *w) {
         assert_true(kh_txn_snapshot(open->txn) == kh_db_now(w->db));
         open->model.snapshot = kh_txn_snapshot(open->txn);
     }
+    open->number = w->begun++;
+    world_trace(w, open, "begin level %d policy %d flags %u snapshot %llu", (int)open->model.level,
+                (int)open->policy, options.flags, (unsigned long long)open->model.snapshot);
     w->open_count++;
 }
 
@@ -127,6 +153,7 @@ static void do_get_many(struct world *w, struct open_txn *open) {
     kit_is(kh_txn_get_many(open->txn, keys, 3, batches, NULL), KH_OK);
     for (int i = 0; i < 3; i++) {
         struct kv_value value = kv_read(&w->model, &open->model, numbers[i], at);
+        trace_value(w, open, "get_many", numbers[i], &value);
         world_value_is(batches[i], &value, numbers[i], "get_many");
         kh_batch_release(batches[i]);
     }
@@ -143,6 +170,7 @@ static void do_get(struct world *w, struct open_txn *open) {
         return;
     }
     struct kv_value value = kv_read(&w->model, &open->model, key, read_at(w, open));
+    trace_value(w, open, "get", key, &value);
     if (way == 0) {
         kh_batch *batch = NULL;
         kh_status status = kh_txn_get(open->txn, kv_key(key), &batch, NULL);
@@ -208,6 +236,7 @@ static int model_scan(struct world *w, struct open_txn *open, const struct range
         enum kv_write_kind kind = open->model.writes[key].kind;
         bool was = open->model.writes[key].is_read_back;
         struct kv_value value = kv_read(&w->model, &open->model, key, at);
+        trace_value(w, open, "scanned", key, &value);
         if (value.is_there) {
             values[count] = value;
             keys[count++] = key;
@@ -274,11 +303,14 @@ static void do_put(struct world *w, struct open_txn *open) {
     kh_policy asked;
     kh_policy policy = write_policy(w, open, &asked);
     if (world_chance(w, 25)) {
+        world_trace(w, open, "delete %d policy %d", key, (int)policy);
         kit_is(kh_txn_delete_with(open->txn, kv_key(key), asked, NULL), KH_OK);
         kv_delete(&open->model, key, (enum kv_policy)policy);
         return;
     }
     struct kv_value value = random_value(w, true);
+    world_trace(w, open, "policy %d", (int)policy);
+    trace_value(w, open, "put", key, &value);
     kh_batch *batch = kv_batch(&w->schemas, world_chance(w, 50) ? w->db : NULL, &value, false);
     kit_is(kh_txn_put_with(open->txn, kv_key(key), batch, asked, NULL), KH_OK);
     kh_batch_release(batch);
@@ -299,6 +331,8 @@ static void do_rows(struct world *w, struct open_txn *open) {
     for (int i = 0; i < KV_IDS; i++) {
         rows.rows[i].is_partial = is_partial;
     }
+    static const char *const names[] = {"insert", "upsert", "update", "delete_rows"};
+    trace_value(w, open, names[kind], key, &rows);
     kh_batch *batch = kv_batch(&w->schemas, NULL, &rows, is_partial);
     kh_status (*const writers[])(kh_txn *, kh_bytes, const kh_batch *, kh_error *) = {
         kh_txn_insert_rows, kh_txn_upsert_rows, kh_txn_update_rows, kh_txn_delete_rows};
@@ -320,6 +354,7 @@ static void do_delete_range(struct world *w, struct open_txn *open) {
     kit_is(kh_txn_delete_range(open->txn, &range.options, &deleted, NULL), KH_OK);
     assert_int_equal(deleted, count);
     for (int i = 0; i < count; i++) {
+        world_trace(w, open, "delete_range %d", keys[i]);
         kv_delete(&open->model, keys[i], (enum kv_policy)open->policy);
     }
 }
@@ -343,6 +378,7 @@ static void do_compare_and_swap(struct world *w, struct open_txn *open) {
     }
     kit_is(kh_txn_compare_and_swap(open->txn, kv_key(key), expected, value, NULL),
            is_match ? KH_OK : KH_MISMATCH);
+    trace_value(w, open, is_match ? "swap" : "no swap", key, &next);
     if (is_match && value != NULL) {
         kv_put(&open->model, key, &next, (enum kv_policy)open->policy);
     } else if (is_match) {
@@ -360,12 +396,14 @@ static void do_savepoint(struct world *w, struct open_txn *open) {
         kit_is(kh_txn_savepoint(open->txn, &number, NULL), KH_OK);
         kv_savepoint(model);
         assert_int_equal(number, model->savepoint_count);
+        world_trace(w, open, "savepoint %u", number);
         return;
     }
     number = (uint32_t)(1 + world_below(w, model->savepoint_count));
     if (world_chance(w, 70)) {
         kit_is(kh_txn_rollback_to(open->txn, number, NULL), KH_OK);
         kv_rollback_to(model, (int)number);
+        world_trace(w, open, "rollback to %u", number);
     } else {
         kit_is(kh_txn_release_savepoint(open->txn, number, NULL), KH_OK);
         kv_release(model, (int)number);

@@ -57,13 +57,14 @@ static bool fail_call(const struct scenario_failures *failures, kh_db *db, const
 uint64_t scenarios_calls(const struct scenario_failures *failures) {
     uint64_t count = 0;
     for (size_t i = 0; i < call_count; i++) {
-        kh_db *db = open_db(failures);
-        uint64_t nth = 1;
-        while (fail_call(failures, db, &calls[i], nth)) {
-            count++;
-            assert_true(++nth < NTH_MAX);
+        bool has_failed = true;
+        for (uint64_t nth = 1; has_failed; nth++) {
+            kh_db *db = open_db(failures); /* new: nothing is left over from the last time */
+            has_failed = fail_call(failures, db, &calls[i], nth);
+            count += has_failed;
+            kit_close(db);
+            assert_true(nth < NTH_MAX);
         }
-        kit_close(db);
     }
     return count;
 }
@@ -113,13 +114,14 @@ uint64_t scenarios_commits(const struct scenario_failures *failures) {
         if ((calls[i].flags & CALL_ENDS) == 0) {
             continue;
         }
-        kh_db *db = open_db(failures);
-        uint64_t nth = 1;
-        while (fail_commit(failures, db, &calls[i], nth)) {
-            count++;
-            assert_true(++nth < NTH_MAX);
+        bool has_failed = true;
+        for (uint64_t nth = 1; has_failed; nth++) {
+            kh_db *db = open_db(failures);
+            has_failed = fail_commit(failures, db, &calls[i], nth);
+            count += has_failed;
+            kit_close(db);
+            assert_true(nth < NTH_MAX);
         }
-        kit_close(db);
     }
     return count;
 }
@@ -295,18 +297,18 @@ static const struct {
 uint64_t scenarios_db(const struct scenario_failures *failures) {
     uint64_t count = 0;
     for (size_t i = 0; i < sizeof on_db / sizeof on_db[0]; i++) {
-        kh_db *db = open_db(failures);
         bool has_failed = true;
         for (uint64_t nth = 1; has_failed; nth++) {
+            kh_db *db = open_db(failures);
             failures->arm(failures->context, nth);
             kh_status status = on_db[i].run(db);
             has_failed = failures->disarm(failures->context);
             check_status(on_db[i].name, status, status == KH_OK, has_failed);
             check_unchanged(db, on_db[i].name);
             count += has_failed;
+            kit_close(db);
             assert_true(nth < NTH_MAX);
         }
-        kit_close(db);
     }
     return count;
 }

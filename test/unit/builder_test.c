@@ -50,8 +50,7 @@ static kh_schema *schema_of(const char *format) {
     return schema;
 }
 
-static kh_status build(const char *format, const kh_scalar *scalars, int64_t rows,
-                       kh_batch **out) {
+static kh_status build(const char *format, const kh_scalar *scalars, int64_t rows, kh_batch **out) {
     kh_error error = {""};
     kh_schema *schema = schema_of(format);
     kh_status status = kh_batch_build(db, schema, scalars, rows, out, &error);
@@ -74,9 +73,15 @@ static void test_integers_are_checked_against_their_range(void **state) {
         int64_t low;
         int64_t high;
     } ranges[] = {
-        {"b", 0, 1},           {"c", -128, 127},       {"C", 0, 255},
-        {"s", -32768, 32767},  {"S", 0, 65535},        {"i", INT32_MIN, INT32_MAX},
-        {"I", 0, UINT32_MAX},  {"tdD", INT32_MIN, INT32_MAX}, {"tts", INT32_MIN, INT32_MAX},
+        {"b", 0, 1},
+        {"c", -128, 127},
+        {"C", 0, 255},
+        {"s", -32768, 32767},
+        {"S", 0, 65535},
+        {"i", INT32_MIN, INT32_MAX},
+        {"I", 0, UINT32_MAX},
+        {"tdD", INT32_MIN, INT32_MAX},
+        {"tts", INT32_MIN, INT32_MAX},
     };
     (void)state;
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
@@ -132,14 +137,17 @@ static void test_floats(void **state) {
 
 static void test_bytes(void **state) {
     static const char *const formats[] = {"u", "z", "U", "Z", "vu", "vz"};
-    static const char *const texts[] = {"", "x", "twelve bytes", "thirteen byte", "\xC3\xA9",
+    static const char *const texts[] = {"",
+                                        "x",
+                                        "twelve bytes",
+                                        "thirteen byte",
+                                        "\xC3\xA9",
                                         "a text that is longer than a view can hold"};
     (void)state;
     for (size_t f = 0; f < 6; f++) {
         kh_scalar scalars[14];
         kh_batch *batch = NULL;
-        for (int i = 0; i < 14; i++)
-            scalars[i] = i % 7 == 6 ? null_scalar : of_text(texts[i % 7]);
+        for (int i = 0; i < 14; i++) scalars[i] = i % 7 == 6 ? null_scalar : of_text(texts[i % 7]);
         assert_int_equal(build(formats[f], scalars, 14, &batch), KH_OK);
         for (int i = 0; i < 14; i++) {
             kh_bytes got;
@@ -150,8 +158,8 @@ static void test_bytes(void **state) {
             assert_memory_equal(got.data, texts[i % 7], got.size_bytes);
         }
         kh_batch_release(batch);
-        kh_status expected = strchr(formats[f], 'u') || strchr(formats[f], 'U') ? KH_INVALID_DATA
-                                                                                  : KH_OK;
+        kh_status expected =
+            strchr(formats[f], 'u') || strchr(formats[f], 'U') ? KH_INVALID_DATA : KH_OK;
         assert_int_equal(build_one(formats[f], of_text("\xFF")), expected);
         assert_int_equal(build_one(formats[f], of_bytes(NULL, 0)), KH_OK);
         assert_int_equal(build_one(formats[f], of_bytes(NULL, 1)), KH_INVALID);

@@ -133,11 +133,39 @@ static void test_mismatch_in_blocks(void **state) {
     }
 }
 
+/* The same bytes, but one of them under a null. */
+static void test_mismatch_of_nulls(void **state) {
+    enum { LONG = 100 };
+    uint8_t all[16];
+    uint8_t fewer[16];
+    int64_t values[LONG] = {0};
+    struct field field = {.format = "l", .layout = LAYOUT_FIXED, .bits = 64};
+    (void)state;
+    memset(all, 0xff, sizeof all);
+    for (int64_t row = 0; row < LONG; row += 9) {
+        memset(fewer, 0xff, sizeof fewer);
+        fewer[row / 8] = (uint8_t)(fewer[row / 8] & ~(1u << (row % 8)));
+        struct column a = {.field = &field, .length = LONG, .validity = all, .values = values};
+        struct column b = a;
+        b.validity = fewer;
+        assert_int_equal(cell_mismatch(&a, 0, &b, 0, LONG), row);
+        assert_int_equal(cell_mismatch(&b, 0, &b, 0, LONG), LONG);
+        a.validity = NULL;
+        assert_int_equal(cell_mismatch(&a, 0, &b, 0, LONG), row);
+        if (row > 0) {
+            values[0] = 1;
+            assert_int_equal(cell_mismatch(&b, 0, &b, row, 1), 0);
+            values[0] = 0;
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_as_in_words),
         cmocka_unit_test(test_hashes_differ),
         cmocka_unit_test(test_mismatch_in_blocks),
+        cmocka_unit_test(test_mismatch_of_nulls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,9 +144,9 @@ static void test_an_export_comes_back_in(void **state) {
             struct ArrowArray out;
             bool is_equal = false;
             assert_int_equal(kh_batch_export(batch, &out, NULL, NULL), KH_OK);
-            assert_int_equal(kh_batch_import(db, kh_batch_schema(batch), &out, KH_VALIDATE_FULL,
-                                             &back, NULL),
-                             KH_OK);
+            assert_int_equal(
+                kh_batch_import(db, kh_batch_schema(batch), &out, KH_VALIDATE_FULL, &back, NULL),
+                KH_OK);
             assert_int_equal(kh_batch_equal(batch, back, &is_equal, NULL), KH_OK);
             assert_true(is_equal);
             kh_batch_release(batch);
@@ -213,8 +213,7 @@ static void test_threads_release_children(void **state) {
         for (int i = 0; i < 4; i++)
             threads[i] = env_thread_start("child", release_here, &children[i]);
         out.release(&out);
-        for (int i = 0; i < 4; i++)
-            env_thread_join(threads[i]);
+        for (int i = 0; i < 4; i++) env_thread_join(threads[i]);
         assert_int_equal(foreign_live, 0);
     }
 }

@@ -49,6 +49,25 @@ static void test_list_views_do_not_grow(void **state) {
     }
 }
 
+/* What lies under a null is not proved to name anything: it is neither followed nor kept. */
+static void test_null_list_views_are_not_followed(void **state) {
+    int64_t rows[] = {1, 0};
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct foreign_random random = {seed, false, true};
+        kh_batch *batch = rows_kit_batch(NULL, NULL, "+vl[l]", NULL, 30, &random);
+        const struct ArrowArray *lists = column_of(batch);
+        if (lists->buffers[0] != NULL && !raw_bit(lists->buffers[0], 1)) {
+            raw_put_i32((void *)(uintptr_t)lists->buffers[1], 1, INT32_MAX);
+            raw_put_i32((void *)(uintptr_t)lists->buffers[2], 1, INT32_MAX);
+            kh_batch *result = take(batch, rows, 2);
+            assert_int_equal(raw_i32(column_of(result)->buffers[2], 0), 0);
+            kh_batch_release(result);
+        }
+        kh_batch_release(batch);
+    }
+}
+
 /* Lists and dense unions leave behind the elements that no row has. */
 static void test_children_shrink(void **state) {
     struct foreign_random random = {4, true, false};
@@ -146,6 +165,7 @@ static void test_malformed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_views_do_not_grow),
+        cmocka_unit_test(test_null_list_views_are_not_followed),
         cmocka_unit_test(test_children_shrink),
         cmocka_unit_test(test_run_ends),
         cmocka_unit_test(test_find_run),

@@ -98,8 +98,8 @@ static void test_slices_come_out_unchanged(void **state) {
             foreign_fill(&again, &arrow, 60, &twin);
             foreign_slice(&array, first, 1 + first / 2);
             foreign_slice(&twin, first, 1 + first / 2);
-            assert_int_equal(
-                kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, &error), KH_OK);
+            assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, &error),
+                             KH_OK);
             assert_int_equal(kh_batch_export(batch, &out, NULL, &error), KH_OK);
             assert_int_equal(out.offset, 0);
             assert_true(foreign_equal(&arrow, &out, &twin));
@@ -159,7 +159,8 @@ static void test_large_arrays_are_adopted_without_a_copy(void **state) {
 }
 
 static void test_small_arrays_are_packed_and_released_at_once(void **state) {
-    static const char *const types[] = {"l", "u", "U", "vu", "vz", "b", "d:38,10", "w:3", "n", "tin"};
+    static const char *const types[] = {"l", "u",       "U",   "vu", "vz",
+                                        "b", "d:38,10", "w:3", "n",  "tin"};
     (void)state;
     struct home home;
     kh_db *db = home_open(&home);
@@ -196,6 +197,52 @@ static void test_a_small_slice_of_a_large_array_is_copied_out(void **state) {
     kh_batch_release(batch);
     home_close(&home);
     assert_int_equal(home.live_blocks, 0);
+}
+
+static void test_a_small_slice_of_nested_columns_is_gathered(void **state) {
+    static const char *const types[] = {"+l[u]",        "+s[l;+L[vu]]",     "+w:2[l]",
+                                        "+us:0,1[l;u]", "+l[+s[b;d:38,2]]", "+m[!+s[!u;l]]"};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        for (uint64_t fail_at = 0; fail_at < 40; fail_at++) {
+            struct home home;
+            kh_db *db = home_open(&home);
+            struct ArrowArray array;
+            struct ArrowArray twin;
+            struct ArrowArray out;
+            struct ArrowSchema arrow;
+            kh_batch *batch = NULL;
+            kh_schema *schema = schema_of(db, types[i]);
+            foreign_table(&arrow, types[i]);
+            make(types[i], 2000, true, &array);
+            make(types[i], 2000, true, &twin);
+            foreign_slice(&array, 1500, 300);
+            foreign_slice(&twin, 1500, 300);
+            int live = foreign_live;
+            if (fail_at > 0) home.fail_at = home.calls + fail_at;
+            kh_status status = kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL);
+            home.fail_at = 0;
+            if (status == KH_OK) {
+                assert_true(foreign_live < live); /* the producer's is gone */
+                assert_false(batch_is_foreign(batch));
+                assert_int_equal(kh_batch_export(batch, &out, NULL, NULL), KH_OK);
+                assert_true(foreign_equal(&arrow, &out, &twin));
+                out.release(&out);
+            } else {
+                assert_true(fail_at > 0);
+                assert_int_equal(status, KH_NO_MEMORY);
+                assert_int_equal(foreign_live, live);
+                array.release(&array);
+            }
+            kh_batch_release(batch);
+            kh_schema_release(schema);
+            twin.release(&twin);
+            arrow.release(&arrow);
+            home_close(&home);
+            assert_int_equal(home.live_blocks, 0);
+            assert_int_equal(foreign_live, 0);
+        }
+    }
 }
 
 /* The bar of the design: 108 bytes of values cost no more than 112 behind header and headroom. */
@@ -333,8 +380,7 @@ static void test_misaligned_buffers_are_never_read_in_place(void **state) {
         struct ArrowArray *leaf = nested ? array.children[0]->children[0] : array.children[0];
         memcpy(storage + 1, leaf->buffers[1], 8 * 2000);
         foreign_borrow(leaf, 1, storage + 1);
-        kh_status status =
-            kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL);
+        kh_status status = kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL);
         if (nested) {
             assert_int_equal(status, KH_INVALID_DATA);
             array.release(&array);
@@ -360,6 +406,7 @@ int main(void) {
         cmocka_unit_test(test_large_arrays_are_adopted_without_a_copy),
         cmocka_unit_test(test_small_arrays_are_packed_and_released_at_once),
         cmocka_unit_test(test_a_small_slice_of_a_large_array_is_copied_out),
+        cmocka_unit_test(test_a_small_slice_of_nested_columns_is_gathered),
         cmocka_unit_test(test_one_row_takes_no_more_than_it_must),
         cmocka_unit_test(test_a_failed_allocation_leaves_everything_as_it_was),
         cmocka_unit_test(test_bad_calls_are_refused),

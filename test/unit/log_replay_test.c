@@ -16,10 +16,16 @@
 
 struct failing {
     uint64_t countdown; /* UINT64_MAX: never fails */
+    void (*before)(void *context); /* called once, by the next allocation */
+    void *before_context;
 };
 
 static void *failing_allocate(void *context, size_t size_bytes, size_t alignment) {
     struct failing *failing = context;
+    void (*before)(void *) = failing->before;
+    failing->before = NULL;
+    if (before != NULL)
+        before(failing->before_context);
     if (failing->countdown == 0)
         return NULL;
     if (failing->countdown != UINT64_MAX)
@@ -47,6 +53,7 @@ struct fixture {
     struct record_codec codec;
     kh_log log;
     uint64_t cookie;
+    uint64_t most_bytes;
 };
 
 static void begin(struct fixture *f, uint64_t keep_bytes) {
@@ -320,6 +327,35 @@ static void a_log_that_misbehaves_is_found_out(void **state) {
     end(&f);
 }
 
+static kh_status see_bytes(void *context, kh_log_position position, const struct record *record,
+                           kh_error *error) {
+    struct fixture *f = context;
+    (void)position;
+    (void)error;
+    assert_int_equal(record->tag.size_bytes, 200);
+    uint64_t live_bytes = mem_live_bytes(f->mem);
+    if (live_bytes > f->most_bytes)
+        f->most_bytes = live_bytes;
+    return KH_OK;
+}
+
+/* One record at a time is in memory. */
+static void a_long_log_takes_little_memory(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f, UINT64_MAX);
+    static char tag[200];
+    for (int i = 0; i < 1000; i++) {
+        struct record record = {.kind = RECORD_COMMIT, .commit = 1, .tag = {tag, sizeof tag}};
+        append_record(&f, &record);
+    }
+    uint64_t before = mem_live_bytes(f.mem);
+    struct record_codec codec = {.mem = f.mem, .schemas = f.table};
+    assert_int_equal(log_replay(&f.log, 0, &codec, &f.schemas, see_bytes, &f, NULL, NULL), KH_OK);
+    assert_in_range(f.most_bytes, before, before + 5000);
+    end(&f);
+}
+
 static void allocations_that_fail_leave_nothing(void **state) {
     (void)state;
     struct fixture f;
@@ -383,6 +419,36 @@ static void numbers_are_found_both_ways(void **state) {
     end(&f);
 }
 
+/* Another thread makes a larger table between the look at the old one and the taking of its place:
+ * here it is the allocator that does. */
+struct intruder {
+    struct log_schemas *schemas;
+    const kh_schema *schema;
+};
+
+static void intrude(void *context) {
+    struct intruder *intruder = context;
+    assert_int_equal(log_schemas_add(intruder->schemas, 1000, intruder->schema, NULL), KH_OK);
+}
+
+static void a_larger_table_made_meanwhile_stays(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f, UINT64_MAX);
+    const kh_schema *first = make_schema(&f, "a");
+    const kh_schema *second = make_schema(&f, "b");
+    struct intruder intruder = {&f.schemas, second};
+    f.failing.before = intrude;
+    f.failing.before_context = &intruder;
+    assert_int_equal(log_schemas_add(&f.schemas, 3, first, NULL), KH_OK);
+    assert_ptr_equal(log_schemas_find(&f.schemas, 3), first);
+    assert_ptr_equal(log_schemas_find(&f.schemas, 1000), second);
+    assert_int_equal(log_schemas_next(&f.schemas), 1001);
+    schema_drop(first);
+    schema_drop(second);
+    end(&f);
+}
+
 enum { THREADS = 3, NUMBERS = 200 };
 
 struct adders {
@@ -431,8 +497,10 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(a_number_belongs_to_one_schema),
         cmocka_unit_test(a_log_that_misbehaves_is_found_out),
+        cmocka_unit_test(a_long_log_takes_little_memory),
         cmocka_unit_test(allocations_that_fail_leave_nothing),
         cmocka_unit_test(numbers_are_found_both_ways),
+        cmocka_unit_test(a_larger_table_made_meanwhile_stays),
         cmocka_unit_test(threads_may_add_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

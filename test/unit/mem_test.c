@@ -424,7 +424,6 @@ static void blocks_cross_threads_and_come_round(void **state) {
         env_thread_join(putter);
         env_thread_join(taker);
         assert_int_equal(mem_live_bytes(belt.mem), 0);
-        fprintf(stderr,"kind %d most %ld calls %lu\n",kind,(long)books.most_bytes,(unsigned long)books.calls);
         assert_true(books.most_bytes < 2 * 1024 * 1024);
         if (kind == 1)
             assert_true(books.calls < 100);

@@ -21,17 +21,14 @@ static void test_runs_of_bits(void **state) {
             uint8_t *exact = malloc(size_bytes > 0 ? size_bytes : 1);
             uint8_t *out = malloc(out_bytes > 0 ? out_bytes : 1);
             int64_t set = 0;
-            for (size_t i = 0; i < size_bytes; i++)
-                exact[i] = (uint8_t)foreign_draw(&random, 256);
-            for (int64_t i = 0; i < count; i++)
-                set += raw_bit(exact, first + i);
+            for (size_t i = 0; i < size_bytes; i++) exact[i] = (uint8_t)foreign_draw(&random, 256);
+            for (int64_t i = 0; i < count; i++) set += raw_bit(exact, first + i);
             assert_int_equal(raw_count_bits(exact, first, count), set);
             memset(out, 0xFF, out_bytes);
             raw_copy_bits(out, exact, first, count);
             for (int64_t i = 0; i < count; i++)
                 assert_int_equal(raw_bit(out, i), raw_bit(exact, first + i));
-            for (int64_t i = count; i < (int64_t)out_bytes * 8; i++)
-                assert_false(raw_bit(out, i));
+            for (int64_t i = count; i < (int64_t)out_bytes * 8; i++) assert_false(raw_bit(out, i));
             free(bits);
             free(exact);
             free(out);
@@ -40,8 +37,8 @@ static void test_runs_of_bits(void **state) {
 }
 
 static void test_integers_are_widened(void **state) {
-    static const uint8_t ones[24] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF,
-                                     0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+    static const uint8_t ones[24] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                                     0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
     (void)state;
     assert_int_equal(raw_integer(ones, 0, 8, true), -1);
     assert_int_equal(raw_integer(ones, 0, 8, false), 255);

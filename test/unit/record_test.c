@@ -362,6 +362,11 @@ static void sealing_is_encoding_with_other_stamps(void **state) {
     assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
     assert_int_equal(f.out.size_bytes, size_bytes);
     assert_memory_equal(f.out.bytes, sealed, size_bytes);
+    struct record decoded;
+    kh_bytes frame = {sealed, size_bytes};
+    assert_int_equal(record_decode(&f.codec, frame, &f.arena, &decoded, NULL), KH_OK);
+    check_same(&decoded, &full.record);
+    record_drop(&f.codec, &decoded);
     free(sealed);
     end(&f);
 }
@@ -519,6 +524,9 @@ static const struct malformed malformed[] = {
      KH_CORRUPT, "count of writes"},
     {RECORD_COMMIT, SECTION_WRITES, BYTES("\377\377\377\377\0\0\0\0"), KH_CORRUPT,
      "count of writes"},
+    {RECORD_COMMIT, SECTION_WRITES,
+     BYTES("\2\0\0\0\0\0\0\0" WRITE("\0", "\0", "\1", "\2", "\0") "k\0\0\0\0\0\0\0"),
+     KH_CORRUPT, "count of writes"},
     {RECORD_COMMIT, SECTION_WRITES, BYTES(ONE WRITE("\0", "\0", "\0", "\2", "\0")), KH_CORRUPT,
      "key of a write"},
     {RECORD_COMMIT, SECTION_WRITES, BYTES(ONE WRITE("\0", "\0", "\11", "\2", "\0") "k\0\0\0\0\0\0\0"),

@@ -74,6 +74,8 @@ static const struct scenario scenarios[] = {
      {0, 0, 0, 0}},
     /* the order is theirs */
     {{"1:ab", "2:cd"}, {"1:xb", "2:cd"}, {"2:cd", "1:ab"}, {"2:cd", "1:xb"}, {0, 0, 0, 0}},
+    {{"2:cd", "3:ef", "1:ab"}, {"1:ab", "2:cd", "3:ey"}, {"1:ax", "2:cd", "3:ef"},
+     {"1:ax", "2:cd", "3:ey"}, {0, 0, 0, 0}},
     /* deletions on either side, and on both */
     {{"1:ab", "2:cd", "3:ef"}, {"2:cd"}, {"1:ab", "2:cd"}, {"2:cd"}, {0, 0, 0, 0}},
     {{"1:ab", "2:cd"}, {"1:ab", "2:cd"}, {"2:cd"}, {"2:cd"}, {0, 0, 0, 0}},

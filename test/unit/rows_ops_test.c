@@ -67,6 +67,10 @@ static void test_insert(void **state) {
                      KH_ROW_EXISTS);
     assert_string_equal(f.error.message, "row 1: id 40 is already there");
     assert_null(f.result);
+    kh_batch *old = rows_kit_batch(NULL, NULL, "+l[u]", base_ids + 4, 1, &random);
+    assert_int_equal(kh_batch_insert_rows(f.base, old, NULL, &f.result, &f.error), KH_ROW_EXISTS);
+    assert_string_equal(f.error.message, "row 0: id 50 is already there");
+    kh_batch_release(old);
     assert_int_equal(kh_batch_insert_rows(f.base, more, NULL, &f.result, NULL), KH_OK);
     struct rows_origin wanted[7];
     for (int i = 0; i < 5; i++)
@@ -264,6 +268,36 @@ static void test_many_rows(void **state) {
     }
 }
 
+/* Every order of six rows: matches are sorted whatever the order. */
+static void test_every_order(void **state) {
+    enum { COUNT = 6 };
+    int64_t in_order[COUNT] = {1, 2, 3, 4, 5, 6};
+    struct foreign_random random = {1, false, false};
+    (void)state;
+    kh_batch *base = rows_kit_batch(NULL, NULL, "l", in_order, COUNT, &random);
+    for (int64_t order = 0; order < 720; order++) {
+        int64_t left[COUNT] = {1, 2, 3, 4, 5, 6};
+        int64_t ids[COUNT];
+        int64_t rest = order;
+        struct rows_origin wanted[COUNT];
+        kh_batch *result = NULL;
+        for (int64_t i = 0; i < COUNT; i++) {
+            int64_t chosen = rest % (COUNT - i);
+            rest /= COUNT - i;
+            ids[i] = left[chosen];
+            left[chosen] = left[COUNT - 1 - i];
+        }
+        kh_batch *rows = rows_kit_batch(NULL, NULL, "l", ids, COUNT, &random);
+        for (int64_t i = 0; i < COUNT; i++)
+            wanted[ids[i] - 1] = (struct rows_origin){rows, i, rows, i};
+        assert_int_equal(kh_batch_upsert_rows(base, rows, NULL, &result, NULL), KH_OK);
+        assert_true(rows_kit_matches(result, wanted, COUNT));
+        kh_batch_release(result);
+        kh_batch_release(rows);
+    }
+    kh_batch_release(base);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_upsert),
@@ -274,6 +308,7 @@ int main(void) {
         cmocka_unit_test(test_delete),
         cmocka_unit_test(test_no_base),
         cmocka_unit_test(test_many_rows),
+        cmocka_unit_test(test_every_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

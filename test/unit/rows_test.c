@@ -89,7 +89,22 @@ static void test_with_a_cache(void **state) {
     kh_batch_release(base);
     kh_batch_release(rows);
     assert_int_equal(mem_live_bytes(mem), 0);
+    /* A result outlives the cache that it was made with. */
+    int64_t many[500];
+    for (int64_t i = 0; i < 500; i++)
+        many[i] = i;
+    kh_batch *large = NULL;
+    base = rows_kit_ids(NULL, many, 500);
+    assert_int_equal(rows_delete(&context, base, base, &rows, NULL), KH_OK);
+    kh_batch_release(rows);
+    rows = rows_kit_ids(NULL, many, 1);
+    assert_int_equal(rows_delete(&context, base, rows, &large, NULL), KH_OK);
     mem_cache_destroy(cache);
+    assert_int_equal(kh_batch_row_count(large), 499);
+    kh_batch_release(large);
+    kh_batch_release(base);
+    kh_batch_release(rows);
+    assert_int_equal(mem_live_bytes(mem), 0);
     mem_close(mem);
 }
 

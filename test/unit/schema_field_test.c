@@ -70,15 +70,18 @@ static void test_formats_are_parsed_as_nanoarrow_does(void **state) {
     }
 }
 
+/* clang-format off */
+static const char *const wrong[] = {
+    "", " ", "q", "ll", "l ", "v", "vq", "t", "td", "tdd", "tsx:", "tss", "tD", "ti", "tiX", "d",
+    "d:", "d:5", "d:5,", "d:0,0", "d:39,0", "d:77,0,256", "d:10,0,32", "d:19,0,64", "d:5,2,128x",
+    "d:5,2,16", "d:+5,2", "d:05,2", "d:5,--2", "d:5, 2", "d:5,99999999999", "w", "w:", "w:-1",
+    "w:x", "w:07", "w:3 ", "w:268435456", "w:99999999999999999999", "+", "+x", "+w", "+w:",
+    "+w:-2", "+w:2147483648", "+v", "+vx", "+u", "+us", "+us:,", "+us:1,", "+us:1,,2", "+us:1,1",
+    "+us:128", "+us:-1", "+ud:a", "+ss", "+rr", "+m:", "tss:\xFF", "\xFF",
+};
+/* clang-format on */
+
 static void test_other_formats_are_refused(void **state) {
-    static const char *const wrong[] = {
-        "", " ", "q", "ll", "l ", "v", "vq", "t", "td", "tdd", "tsx:", "tss", "tD", "ti", "tiX", "d",
-        "d:", "d:5", "d:5,", "d:0,0", "d:39,0", "d:77,0,256", "d:10,0,32", "d:19,0,64", "d:5,2,128x",
-        "d:5,2,16", "d:+5,2", "d:05,2", "d:5,--2", "d:5, 2", "d:5,99999999999", "w", "w:", "w:-1",
-        "w:x", "w:07", "w:3 ", "w:268435456", "w:99999999999999999999", "+", "+x", "+w", "+w:",
-        "+w:-2", "+w:2147483648", "+v", "+vx", "+u", "+us", "+us:,", "+us:1,", "+us:1,,2",
-        "+us:1,1", "+us:128", "+us:-1", "+ud:a", "+ss", "+rr", "+m:", "tss:\xFF", "\xFF",
-    };
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct field field = {.format = wrong[i]};
@@ -104,8 +107,8 @@ static void test_union_codes_name_children(void **state) {
 
 static bool check(const char *format, struct field *children, int32_t count,
                   struct field *dictionary) {
-    struct field field = {.format = format, .children = children, .child_count = count,
-                          .dictionary = dictionary};
+    struct field field = {
+        .format = format, .children = children, .child_count = count, .dictionary = dictionary};
     const char *trouble = NULL;
     assert_true(field_parse(format, &field, &trouble));
     for (int32_t i = 0; i < count; i++)
@@ -159,8 +162,12 @@ static void test_equality_and_hash_see_everything(void **state) {
     struct field child = {.format = "l", .name = "a"};
     struct field other_child = {.format = "i", .name = "a"};
     struct field values = {.format = "u", .name = ""};
-    const struct field base = {.format = "+s", .name = "x", .metadata = "12345678",
-                               .metadata_bytes = 8, .flags = 2, .children = &child,
+    const struct field base = {.format = "+s",
+                               .name = "x",
+                               .metadata = "12345678",
+                               .metadata_bytes = 8,
+                               .flags = 2,
+                               .children = &child,
                                .child_count = 1};
     struct field same = base;
     assert_true(field_equal(&base, &same));

@@ -111,8 +111,7 @@ static void test_endless_trees_end(void **state) {
     arrow.children = &self;
     expect(&arrow, KH_TOO_BIG);
     struct ArrowSchema *many[64];
-    for (int i = 0; i < 64; i++)
-        many[i] = self;
+    for (int i = 0; i < 64; i++) many[i] = self;
     arrow.n_children = 64;
     arrow.children = many;
     expect(&arrow, KH_TOO_BIG);
@@ -129,11 +128,9 @@ static void test_depth_is_limited(void **state) {
     for (int depth = LIMIT_SCHEMA_DEPTH; depth <= LIMIT_SCHEMA_DEPTH + 1; depth++) {
         char type[4 * LIMIT_SCHEMA_DEPTH + 16] = "";
         struct ArrowSchema arrow;
-        for (int i = 0; i < depth - 2; i++)
-            strcat(type, "+l[");
+        for (int i = 0; i < depth - 2; i++) strcat(type, "+l[");
         strcat(type, "l");
-        for (int i = 0; i < depth - 2; i++)
-            strcat(type, "]");
+        for (int i = 0; i < depth - 2; i++) strcat(type, "]");
         foreign_table(&arrow, type);
         expect(&arrow, depth > LIMIT_SCHEMA_DEPTH ? KH_TOO_BIG : KH_OK);
         if (arrow.release != NULL) arrow.release(&arrow);
@@ -145,8 +142,7 @@ static void test_fields_are_limited(void **state) {
     for (int count = LIMIT_SCHEMA_FIELDS - 1; count <= LIMIT_SCHEMA_FIELDS; count++) {
         const char **columns = malloc((size_t)count * sizeof *columns);
         struct ArrowSchema arrow;
-        for (int i = 0; i < count; i++)
-            columns[i] = "a=l";
+        for (int i = 0; i < count; i++) columns[i] = "a=l";
         foreign_columns(&arrow, columns, count);
         free(columns);
         expect(&arrow, count == LIMIT_SCHEMA_FIELDS ? KH_TOO_BIG : KH_OK);
@@ -233,7 +229,8 @@ static void test_equal_types_become_one_spelling(void **state) {
     same(schema, import_type("l"));
 
     foreign_table(&arrow, "l"); /* nor do flags of other types, nor unknown ones */
-    arrow.children[0]->flags |= ARROW_FLAG_DICTIONARY_ORDERED | ARROW_FLAG_MAP_KEYS_SORTED | 1 << 20;
+    arrow.children[0]->flags |=
+        ARROW_FLAG_DICTIONARY_ORDERED | ARROW_FLAG_MAP_KEYS_SORTED | 1 << 20;
     assert_int_equal(kh_schema_import(db, &arrow, &schema, NULL), KH_OK);
     same(schema, import_type("l"));
 

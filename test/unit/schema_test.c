@@ -181,10 +181,8 @@ static void test_threads_share_a_table(void **state) {
         own.schemas = schema_table_create(own.mem);
         (void)db;
         for (int i = 0; i < 3; i++)
-            threads[i] = env_thread_start("churn", churn,
-                                          is_process ? NULL : (void *)&own);
-        for (int i = 0; i < 3; i++)
-            env_thread_join(threads[i]);
+            threads[i] = env_thread_start("churn", churn, is_process ? NULL : (void *)&own);
+        for (int i = 0; i < 3; i++) env_thread_join(threads[i]);
         mem_close(own.mem);
         home_close(&home);
     }

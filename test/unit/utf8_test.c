@@ -14,8 +14,7 @@ static size_t encode(uint32_t code, uint8_t out[4]) {
     }
     size_t length = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
     static const uint8_t marks[5] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = length - 1; i > 0; i--, code >>= 6)
-        out[i] = (uint8_t)(0x80 | (code & 0x3F));
+    for (size_t i = length - 1; i > 0; i--, code >>= 6) out[i] = (uint8_t)(0x80 | (code & 0x3F));
     out[0] = (uint8_t)(marks[length] | code);
     return length;
 }
@@ -31,19 +30,22 @@ static void test_every_code_point(void **state) {
     }
 }
 
-/* Decode by the definition: shortest form, no surrogates. */
+/* Bytes of the character at bytes, decoded and encoded again; 0: not what was there. */
+static size_t character(const uint8_t *bytes, size_t left) {
+    static const size_t lengths[16] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 2, 2, 3, 4};
+    uint8_t again[4];
+    size_t length = lengths[bytes[0] >> 4];
+    if (length == 0 || length > left || bytes[0] > 0xF7) return 0;
+    uint32_t code = length == 1 ? bytes[0] : (uint32_t)(bytes[0] & (0xFF >> (length + 1)));
+    for (size_t i = 1; i < length; i++) code = code << 6 | (bytes[i] & 0x3F);
+    if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return 0;
+    return encode(code, again) == length && memcmp(again, bytes, length) == 0 ? length : 0;
+}
+
 static bool is_right(const uint8_t *bytes, size_t size_bytes) {
-    size_t at = 0;
-    while (at < size_bytes) {
-        uint8_t again[4];
-        uint8_t first = bytes[at];
-        size_t length = first < 0x80 ? 1 : first < 0xC0 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-        if (length == 0 || at + length > size_bytes || first > 0xF7) return false;
-        uint32_t code = length == 1 ? first : (uint32_t)(first & (0xFF >> (length + 1)));
-        for (size_t i = 1; i < length; i++)
-            code = code << 6 | (bytes[at + i] & 0x3F);
-        if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
-        if (encode(code, again) != length || memcmp(again, bytes + at, length) != 0) return false;
+    for (size_t at = 0; at < size_bytes;) {
+        size_t length = character(bytes + at, size_bytes - at);
+        if (length == 0) return false;
         at += length;
     }
     return true;

@@ -108,6 +108,11 @@ static void each_watch_sees_its_prefix_in_order(void **state) {
     check_event(some, "ab", 3, true, false);
     check_event(some, "abc", 3, false, false);
     check_quiet(some);
+    kh_watch *longer = NULL; /* than the key, which it continues with what lies behind it */
+    assert_int_equal(watch_open(&f.hub, (kh_bytes){"ac\0", 3}, &longer, NULL), KH_OK);
+    watch_publish(&f.hub, text("ac"), 4, false);
+    check_quiet(longer);
+    kh_watch_close(longer);
     kh_watch_close(all);
     watch_publish(&f.hub, text("abd"), 5, false);
     check_event(some, "abd", 5, false, false);
