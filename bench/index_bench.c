@@ -131,8 +131,9 @@ int main(int argc, char **argv) {
     measure_insert(&bench);
     printf("insert        %7.1f ns\n", (now_ns() - start) / (double)count);
     epoch_drain(&bench.epoch, bench.record, bench.cache);
+    uint64_t index_bytes = index_size_bytes(bench.index);
     printf("index         %7.1f B/key, entries %.1f, live in the context %.1f\n",
-           (double)index_size_bytes(bench.index) / (double)count,
+           (double)index_bytes / (double)count,
            (double)(sizeof(struct entry) + KEY_BYTES),
            (double)(mem_live_bytes(bench.mem) - empty_bytes) / (double)count);
 

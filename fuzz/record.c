@@ -28,16 +28,14 @@ static kh_schema *make_schema(struct ArrowSchema *column) {
     root.n_children = 1;
     root.children = columns;
     kh_schema *schema = NULL;
-    if (kh_schema_import(NULL, &root, &schema, NULL) != KH_OK)
-        abort();
+    if (kh_schema_import(NULL, &root, &schema, NULL) != KH_OK) abort();
     return schema;
 }
 
 static void make_schemas(void) {
     const char *names[] = {"id", "name", "ok"};
     const char *formats[] = {"!l", "u", "b"};
-    if (kh_schema_build(NULL, names, formats, 3, &schemas[0], NULL) != KH_OK)
-        abort();
+    if (kh_schema_build(NULL, names, formats, 3, &schemas[0], NULL) != KH_OK) abort();
     struct ArrowSchema item = make_field("i", "item");
     struct ArrowSchema *items[] = {&item};
     struct ArrowSchema list = make_field("+l", "list");
@@ -60,22 +58,19 @@ static const kh_schema *schema_of(void *context, uint32_t number) {
 static uint32_t number_of(void *context, const kh_schema *schema) {
     (void)context;
     for (uint32_t i = 0; i < SCHEMAS; i++)
-        if (schemas[i] == schema)
-            return i;
+        if (schemas[i] == schema) return i;
     abort();
 }
 
 /* Decode, and encode into out. False: it did not decode. */
-static bool pass_through(const struct record_codec *codec, kh_bytes frame,
-                         struct ipc_buffer *out) {
+static bool pass_through(const struct record_codec *codec, kh_bytes frame, struct ipc_buffer *out) {
     struct arena arena;
     struct record record;
     kh_error error;
     arena_init(&arena, codec->mem, NULL);
     kh_status status = record_decode(codec, frame, &arena, &record, &error);
     if (status == KH_OK) {
-        if (record_encode(codec, &record, out, &error) != KH_OK)
-            abort();
+        if (record_encode(codec, &record, out, &error) != KH_OK) abort();
         record_drop(codec, &record);
     }
     arena_fini(&arena);
@@ -88,8 +83,7 @@ static void check(const struct record_codec *codec, kh_bytes frame) {
     ipc_buffer_init(&first, codec->mem);
     ipc_buffer_init(&second, codec->mem);
     if (pass_through(codec, frame, &first)) {
-        if (!pass_through(codec, (kh_bytes){first.bytes, first.size_bytes}, &second))
-            abort();
+        if (!pass_through(codec, (kh_bytes){first.bytes, first.size_bytes}, &second)) abort();
         if (first.size_bytes != second.size_bytes ||
             memcmp(first.bytes, second.bytes, first.size_bytes) != 0)
             abort();
@@ -111,23 +105,19 @@ static void make_fit(unsigned char *frame, size_t size_bytes) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     struct mem *mem = mem_process();
     struct schema_table *table = schema_table_process();
-    if (mem == NULL || table == NULL)
-        abort();
-    if (schemas[0] == NULL)
-        make_schemas();
+    if (mem == NULL || table == NULL) abort();
+    if (schemas[0] == NULL) make_schemas();
     struct record_codec codec = {mem, NULL, table, schema_of, number_of, NULL};
     uint64_t live_bytes = mem_live_bytes(mem);
     check(&codec, (kh_bytes){bytes, size_bytes});
     if (size_bytes >= RECORD_HEAD_BYTES) {
         unsigned char *frame = malloc(size_bytes);
-        if (frame == NULL)
-            abort();
+        if (frame == NULL) abort();
         memcpy(frame, bytes, size_bytes);
         make_fit(frame, size_bytes);
         check(&codec, (kh_bytes){frame, size_bytes});
         free(frame);
     }
-    if (mem_live_bytes(mem) != live_bytes)
-        abort();
+    if (mem_live_bytes(mem) != live_bytes) abort();
     return 0;
 }

@@ -238,7 +238,11 @@ KH_API KH_WARN_UNUSED kh_status kh_ipc_writer_open(const kh_sink *sink, kh_ipc_f
                                                    kh_compression compression,
                                                    const kh_schema *schema, kh_ipc_writer **out,
                                                    kh_error *error);
-/* Append a batch of the writer's schema (KH_SCHEMA_MISMATCH otherwise). KH_IO: the sink failed. */
+/* Append a batch of the writer's schema (KH_SCHEMA_MISMATCH otherwise, nothing written). A
+ * dictionary that changed is sent anew in a stream; a file's dictionaries can only grow, so there
+ * new values are appended and the batch's indices shifted (KH_UNSUPPORTED: the index type has no
+ * room for that, or the dictionary has another one inside). KH_IO: the sink failed; KH_TOO_BIG;
+ * KH_NO_MEMORY. After any failure but a mismatch only close is allowed. */
 KH_API KH_WARN_UNUSED kh_status kh_ipc_writer_write(kh_ipc_writer *writer, const kh_batch *batch,
                                                     kh_error *error);
 /* Write the end (and the file's footer); then only close is allowed. */
@@ -252,7 +256,11 @@ KH_API KH_WARN_UNUSED kh_status kh_ipc_reader_open(kh_db *db, const kh_source *s
                                                    kh_ipc_reader **out, kh_error *error);
 /* Borrowed from the reader. */
 KH_API const kh_schema *kh_ipc_reader_schema(const kh_ipc_reader *reader);
-/* The next batch (KH_END after the last; *out is NULL then). The caller releases it. */
+/* The next batch (KH_END after the last; *out is NULL then). The caller releases it. KH_CORRUPT;
+ * KH_TOO_BIG; KH_UNSUPPORTED: big-endian data, tensors, types and metadata versions (before 4, and
+ * unions of 4) that this library does not know; KH_IO: the source failed; KH_NO_MEMORY. Each
+ * further call answers the same. Custom metadata of messages (not of schema and fields) is not
+ * kept. */
 KH_API KH_WARN_UNUSED kh_status kh_ipc_reader_next(kh_ipc_reader *reader, kh_batch **out,
                                                    kh_error *error);
 KH_API void kh_ipc_reader_close(kh_ipc_reader *reader);

@@ -4,10 +4,10 @@
  * that each free reaches the caller's cache. ck knows a record for ever once it is registered:
  * records are therefore neither freed nor registered again while their epoch lives.
  *
- * ck reads the global epoch when an entry is handed to it, without a fence: the read may overtake the
- * store that unlinked the block. A reader of the next epoch could then still find the block, which
- * is freed when only readers of the epoch that was read are gone. So what is retired first gathers
- * in a list of our own, and goes to ck in the next poll, behind one fence for all of it. */
+ * ck reads the global epoch when an entry is handed to it, without a fence: the read may overtake
+ * the store that unlinked the block. A reader of the next epoch could then still find the block,
+ * which is freed when only readers of the epoch that was read are gone. So what is retired first
+ * gathers in a list of our own, and goes to ck in the next poll, behind one fence for all of it. */
 #include "base/epoch.h"
 
 #include "base/assert.h"

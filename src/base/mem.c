@@ -125,7 +125,8 @@ static size_t hook_size(const struct mem *mem, size_t size_bytes) {
 }
 
 static void *hook_allocate(const struct mem *mem, size_t size_bytes) {
-    return mem->hooks.allocate(mem->hooks.context, size_bytes, size_bytes >= 1024 ? ALIGN_LARGE : 16);
+    size_t alignment = size_bytes >= 1024 ? ALIGN_LARGE : 16;
+    return mem->hooks.allocate(mem->hooks.context, size_bytes, alignment);
 }
 
 static void hook_free(const struct mem *mem, void *block, size_t size_bytes) {
@@ -202,7 +203,8 @@ struct mem_cache *mem_cache_create(struct mem *mem) {
     if (cache == NULL) return NULL;
     memset(cache, 0, sizeof *cache);
     cache->mem = mem;
-    for (size_t class = 0; class < CLASSES; class++) cache->lists[class].count_max = cached_most(class);
+    for (size_t class = 0; class < CLASSES; class++)
+        cache->lists[class].count_max = cached_most(class);
     lock_take(&mem->lock);
     cache->next = mem->caches;
     mem->caches = cache;

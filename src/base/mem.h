@@ -39,8 +39,8 @@ struct mem_cache *mem_cache_create(struct mem *mem);
 void mem_cache_destroy(struct mem_cache *cache);
 struct mem *mem_cache_owner(struct mem_cache *cache);
 
-/* Blocks are aligned to 8 bytes, to 16 when size_bytes is a multiple of 16 or above 512. size_bytes 0
- * is allowed (a unique block). cache may be NULL, and must belong to mem otherwise. */
+/* Blocks are aligned to 8 bytes, to 16 when size_bytes is a multiple of 16 or above 512. Size 0 is
+ * allowed (a unique block). cache may be NULL, and must belong to mem otherwise. */
 void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size_bytes);
 void *mem_alloc_zeroed(struct mem *mem, struct mem_cache *cache, size_t size_bytes);
 /* block NULL is allowed. size_bytes as asked at allocation. Any thread (with its own cache). */

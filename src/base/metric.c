@@ -34,10 +34,8 @@ static struct hot_key *find_entry(struct hot_keys *table, uint64_t hash, uint32_
     struct hot_key *least = &table->keys[0];
     for (uint32_t i = 0; i < table->used_count; i++) {
         struct hot_key *entry = &table->keys[i];
-        if (entry->hash == hash && entry->key_bytes == key_bytes)
-            return entry;
-        if (entry->count < least->count)
-            least = entry;
+        if (entry->hash == hash && entry->key_bytes == key_bytes) return entry;
+        if (entry->count < least->count) least = entry;
     }
     return table->used_count < LIMIT_HOT_KEYS ? &table->keys[table->used_count] : least;
 }
@@ -48,15 +46,13 @@ void hot_keys_note(struct hot_keys *table, kh_bytes key) {
     lock_take(&table->lock);
     struct hot_key *entry = find_entry(table, hash, key_bytes);
     bool is_fresh = entry == &table->keys[table->used_count];
-    if (is_fresh)
-        table->used_count++;
+    if (is_fresh) table->used_count++;
     if (is_fresh || entry->hash != hash || entry->key_bytes != key_bytes) {
         entry->hash = hash;
         entry->key_bytes = key_bytes;
         size_t kept = key.size_bytes < sizeof entry->key ? key.size_bytes : sizeof entry->key;
         memset(entry->key, 0, sizeof entry->key);
-        if (kept > 0)
-            memcpy(entry->key, key.data, kept);
+        if (kept > 0) memcpy(entry->key, key.data, kept);
     }
     entry->count++;
     lock_leave(&table->lock);
@@ -68,8 +64,7 @@ uint32_t hot_keys_list(struct hot_keys *table, kh_hot_key *out) {
     for (uint32_t i = 0; i < count; i++) {
         const struct hot_key *entry = &table->keys[i];
         uint32_t at = i;
-        for (; at > 0 && out[at - 1].conflicts < entry->count; at--)
-            out[at] = out[at - 1];
+        for (; at > 0 && out[at - 1].conflicts < entry->count; at--) out[at] = out[at - 1];
         memcpy(out[at].key, entry->key, sizeof entry->key);
         out[at].key_bytes = entry->key_bytes;
         out[at].conflicts = entry->count;

@@ -56,7 +56,8 @@ void histogram_read(const struct histogram *histogram, kh_histogram *total);
 /* The keys most often noted: space-saving counters (Metwally, Agrawal, El Abbadi, ICDT 2005,
  * section 3.1). A key that is not in the full table takes the place and the count of the least
  * one. Any key noted more than 1/LIMIT_HOT_KEYS of the time is in it, and a count is never too
- * low, and too high by at most what the least one has. Keys are told apart by length and seeded hash. */
+ * low, and too high by at most what the least one has. Keys are told apart by length and seeded
+ * hash. */
 struct hot_key {
     uint64_t hash;
     uint64_t count;

@@ -62,6 +62,11 @@ kh_status batch_import(struct mem *mem, struct mem_cache *cache, const kh_schema
                        struct ArrowArray *array, kh_validation validation, kh_batch **out,
                        kh_error *error);
 
+/* The same with a bound on the batch's bytes: KH_TOO_BIG beyond it, the array untouched. */
+kh_status batch_import_within(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                              struct ArrowArray *array, kh_validation validation,
+                              uint64_t bytes_max, kh_batch **out, kh_error *error);
+
 /* Bytes that the value counts for in limits and statistics. */
 uint64_t batch_size_bytes(const kh_batch *batch);
 

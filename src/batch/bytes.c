@@ -9,10 +9,8 @@
 kh_status bytes_make(const void *bytes, size_t size_bytes, kh_bytes *out, kh_error *error) {
     struct mem *mem = mem_process();
     unsigned char *copy = mem == NULL ? NULL : mem_alloc(mem, NULL, size_bytes + 1);
-    if (copy == NULL)
-        return status_no_memory(error, size_bytes + 1);
-    if (size_bytes > 0)
-        memcpy(copy, bytes, size_bytes);
+    if (copy == NULL) return status_no_memory(error, size_bytes + 1);
+    if (size_bytes > 0) memcpy(copy, bytes, size_bytes);
     copy[size_bytes] = 0;
     *out = (kh_bytes){.data = copy, .size_bytes = size_bytes};
     return KH_OK;

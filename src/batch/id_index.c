@@ -57,24 +57,35 @@ static bool is_rising(const struct ids *ids) {
     return true;
 }
 
-static inline bool is_same_id(kh_bytes a, kh_bytes b) {
-    return a.size_bytes == b.size_bytes &&
-           (a.size_bytes == 0 || memcmp(a.data, b.data, a.size_bytes) == 0);
+/* Integers are mixed in registers (the finalizer of MurmurHash3, Austin Appleby); the seed goes in
+ * first, so that which of them share a slot is not known outside. */
+static inline uint64_t hash_row(const struct ids *ids, int64_t row, uint64_t seed) {
+    if (!ids->is_integer) {
+        kh_bytes id = ids_at(ids, row);
+        return hash_bytes(id.data, id.size_bytes, seed);
+    }
+    uint64_t hash = (uint64_t)integer_at(ids, row) ^ seed;
+    hash = (hash ^ (hash >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+    hash = (hash ^ (hash >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return hash ^ (hash >> 33);
 }
 
-static inline uint64_t hash_id(kh_bytes id) {
-    return hash_bytes(id.data, id.size_bytes, table_seed());
+static inline bool is_same_id(const struct ids *a, int64_t a_row, const struct ids *b,
+                              int64_t b_row) {
+    return a->is_integer ? integer_at(a, a_row) == integer_at(b, b_row)
+                         : ids_equal(a, a_row, b, b_row);
 }
 
-/* The slot of this id, or the free one where it belongs. */
-static uint64_t *find_slot(const struct id_index *index, kh_bytes id, uint64_t hash) {
+/* The slot of the id that `row` of `of` has, or the free one where it belongs. */
+static inline uint64_t *find_slot(const struct id_index *index, const struct ids *of, int64_t row,
+                                  uint64_t hash) {
     uint64_t at = hash & index->mask;
     for (;; at = (at + 1) & index->mask) {
         uint64_t slot = index->slots[at];
         if (slot == 0)
             break;
         if (slot >> 32 == hash >> 32 &&
-            is_same_id(ids_at(index->ids, (int64_t)(slot & UINT32_MAX) - 1), id))
+            is_same_id(index->ids, (int64_t)(slot & UINT32_MAX) - 1, of, row))
             break;
     }
     return &index->slots[at];
@@ -93,10 +104,10 @@ kh_status id_index_build(struct id_index *index, const struct ids *ids, struct a
         return status_no_memory(error, capacity * sizeof *slots);
     index->slots = slots;
     index->mask = capacity - 1;
+    index->seed = table_seed();
     for (int64_t row = 0; row < ids->row_count; row++) {
-        kh_bytes id = ids_at(ids, row);
-        uint64_t hash = hash_id(id);
-        uint64_t *slot = find_slot(index, id, hash);
+        uint64_t hash = hash_row(ids, row, index->seed);
+        uint64_t *slot = find_slot(index, ids, row, hash);
         if (*slot != 0)
             return status_fail(error, KH_DUPLICATE_ID, "rows %lld and %lld have the same id %s",
                                (long long)(*slot & UINT32_MAX) - 1, (long long)row,
@@ -108,8 +119,8 @@ kh_status id_index_build(struct id_index *index, const struct ids *ids, struct a
 
 int64_t id_index_find(const struct id_index *index, const struct ids *other, int64_t row) {
     if (index->slots != NULL) {
-        kh_bytes id = ids_at(other, row);
-        return (int64_t)(*find_slot(index, id, hash_id(id)) & UINT32_MAX) - 1;
+        uint64_t hash = hash_row(other, row, index->seed);
+        return (int64_t)(*find_slot(index, other, row, hash) & UINT32_MAX) - 1;
     }
     int64_t low = 0;
     int64_t high = index->ids->row_count;

@@ -41,6 +41,7 @@ struct id_index {
     const struct ids *ids;
     uint64_t *slots; /* upper half of the hash, row + 1; 0: free. NULL: the ids rise */
     uint64_t mask;
+    uint64_t seed;
 };
 
 /* KH_DUPLICATE_ID, KH_NO_MEMORY. ids is borrowed for as long as the index is used. */

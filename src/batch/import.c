@@ -160,10 +160,16 @@ ALWAYS_INLINE kh_status import_array(struct mem *mem, struct mem_cache *cache,
     return import_rows(&in, array, out, error);
 }
 
+kh_status batch_import_within(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                              struct ArrowArray *array, kh_validation validation,
+                              uint64_t bytes_max, kh_batch **out, kh_error *error) {
+    return import_array(mem, cache, schema, array, validation, bytes_max, out, error);
+}
+
 kh_status batch_import(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
                        struct ArrowArray *array, kh_validation validation, kh_batch **out,
                        kh_error *error) {
-    return import_array(mem, cache, schema, array, validation, LIMIT_BATCH_BYTES, out, error);
+    return batch_import_within(mem, cache, schema, array, validation, LIMIT_BATCH_BYTES, out, error);
 }
 
 kh_status kh_batch_import(kh_db *db, const kh_schema *schema, struct ArrowArray *array,

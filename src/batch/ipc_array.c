@@ -103,5 +103,6 @@ bool ipc_array_is(const struct ArrowArray *array) {
 }
 
 bool ipc_array_has_proved_values(const struct ArrowArray *array) {
-    return ipc_array_is(array) && ((const struct ipc_array *)array->private_data)->has_proved_values;
+    const struct ipc_array *tree = array->private_data;
+    return ipc_array_is(array) && tree->has_proved_values;
 }

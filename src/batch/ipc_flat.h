@@ -8,7 +8,7 @@
  * reader counts. flatcc judges the writer's output in the unit tests.
  *
  * Positions are counted from the start of the flatbuffer. Nothing needs to be aligned to be read.
- * Failure: false, or FLAT_BAD, for any access that leaves the buffer; the caller says KH_CORRUPT. */
+ * Failure: false, or FLAT_BAD, for any access that leaves the buffer; the caller: KH_CORRUPT. */
 #ifndef KHONSU_BATCH_IPC_FLAT_H
 #define KHONSU_BATCH_IPC_FLAT_H
 

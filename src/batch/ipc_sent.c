@@ -90,7 +90,8 @@ static kh_status continues(struct ipc_sent *sent, const struct column *values, u
     const struct ipc_segment *newest = &state->segments[state->count - 1];
     struct ipc_buffer rendered;
     *out = false;
-    if (newest->count >= values->length || newest->first + newest->count != state->total)
+    kh_assert(newest->first + newest->count == state->total);
+    if (newest->count >= values->length)
         return KH_OK;
     ipc_buffer_init(&rendered, sent->mem);
     kh_status status = render(sent, values, newest->count, slot, &rendered, error);

@@ -82,7 +82,6 @@ kh_status rows_add_columns(struct rows_work *work, const struct column *const *r
 kh_status rows_finish(struct rows_work *work, const kh_schema *schema, kh_batch **out) {
     const struct rows_context *context = work->context;
     const kh_schema *twin = schema;
-    bool is_released;
     kh_status status;
     if (schema_mem(schema) != context->mem) {
         kh_assert(context->schemas != NULL);
@@ -90,11 +89,11 @@ kh_status rows_finish(struct rows_work *work, const kh_schema *schema, kh_batch 
         if (status != KH_OK)
             return status;
     }
-    owned_attach(work->gather.owned, &work->root, &is_released);
+    owned_attach(work->gather.owned, &work->root, &work->is_released);
     status = batch_import(context->mem, context->cache, twin, &work->root, KH_VALIDATE_STRUCTURE,
                           out, work->error);
     if (status == KH_OK) {
-        if (!is_released)
+        if (!work->is_released)
             owned_detach(work->gather.owned);
         work->gather.owned = NULL;
     }

@@ -55,6 +55,7 @@ struct rows_work {
     struct arena arena;
     struct gather gather;
     struct ArrowArray root; /* of the result */
+    bool is_released;       /* the import packed the result and let go of the tree */
 };
 
 void rows_work_init(struct rows_work *work, const struct rows_context *context, kh_error *error);

@@ -12,7 +12,8 @@ static void choose(struct writer *writer, struct write_place *from, struct write
     from->day = to->day = picked / flights->carrier_count;
     from->carrier = to->carrier = picked % flights->carrier_count;
     if (writer_random(writer, 3) == 0) {
-        to->carrier = (size_t)writer_random(writer, flights->carrier_count);
+        picked = flights_place_of(flights, writer_random(writer, flights->row_count));
+        to->carrier = picked % flights->carrier_count;
     } else {
         to->day = (from->day + 1) % flights->day_count;
     }

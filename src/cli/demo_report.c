@@ -202,9 +202,8 @@ static size_t worst(const struct tally *tallies, size_t count) {
 
 static void report_fares(const char *what, char *const *names, const struct tally *before,
                          const struct tally *after, size_t count) {
-    static const char *const columns[] = {
-        "flights",       "cancelled", "late", "minutes late/flight",
-        "flights after", "cancelled", "late", "minutes late/flight"};
+    static const char *const columns[] = {"flights",     "cancel", "late", "min.late",
+                                          "flights now", "cancel", "late", "min.late"};
     struct table table = {.columns = NULL};
     add_columns(&table, what, columns, 8);
     for (size_t i = 0; i < count; ++i) {
@@ -248,7 +247,8 @@ static void report_question(const struct flights *flights, const struct verify *
                  flights->carrier_count);
     report_fares("airport", flights->airports, flights->airport_tallies, after->airports,
                  flights->airport_count);
-    (void)printf("Which carrier and which airport fared worst?\n");
+    (void)printf("min.late: minutes of delay per departed flight; before the run, and now\n\n"
+                 "Which carrier and which airport fared worst?\n");
     answer("before: carrier", flights->carriers, before_carriers, flights->carrier_count);
     answer("        airport", flights->airports, flights->airport_tallies, flights->airport_count);
     answer("after:  carrier", flights->carriers, after_carriers, flights->carrier_count);

@@ -136,14 +136,17 @@ static void print_header(const struct table *table, FILE *out, const size_t *wid
 }
 
 void table_print(const struct table *table, FILE *out, size_t width) {
-    enum { MORE_WIDTH = 7 }; /* "  +9999" */
+    size_t more_width = strlen("  +1");
+    for (size_t left = table->column_count; left >= 10; left /= 10) {
+        ++more_width;
+    }
     size_t shown = table->column_count;
     size_t *widths = heap_allocate(shown, sizeof *widths);
     for (;; --shown) {
         for (size_t i = 0; i < shown; ++i) {
             widths[i] = table->columns[i].width;
         }
-        size_t more = shown < table->column_count ? MORE_WIDTH : 0;
+        size_t more = shown < table->column_count ? more_width : 0;
         size_t room = width > more ? width - more : 1;
         if (width == 0 || shown <= 1 || shrink(widths, shown, room)) {
             break;

@@ -54,18 +54,19 @@ void text_add_char(struct text *text, char character) {
 }
 
 void text_printf(struct text *text, const char *format, ...) {
+    enum { ROOM = 128 };
     va_list arguments;
+    reserve(text, ROOM);
     va_start(arguments, format);
-    int size = vsnprintf(NULL, 0, format, arguments);
+    int size = vsnprintf(text->bytes + text->size, ROOM, format, arguments);
     va_end(arguments);
-    if (size < 0) {
-        return;
+    if (size >= ROOM) {
+        reserve(text, (size_t)size);
+        va_start(arguments, format);
+        (void)vsnprintf(text->bytes + text->size, (size_t)size + 1, format, arguments);
+        va_end(arguments);
     }
-    reserve(text, (size_t)size);
-    va_start(arguments, format);
-    (void)vsnprintf(text->bytes + text->size, (size_t)size + 1, format, arguments);
-    va_end(arguments);
-    text->size += (size_t)size;
+    text->size += size > 0 ? (size_t)size : 0;
 }
 
 size_t text_decode(kh_bytes bytes, uint32_t *character) {

@@ -20,7 +20,8 @@ static inline kh_bytes text_bytes(const struct text *text) {
 void text_append(struct text *text, const void *bytes, size_t size_bytes);
 void text_add(struct text *text, const char *string);
 void text_add_char(struct text *text, char character);
-__attribute__((format(printf, 2, 3))) void text_printf(struct text *text, const char *format, ...);
+__attribute__((format(printf, 2, 3), nonnull(2))) void text_printf(struct text *text,
+                                                                   const char *format, ...);
 /* As a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
 void text_add_json(struct text *text, kh_bytes bytes);
 /* Fit for one line of a terminal: control characters and malformed UTF-8 as escapes. */

@@ -95,7 +95,9 @@ static void take_snapshot(kh_txn *txn) {
     if (txn->isolation == KH_READ_COMMITTED) mask |= 1u << SLOT_BASE;
     if (txn->isolation == KH_SERIALIZABLE) {
         txn->is_tracking = txn->is_certified = true;
-        mask |= 1u << SLOT_SERIALIZABLE;
+        /* A reader can never commit below anybody's snapshot: nobody has to wait for it, and no stamp
+         * is kept for its sake. */
+        if (!txn->is_read_only) mask |= 1u << SLOT_SERIALIZABLE;
     }
     txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, mask);
     txn->birth = txn->snapshot;

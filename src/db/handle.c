@@ -94,7 +94,7 @@ static void discard_dropped(kh_txn *txn) {
 
 void handle_release(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    if (txn->writes.count > 0 || txn->writes.mark_count > 0) {
+    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
         discard_dropped(txn);
         writeset_clear(&txn->writes, txn->cache);
     }

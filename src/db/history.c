@@ -71,7 +71,7 @@ kh_status kh_db_history(kh_db *db, kh_bytes key, kh_timestamp from, kh_timestamp
     kh_timestamp horizon = kh_db_horizon(db);
     if (status == KH_OK) {
         show(&copies, visit, context);
-        if (is_complete != NULL) *is_complete = from >= horizon;
+        if (is_complete != NULL) *is_complete = from > horizon;
     }
     for (size_t i = 0; i < copies.count; i++) batch_release(copies.items[i].batch, NULL);
     kh_txn_close(txn);

@@ -17,6 +17,16 @@ void stage_discard(kh_txn *txn) {
     }
 }
 
+/* A plain put: the reference goes from the write into the version, without being counted twice. */
+static kh_status stage_plain(kh_txn *txn, struct write *write, kh_error *error) {
+    struct version *version =
+        version_create(txn->db->home.mem, txn->cache, write->mine);
+    if (KH_UNLIKELY(version == NULL)) return status_no_memory(error, sizeof *version);
+    write->staged = version;
+    write->mine = NULL;
+    return KH_OK;
+}
+
 static bool is_computed(const struct write *write) {
     return write->kind == WRITE_ROWS || (write->kind != WRITE_NONE && write->policy >= KH_APPEND);
 }
@@ -156,7 +166,7 @@ kh_status stage_values(kh_txn *txn, kh_error *error) {
         if (KH_UNLIKELY(is_computed(write))) {
             status = stage_computed(txn, write, error);
         } else if (write->staged == NULL) {
-            status = make_version(txn, write, retain_or_null(write->mine), error);
+            status = stage_plain(txn, write, error);
         }
         if (KH_UNLIKELY(status != KH_OK)) return status;
     }

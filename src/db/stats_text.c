@@ -28,7 +28,7 @@ struct series {
 };
 
 #define SERIES(field, family, label, kind, help)                                                   \
-    {#field, offsetof(kh_stats, field), "khonsu_" family, label, kind, help}
+    { #field, offsetof(kh_stats, field), "khonsu_" family, label, kind, help }
 
 #define ABORTS_HELP "Transactions that ended without effect, not by their caller's wish."
 #define COMMITS_HELP "Transactions committed."
@@ -119,23 +119,20 @@ static void put_seconds(struct ipc_buffer *out, uint64_t duration_ns) {
     char text[40];
     int length = snprintf(text, sizeof text, "%" PRIu64 ".%09" PRIu64, duration_ns / 1000000000u,
                           duration_ns % 1000000000u);
-    while (text[length - 1] == '0')
-        length--;
-    if (text[length - 1] == '.')
-        length--;
+    while (text[length - 1] == '0') length--;
+    if (text[length - 1] == '.') length--;
     ipc_buffer_append(out, text, (size_t)length);
 }
 
 /* Bytes of the UTF-8 character at the front, 0: there is none. */
 static size_t character_size(const unsigned char *bytes, size_t size_bytes) {
     for (size_t size = 1; size <= 4 && size <= size_bytes; size++)
-        if (utf8_is_valid(bytes, size))
-            return size;
+        if (utf8_is_valid(bytes, size)) return size;
     return 0;
 }
 
-/* A key as text, inside of quotes. JSON and Prometheus escape the backslash and the quote alike, and
- * the text has nothing else that either would escape. */
+/* A key as text, inside of quotes. JSON and Prometheus escape the backslash and the quote alike,
+ * and the text has nothing else that either would escape. */
 static void put_key(struct ipc_buffer *out, const unsigned char *key, size_t size_bytes) {
     size_t step;
     for (size_t at = 0; at < size_bytes; at += step) {
@@ -171,8 +168,7 @@ static void put_json_timing(struct ipc_buffer *out, const struct timing *timing,
     put_number(out, histogram->sum_ns);
     put(out, ", \"buckets\": [");
     for (int i = 0; i < KH_HISTOGRAM_BUCKETS; i++) {
-        if (i > 0)
-            put(out, ", ");
+        if (i > 0) put(out, ", ");
         put_number(out, histogram->buckets[i]);
     }
     put(out, "]}");
@@ -251,8 +247,8 @@ static void put_series(struct ipc_buffer *out, const kh_stats *stats, size_t ind
     put(out, "\n");
 }
 
-/* A bucket's bound includes it, and durations are whole nanoseconds: those below 2^(i + 1) are those
- * up to 2^(i + 1) - 1. The last bucket has no bound. */
+/* A bucket's bound includes it, and durations are whole nanoseconds: those below 2^(i + 1) are
+ * those up to 2^(i + 1) - 1. The last bucket has no bound. */
 static void put_timing(struct ipc_buffer *out, const struct timing *timing,
                        const kh_histogram *histogram) {
     put_family(out, timing->family, "histogram", timing->help);
@@ -285,17 +281,14 @@ static bool has_same_labels(const kh_hot_key *a, const kh_hot_key *b) {
 
 /* Keys that differ only behind the cut would be one series given twice: they are added up. */
 static void put_hot_keys(struct ipc_buffer *out, const kh_stats *stats) {
-    if (stats->hot_key_count == 0)
-        return;
+    if (stats->hot_key_count == 0) return;
     put_family(out, "khonsu_hot_key_conflicts", "gauge",
                "Conflicts on the keys most in conflict, an upper bound; keys are cut at 64 bytes.");
     for (uint32_t i = 0; i < stats->hot_key_count; i++) {
         const kh_hot_key *hot = &stats->hot_keys[i];
         uint32_t first = 0;
-        while (!has_same_labels(&stats->hot_keys[first], hot))
-            first++;
-        if (first < i)
-            continue;
+        while (!has_same_labels(&stats->hot_keys[first], hot)) first++;
+        if (first < i) continue;
         uint64_t conflicts = 0;
         for (uint32_t j = i; j < stats->hot_key_count; j++)
             if (has_same_labels(&stats->hot_keys[j], hot))
@@ -311,8 +304,7 @@ static void put_hot_keys(struct ipc_buffer *out, const kh_stats *stats) {
 }
 
 static void put_prometheus(struct ipc_buffer *out, const kh_stats *stats) {
-    for (size_t i = 0; i < SERIES_COUNT; i++)
-        put_series(out, stats, i);
+    for (size_t i = 0; i < SERIES_COUNT; i++) put_series(out, stats, i);
     for (size_t i = 0; i < TIMING_COUNT; i++)
         put_timing(out, &timings[i], histogram_of(stats, timings[i].offset));
     put_hot_keys(out, stats);
@@ -323,8 +315,7 @@ kh_status stats_render(const kh_stats *stats, kh_stats_format format, kh_bytes *
     if (format != KH_STATS_JSON && format != KH_STATS_PROMETHEUS)
         return status_fail(error, KH_INVALID, "no statistics format %d", (int)format);
     struct mem *mem = mem_process();
-    if (mem == NULL)
-        return status_no_memory(error, 0);
+    if (mem == NULL) return status_no_memory(error, 0);
     struct ipc_buffer text;
     ipc_buffer_init(&text, mem);
     if (format == KH_STATS_JSON)

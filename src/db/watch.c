@@ -62,8 +62,7 @@ static size_t event_size(const struct event *event) {
 }
 
 static void free_event(struct watch_hub *hub, struct event *event) {
-    if (event != NULL)
-        mem_free(hub->mem, NULL, event, event_size(event));
+    if (event != NULL) mem_free(hub->mem, NULL, event, event_size(event));
 }
 
 static bool is_ready(const struct kh_watch *watch) {
@@ -86,8 +85,7 @@ static bool is_watched(const struct kh_watch *watch, kh_bytes key) {
 static struct event *make_event(struct watch_hub *hub, kh_bytes key, kh_timestamp timestamp,
                                 bool is_deleted) {
     struct event *event = mem_alloc(hub->mem, NULL, sizeof *event + key.size_bytes);
-    if (event == NULL)
-        return NULL;
+    if (event == NULL) return NULL;
     event->next = NULL;
     event->timestamp = timestamp;
     event->key_bytes = (uint32_t)key.size_bytes;
@@ -100,8 +98,7 @@ static struct event *make_event(struct watch_hub *hub, kh_bytes key, kh_timestam
 static struct event *take_oldest(struct kh_watch *watch) {
     struct event *event = watch->oldest;
     watch->oldest = event->next;
-    if (watch->oldest == NULL)
-        watch->newest = NULL;
+    if (watch->oldest == NULL) watch->newest = NULL;
     watch->event_count--;
     watch->events_bytes -= event_size(event);
     return event;
@@ -127,21 +124,16 @@ static void append_event(struct kh_watch *watch, struct event *event) {
 
 /* was_ready: as the watch was before the change that may have made it ready. Lock held. */
 static void wake(struct kh_watch *watch, bool was_ready) {
-    if (was_ready || !is_ready(watch))
-        return;
-    if (watch->is_waiting)
-        signal_wake_all(&watch->signal);
-    if (watch->descriptor >= 0)
-        env_event_signal(watch->descriptor);
+    if (was_ready || !is_ready(watch)) return;
+    if (watch->is_waiting) signal_wake_all(&watch->signal);
+    if (watch->descriptor >= 0) env_event_signal(watch->descriptor);
 }
 
 void watch_publish(struct watch_hub *hub, kh_bytes key, kh_timestamp timestamp, bool is_deleted) {
-    if (!watch_is_wanted(hub))
-        return;
+    if (!watch_is_wanted(hub)) return;
     lock_take(&hub->lock);
     for (struct kh_watch *watch = hub->first; watch != NULL; watch = watch->next) {
-        if (watch->is_cancelled || !is_watched(watch, key))
-            continue;
+        if (watch->is_cancelled || !is_watched(watch, key)) continue;
         bool was_ready = is_ready(watch);
         struct event *event = make_event(hub, key, timestamp, is_deleted);
         if (event != NULL)
@@ -164,8 +156,7 @@ kh_status watch_open(struct watch_hub *hub, kh_bytes prefix, struct kh_watch **o
                            prefix.size_bytes, LIMIT_KEY_BYTES);
     size_t size_bytes = sizeof(struct kh_watch) + prefix.size_bytes;
     struct kh_watch *watch = mem_alloc_zeroed(hub->mem, NULL, size_bytes);
-    if (watch == NULL)
-        return status_no_memory(error, size_bytes);
+    if (watch == NULL) return status_no_memory(error, size_bytes);
     watch->hub = hub;
     watch->fork_generation = env_fork_generation();
     watch->fork_generation_at_open =
@@ -173,8 +164,7 @@ kh_status watch_open(struct watch_hub *hub, kh_bytes prefix, struct kh_watch **o
     signal_init(&watch->signal);
     watch->descriptor = -1;
     watch->prefix_bytes = (uint32_t)prefix.size_bytes;
-    if (prefix.size_bytes > 0)
-        memcpy(watch->prefix, prefix.data, prefix.size_bytes);
+    if (prefix.size_bytes > 0) memcpy(watch->prefix, prefix.data, prefix.size_bytes);
     lock_take(&hub->lock);
     watch->next = hub->first;
     hub->first = watch;
@@ -186,10 +176,8 @@ kh_status watch_open(struct watch_hub *hub, kh_bytes prefix, struct kh_watch **o
 
 /* Hand out what waits: an event, a loss on its own, or the cancellation. Lock held. */
 static kh_status take(struct kh_watch *watch, kh_watch_event *event) {
-    if (watch->is_cancelled)
-        return KH_CANCELLED;
-    if (watch->oldest == NULL && watch->lost_timestamp == 0)
-        return KH_PENDING;
+    if (watch->is_cancelled) return KH_CANCELLED;
+    if (watch->oldest == NULL && watch->lost_timestamp == 0) return KH_PENDING;
     if (watch->oldest != NULL) {
         struct event *taken = take_oldest(watch);
         watch->lent = taken;
@@ -199,8 +187,7 @@ static kh_status take(struct kh_watch *watch, kh_watch_event *event) {
         *event = (kh_watch_event){{"", 0}, watch->lost_timestamp, false, true};
         watch->lost_timestamp = 0;
     }
-    if (watch->descriptor >= 0 && !is_ready(watch))
-        env_event_drain(watch->descriptor);
+    if (watch->descriptor >= 0 && !is_ready(watch)) env_event_drain(watch->descriptor);
     return KH_OK;
 }
 
@@ -229,19 +216,16 @@ kh_status kh_watch_next(kh_watch *watch, uint32_t timeout_ms, kh_watch_event *ev
         status = take(watch, event);
     }
     lock_leave(&hub->lock);
-    if (status == KH_CANCELLED)
-        return status_fail(error, status, "the watch was cancelled");
+    if (status == KH_CANCELLED) return status_fail(error, status, "the watch was cancelled");
     return status;
 }
 
 int kh_watch_descriptor(kh_watch *watch) {
-    if (watch == NULL || is_forked(watch))
-        return -1;
+    if (watch == NULL || is_forked(watch)) return -1;
     lock_take(&watch->hub->lock);
     if (watch->descriptor < 0) {
         watch->descriptor = env_event_open();
-        if (watch->descriptor >= 0 && is_ready(watch))
-            env_event_signal(watch->descriptor);
+        if (watch->descriptor >= 0 && is_ready(watch)) env_event_signal(watch->descriptor);
     }
     int descriptor = watch->descriptor;
     lock_leave(&watch->hub->lock);
@@ -249,8 +233,7 @@ int kh_watch_descriptor(kh_watch *watch) {
 }
 
 void kh_watch_cancel(kh_watch *watch) {
-    if (watch == NULL || is_forked(watch))
-        return;
+    if (watch == NULL || is_forked(watch)) return;
     lock_take(&watch->hub->lock);
     bool was_ready = is_ready(watch);
     watch->is_cancelled = true;
@@ -259,19 +242,16 @@ void kh_watch_cancel(kh_watch *watch) {
 }
 
 void kh_watch_close(kh_watch *watch) {
-    if (watch == NULL || is_forked(watch))
-        return;
+    if (watch == NULL || is_forked(watch)) return;
     struct watch_hub *hub = watch->hub;
     lock_take(&hub->lock);
     kh_assert(!watch->is_waiting);
     struct kh_watch **link = &hub->first;
-    while (*link != watch)
-        link = &(*link)->next;
+    while (*link != watch) link = &(*link)->next;
     *link = watch->next;
     atomic_fetch_sub_explicit(&hub->count, 1, memory_order_relaxed);
     lock_leave(&hub->lock);
-    while (watch->oldest != NULL)
-        free_event(hub, take_oldest(watch));
+    while (watch->oldest != NULL) free_event(hub, take_oldest(watch));
     free_event(hub, watch->lent);
     env_event_close(watch->descriptor);
     signal_fini(&watch->signal);

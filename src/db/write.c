@@ -3,7 +3,6 @@
  * Nothing is shared before commit: a write copies its key into the arena and takes a reference of its
  * batch. Failures leave the pending writes as they were. At the memory limit a writer waits, up to
  * its timeout, for reclamation; the oldest snapshot is named in the message. */
-#include "batch/import.h"
 #include "db/read.h"
 #include "db/section.h"
 
@@ -118,12 +117,9 @@ static kh_status import_value(kh_txn *txn, const kh_schema *schema, struct Arrow
     struct kh_db *db = txn->db;
     const struct writeset *set = &txn->writes;
     uint64_t room = set->bytes_max > set->size_bytes ? set->bytes_max - set->size_bytes : 0;
-    struct import in = {.mem = db->home.mem,
-                        .cache = txn->cache,
-                        .schema = schema,
-                        .bytes_max = room < db->limits.batch_bytes ? room : db->limits.batch_bytes,
-                        .validation = db->validation};
-    return import_rows(&in, array, out, error);
+    uint64_t most = room < db->limits.batch_bytes ? room : db->limits.batch_bytes;
+    return batch_import_within(db->home.mem, txn->cache, schema, array, db->validation, most, out,
+                               error);
 }
 
 kh_status kh_txn_put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,

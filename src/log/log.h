@@ -23,9 +23,9 @@ void log_memory_destroy(kh_log *log);
 
 /* ---- the numbers of schemas ------------------------------------------------------------------ */
 
-/* Which schema of one database has which number in one log, both ways. Any thread. A committer that finds a schema
- * without a number appends a SCHEMA record with the next one, and adds it once the log has taken
- * the record: whoever finds the number then comes later in the log. */
+/* Which schema of one database has which number in one log, both ways. Any thread. A committer that
+ * finds a schema without a number appends a SCHEMA record with the next one, and adds it once the
+ * log has taken the record: whoever finds the number then comes later in the log. */
 struct log_schemas {
     struct mem *mem;
     struct lock lock; /* RANK_SCHEMA: all below */

@@ -62,8 +62,7 @@ static struct entry *unlink_oldest(struct log_memory *memory, struct entry *chai
 
 static int open_log(void *context, kh_log_complete_fn *complete, void *completion_context) {
     struct log_memory *memory = context;
-    if (memory->complete != NULL)
-        return EBUSY;
+    if (memory->complete != NULL) return EBUSY;
     memory->complete = complete;
     memory->completion_context = completion_context;
     return 0;
@@ -91,8 +90,7 @@ static bool copy_frames(struct log_memory *memory, const kh_bytes *bytes, size_t
         atomic_init(&entry->refs, 1);
         entry->next = NULL;
         entry->size_bytes = size_bytes;
-        if (size_bytes > 0)
-            memcpy(entry->bytes, bytes[i].data, size_bytes);
+        if (size_bytes > 0) memcpy(entry->bytes, bytes[i].data, size_bytes);
         *link = entry;
         link = &entry->next;
     }
@@ -106,14 +104,11 @@ static bool reserve_ring(struct log_memory *memory, size_t record_count) {
     size_t needed = memory->count + record_count;
     size_t old_capacity = memory->capacity;
     lock_leave(&memory->lock);
-    if (needed <= old_capacity)
-        return true;
+    if (needed <= old_capacity) return true;
     size_t capacity = old_capacity > 0 ? old_capacity : FIRST_CAPACITY;
-    while (capacity < needed)
-        capacity *= 2;
+    while (capacity < needed) capacity *= 2;
     struct entry **ring = mem_alloc(memory->mem, NULL, capacity * sizeof(struct entry *));
-    if (ring == NULL)
-        return false;
+    if (ring == NULL) return false;
     lock_take(&memory->lock);
     struct entry **old_ring = memory->ring;
     for (size_t i = 0; i < memory->count; i++)
@@ -128,8 +123,7 @@ static bool reserve_ring(struct log_memory *memory, size_t record_count) {
 static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie) {
     struct log_memory *memory = context;
     struct entry *chain = NULL;
-    if (!copy_frames(memory, bytes, record_count, &chain))
-        return ENOMEM;
+    if (!copy_frames(memory, bytes, record_count, &chain)) return ENOMEM;
     if (!reserve_ring(memory, record_count)) {
         drop_chain(memory, chain);
         return ENOMEM;
@@ -143,8 +137,7 @@ static int append(void *context, const kh_bytes *bytes, size_t record_count, uin
         memory->count++;
         memory->kept_bytes += entry->size_bytes;
     }
-    while (memory->kept_bytes > memory->keep_bytes)
-        dropped = unlink_oldest(memory, dropped);
+    while (memory->kept_bytes > memory->keep_bytes) dropped = unlink_oldest(memory, dropped);
     lock_leave(&memory->lock);
     drop_chain(memory, dropped);
     memory->complete(memory->completion_context, cookie, KH_LOG_KEPT);
@@ -164,10 +157,8 @@ static int read_log(void *context, kh_log_position from, kh_log_visit_fn *visit,
             atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
         }
         lock_leave(&memory->lock);
-        if (is_forgotten)
-            return ENODATA;
-        if (entry == NULL)
-            return 0;
+        if (is_forgotten) return ENODATA;
+        if (entry == NULL) return 0;
         is_wanted = visit(visit_context, position, (kh_bytes){entry->bytes, entry->size_bytes});
         drop_entry(memory, entry);
     }
@@ -178,8 +169,7 @@ static int trim(void *context, kh_log_position before) {
     struct log_memory *memory = context;
     struct entry *dropped = NULL;
     lock_take(&memory->lock);
-    while (memory->count > 0 && memory->first < before)
-        dropped = unlink_oldest(memory, dropped);
+    while (memory->count > 0 && memory->first < before) dropped = unlink_oldest(memory, dropped);
     lock_leave(&memory->lock);
     drop_chain(memory, dropped);
     return 0;
@@ -187,8 +177,7 @@ static int trim(void *context, kh_log_position before) {
 
 kh_status log_memory_create(struct mem *mem, uint64_t keep_bytes, kh_log *out, kh_error *error) {
     struct log_memory *memory = mem_alloc_zeroed(mem, NULL, sizeof *memory);
-    if (memory == NULL)
-        return status_no_memory(error, sizeof *memory);
+    if (memory == NULL) return status_no_memory(error, sizeof *memory);
     memory->mem = mem;
     memory->keep_bytes = keep_bytes;
     lock_init(&memory->lock, RANK_LOG);
@@ -205,8 +194,7 @@ kh_status log_memory_create(struct mem *mem, uint64_t keep_bytes, kh_log *out, k
 
 void log_memory_destroy(kh_log *log) {
     struct log_memory *memory = log->context;
-    if (memory == NULL)
-        return;
+    if (memory == NULL) return;
     kh_assert(memory->complete == NULL);
     (void)trim(memory, UINT64_MAX);
     mem_free(memory->mem, NULL, memory->ring, memory->capacity * sizeof(struct entry *));

@@ -32,9 +32,9 @@ static kh_status hand_on(struct replay *replay, kh_log_position position,
 static bool visit_frame(void *context, kh_log_position position, kh_bytes bytes) {
     struct replay *replay = context;
     if (position != replay->next) {
-        replay->status = status_fail(replay->error, KH_CORRUPT,
-                                     "the log gave record %llu in place of %llu",
-                                     (unsigned long long)position, (unsigned long long)replay->next);
+        replay->status =
+            status_fail(replay->error, KH_CORRUPT, "the log gave record %llu in place of %llu",
+                        (unsigned long long)position, (unsigned long long)replay->next);
         return false;
     }
     struct record record;
@@ -50,8 +50,7 @@ static bool visit_frame(void *context, kh_log_position position, kh_bytes bytes)
     }
     arena_reset(&replay->arena);
     replay->status = status;
-    if (status == KH_OK || status == KH_END)
-        replay->next = position + 1;
+    if (status == KH_OK || status == KH_END) replay->next = position + 1;
     return status == KH_OK;
 }
 
@@ -76,7 +75,6 @@ kh_status log_replay(const kh_log *log, kh_log_position from, const struct recor
                            (unsigned long long)replay.next);
     if (status == KH_OK && code != 0)
         return status_fail(error, KH_IO, "reading the log failed with errno %d", code);
-    if (status == KH_OK && next != NULL)
-        *next = replay.next;
+    if (status == KH_OK && next != NULL) *next = replay.next;
     return status;
 }

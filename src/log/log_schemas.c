@@ -16,7 +16,7 @@ enum { FIRST_CAPACITY = 64 };
 /* Two tables of one length: slot i has the schema whose number in the log is i, and the number in
  * the log of the schema whose own number is i. */
 struct log_schema_slot {
-    const kh_schema *schema; /* with a reference; NULL: nothing has the number */
+    const kh_schema *schema;  /* with a reference; NULL: nothing has the number */
     uint32_t number_plus_one; /* 0: not in the log */
 };
 
@@ -28,8 +28,7 @@ void log_schemas_init(struct log_schemas *schemas, struct mem *mem) {
 
 void log_schemas_fini(struct log_schemas *schemas) {
     for (uint32_t i = 0; i < schemas->capacity; i++)
-        if (schemas->slots[i].schema != NULL)
-            schema_drop(schemas->slots[i].schema);
+        if (schemas->slots[i].schema != NULL) schema_drop(schemas->slots[i].schema);
     mem_free(schemas->mem, NULL, schemas->slots, schemas->capacity * sizeof *schemas->slots);
     lock_fini(&schemas->lock);
 }
@@ -39,23 +38,19 @@ static kh_status reserve(struct log_schemas *schemas, uint32_t index, kh_error *
     lock_take(&schemas->lock);
     uint32_t capacity = schemas->capacity;
     lock_leave(&schemas->lock);
-    if (index < capacity)
-        return KH_OK;
+    if (index < capacity) return KH_OK;
     capacity = capacity > 0 ? capacity : FIRST_CAPACITY;
-    while (capacity <= index)
-        capacity *= 2;
+    while (capacity <= index) capacity *= 2;
     size_t size_bytes = capacity * sizeof(struct log_schema_slot);
     struct log_schema_slot *made = mem_alloc_zeroed(schemas->mem, NULL, size_bytes);
-    if (made == NULL)
-        return status_no_memory(error, size_bytes);
+    if (made == NULL) return status_no_memory(error, size_bytes);
     struct log_schema_slot *unused = made;
     uint32_t unused_count = capacity;
     lock_take(&schemas->lock);
     if (schemas->capacity < capacity) {
         unused = schemas->slots;
         unused_count = schemas->capacity;
-        if (unused_count > 0)
-            memcpy(made, unused, unused_count * sizeof *made);
+        if (unused_count > 0) memcpy(made, unused, unused_count * sizeof *made);
         schemas->slots = made;
         schemas->capacity = capacity;
     }
@@ -72,8 +67,7 @@ kh_status log_schemas_add(struct log_schemas *schemas, uint32_t number, const kh
         return status_fail(error, KH_CORRUPT, "schema number %u, there are %u at most", index,
                            LIMIT_SCHEMAS);
     kh_status status = reserve(schemas, index, error);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     schema_hold(schema);
     lock_take(&schemas->lock);
     const kh_schema *before = schemas->slots[number].schema;
@@ -81,15 +75,12 @@ kh_status log_schemas_add(struct log_schemas *schemas, uint32_t number, const kh
         schemas->slots[number].schema = schema;
         if (schemas->slots[own_number].number_plus_one == 0)
             schemas->slots[own_number].number_plus_one = number + 1;
-        if (number >= schemas->next)
-            schemas->next = number + 1;
+        if (number >= schemas->next) schemas->next = number + 1;
     }
     lock_leave(&schemas->lock);
-    if (before == NULL)
-        return KH_OK;
+    if (before == NULL) return KH_OK;
     schema_drop(schema);
-    if (before == schema)
-        return KH_OK;
+    if (before == schema) return KH_OK;
     return status_fail(error, KH_CORRUPT, "schema number %u is given twice", number);
 }
 
@@ -104,11 +95,9 @@ bool log_schemas_number(struct log_schemas *schemas, const kh_schema *schema, ui
     uint32_t own_number = schema_number(schema);
     uint32_t found = 0;
     lock_take(&schemas->lock);
-    if (own_number < schemas->capacity)
-        found = schemas->slots[own_number].number_plus_one;
+    if (own_number < schemas->capacity) found = schemas->slots[own_number].number_plus_one;
     lock_leave(&schemas->lock);
-    if (found == 0)
-        return false;
+    if (found == 0) return false;
     *out = found - 1;
     return true;
 }
@@ -117,8 +106,7 @@ const kh_schema *log_schemas_find(void *context, uint32_t number) {
     struct log_schemas *schemas = context;
     const kh_schema *found = NULL;
     lock_take(&schemas->lock);
-    if (number < schemas->capacity)
-        found = schemas->slots[number].schema;
+    if (number < schemas->capacity) found = schemas->slots[number].schema;
     lock_leave(&schemas->lock);
     return found;
 }

@@ -50,8 +50,7 @@ static void align(struct encoder *encoder) {
 /* Overwrite what was appended at position; nothing when appending has failed. */
 static void put_over(struct encoder *encoder, size_t position, const void *bytes,
                      size_t size_bytes) {
-    if (!encoder->out->is_failed)
-        memcpy(encoder->out->bytes + position, bytes, size_bytes);
+    if (!encoder->out->is_failed) memcpy(encoder->out->bytes + position, bytes, size_bytes);
 }
 
 static bool is_too_big(const struct encoder *encoder) {
@@ -87,15 +86,12 @@ static kh_status put_write(struct encoder *encoder, const struct record_write *w
     put(encoder, kind, sizeof kind);
     put(encoder, write->key.data, write->key.size_bytes);
     align(encoder);
-    if (write->batch == NULL)
-        return KH_OK;
+    if (write->batch == NULL) return KH_OK;
     size_t value = encoder->out->size_bytes;
-    kh_status status = ipc_encode_value(codec->mem, write->batch, KH_COMPRESS_NONE, encoder->out,
-                                        encoder->error);
-    if (status != KH_OK)
-        return status;
-    if (is_too_big(encoder))
-        return KH_OK;
+    kh_status status =
+        ipc_encode_value(codec->mem, write->batch, KH_COMPRESS_NONE, encoder->out, encoder->error);
+    if (status != KH_OK) return status;
+    if (is_too_big(encoder)) return KH_OK;
     uint32_t value_bytes = (uint32_t)(encoder->out->size_bytes - value);
     put_over(encoder, value_bytes_at, &value_bytes, sizeof value_bytes);
     align(encoder);
@@ -103,17 +99,14 @@ static kh_status put_write(struct encoder *encoder, const struct record_write *w
 }
 
 static kh_status put_writes(struct encoder *encoder, const struct record *record) {
-    if (record->write_count == 0)
-        return KH_OK;
+    if (record->write_count == 0) return KH_OK;
     size_t content = section_begin(encoder, SECTION_WRITES, SECTION_REQUIRED);
     put_u32(encoder, record->write_count);
     put_u32(encoder, 0);
     for (size_t i = 0; i < record->write_count; i++) {
         kh_status status = put_write(encoder, &record->writes[i]);
-        if (status != KH_OK)
-            return status;
-        if (encoder->out->is_failed || is_too_big(encoder))
-            return KH_OK;
+        if (status != KH_OK) return status;
+        if (encoder->out->is_failed || is_too_big(encoder)) return KH_OK;
     }
     section_end(encoder, content);
     return KH_OK;
@@ -121,18 +114,15 @@ static kh_status put_writes(struct encoder *encoder, const struct record *record
 
 static void put_keys(struct encoder *encoder, enum section_type type, const kh_bytes *keys,
                      size_t key_count) {
-    if (key_count == 0)
-        return;
+    if (key_count == 0) return;
     size_t content = section_begin(encoder, type, SECTION_REQUIRED);
     put_u32(encoder, key_count);
-    for (size_t i = 0; i < key_count; i++)
-        put_key(encoder, keys[i]);
+    for (size_t i = 0; i < key_count; i++) put_key(encoder, keys[i]);
     section_end(encoder, content);
 }
 
 static void put_ranges(struct encoder *encoder, const struct record *record) {
-    if (record->range_count == 0)
-        return;
+    if (record->range_count == 0) return;
     size_t content = section_begin(encoder, SECTION_RANGES, SECTION_REQUIRED);
     put_u32(encoder, record->range_count);
     for (size_t i = 0; i < record->range_count; i++) {
@@ -143,8 +133,7 @@ static void put_ranges(struct encoder *encoder, const struct record *record) {
         put_u32(encoder, range->to.data != NULL ? range->to.size_bytes : RECORD_RANGE_TO_END);
         put_u32(encoder, range->hole_count);
         put(encoder, range->from.data, range->from.size_bytes);
-        if (range->to.data != NULL)
-            put(encoder, range->to.data, range->to.size_bytes);
+        if (range->to.data != NULL) put(encoder, range->to.data, range->to.size_bytes);
         for (size_t hole = 0; hole < range->hole_count; hole++)
             put_key(encoder, range->holes[hole]);
     }
@@ -152,20 +141,17 @@ static void put_ranges(struct encoder *encoder, const struct record *record) {
 }
 
 static void put_bytes(struct encoder *encoder, enum section_type type, kh_bytes bytes) {
-    if (bytes.size_bytes == 0)
-        return;
+    if (bytes.size_bytes == 0) return;
     size_t content = section_begin(encoder, type, 0);
     put(encoder, bytes.data, bytes.size_bytes);
     section_end(encoder, content);
 }
 
 static kh_status put_schema(struct encoder *encoder, const struct record *record) {
-    if (record->kind != RECORD_SCHEMA)
-        return KH_OK;
+    if (record->kind != RECORD_SCHEMA) return KH_OK;
     size_t content = section_begin(encoder, SECTION_SCHEMA, SECTION_REQUIRED);
     kh_status status = ipc_encode_schema(record->schema, encoder->out, encoder->error);
-    if (status == KH_OK)
-        section_end(encoder, content);
+    if (status == KH_OK) section_end(encoder, content);
     return status;
 }
 
@@ -208,16 +194,14 @@ kh_status record_encode(const struct record_codec *codec, const struct record *r
         return status_fail(error, KH_TOO_BIG, "a delta of %zu bytes", record->delta.size_bytes);
     (void)ipc_buffer_extend(out, RECORD_HEAD_BYTES);
     kh_status status = put_writes(&encoder, record);
-    if (status != KH_OK)
-        goto done;
+    if (status != KH_OK) goto done;
     put_keys(&encoder, SECTION_DROPPED, record->dropped, record->dropped_count);
     put_keys(&encoder, SECTION_READS, record->reads, record->read_count);
     put_ranges(&encoder, record);
     put_bytes(&encoder, SECTION_TAG, record->tag);
     put_bytes(&encoder, SECTION_DELTA, record->delta);
     status = put_schema(&encoder, record);
-    if (status != KH_OK)
-        goto done;
+    if (status != KH_OK) goto done;
     if (is_too_big(&encoder)) {
         status = status_fail(error, KH_TOO_BIG, "a record of more than %u bytes", RECORD_FRAME_MAX);
     } else if (out->is_failed) {
@@ -226,7 +210,6 @@ kh_status record_encode(const struct record_codec *codec, const struct record *r
         put_head(&encoder, record);
     }
 done:
-    if (status != KH_OK)
-        out->size_bytes = encoder.start;
+    if (status != KH_OK) out->size_bytes = encoder.start;
     return status;
 }

@@ -2,8 +2,9 @@
  *
  * A record is complete and free of pointers once encoded: what a replica, a recovery or a change
  * feed needs is in it. In memory the struct borrows everything from its maker. Encoded it is one
- * frame: a fixed head with a checksum of itself and one of the rest, then sections of (type, length,
- * bytes); sections of unknown types are skipped by the reader. docs/record-format.md has each byte.
+ * frame: a fixed head with a checksum of itself and one of the rest, then sections of (type,
+ * length, bytes); sections of unknown types are skipped by the reader. docs/record-format.md has
+ * each byte.
  *
  * A frame is encoded in staging, where failing is allowed, and sealed in the commit section, where
  * the commit timestamp and the window become known: that rewrites the head only.
@@ -18,8 +19,8 @@
 #include "khonsu/db.h"
 
 enum record_kind {
-    RECORD_COMMIT = 1,  /* writes take effect at .commit */
-    RECORD_PREPARE = 2, /* certified; keys are held; .commit is 0 */
+    RECORD_COMMIT = 1,        /* writes take effect at .commit */
+    RECORD_PREPARE = 2,       /* certified; keys are held; .commit is 0 */
     RECORD_DECIDE_COMMIT = 3, /* a prepared transaction takes effect at .commit */
     RECORD_DECIDE_ABORT = 4,
     RECORD_SCHEMA = 5, /* .schema gets .schema_number */
@@ -66,7 +67,7 @@ struct record {
     const struct record_range *ranges;
     size_t range_count;
     kh_bytes tag;
-    kh_bytes delta; /* semantic delta: opaque here, usually empty */
+    kh_bytes delta;          /* semantic delta: opaque here, usually empty */
     const kh_schema *schema; /* RECORD_SCHEMA */
     uint32_t schema_number;
 };

@@ -35,8 +35,7 @@ static kh_status no_memory(const struct decoder *decoder, size_t size_bytes) {
 
 /* The next bytes, NULL: there are not that many. */
 static const unsigned char *take(struct reader *reader, size_t size_bytes) {
-    if (size_bytes > reader->left)
-        return NULL;
+    if (size_bytes > reader->left) return NULL;
     const unsigned char *at = reader->next;
     reader->next += size_bytes;
     reader->left -= size_bytes;
@@ -45,8 +44,7 @@ static const unsigned char *take(struct reader *reader, size_t size_bytes) {
 
 static bool take_u32(struct reader *reader, uint32_t *out) {
     const unsigned char *at = take(reader, sizeof *out);
-    if (at == NULL)
-        return false;
+    if (at == NULL) return false;
     *out = layout_u32(at);
     return true;
 }
@@ -54,8 +52,7 @@ static bool take_u32(struct reader *reader, uint32_t *out) {
 /* A key with its length before it, borrowed from the reader's bytes. */
 static bool take_key(struct reader *reader, kh_bytes *out) {
     const unsigned char *at = take(reader, sizeof(uint16_t));
-    if (at == NULL)
-        return false;
+    if (at == NULL) return false;
     size_t size_bytes = layout_u16(at);
     *out = (kh_bytes){take(reader, size_bytes), size_bytes};
     return out->data != NULL && size_bytes > 0;
@@ -66,16 +63,14 @@ static bool take_padding(struct reader *reader, size_t length) {
     size_t padding = (8 - (length & 7)) & 7;
     const unsigned char *at = take(reader, padding);
     for (size_t i = 0; at != NULL && i < padding; i++)
-        if (at[i] != 0)
-            return false;
+        if (at[i] != 0) return false;
     return at != NULL;
 }
 
 static int compare(kh_bytes a, kh_bytes b) {
     size_t shorter = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
     int order = memcmp(a.data, b.data, shorter);
-    if (order != 0)
-        return order;
+    if (order != 0) return order;
     return (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
 }
 
@@ -87,8 +82,7 @@ typedef kh_status section_fn(struct decoder *decoder, struct reader *reader);
  * the copy. */
 static kh_status copy_section(struct decoder *decoder, struct reader *reader) {
     const unsigned char *copy = arena_copy(decoder->arena, reader->next, reader->left);
-    if (copy == NULL)
-        return no_memory(decoder, reader->left);
+    if (copy == NULL) return no_memory(decoder, reader->left);
     reader->next = copy;
     return KH_OK;
 }
@@ -103,40 +97,56 @@ static kh_status decode_value(struct decoder *decoder, uint32_t schema_number, k
     kh_batch *batch = NULL;
     kh_status status =
         ipc_decode_value(codec->mem, codec->cache, schema, bytes, &batch, decoder->error);
-    if (status == KH_OK)
-        *out = batch;
+    if (status == KH_OK) *out = batch;
     return status;
+}
+
+/* The fixed part of a write. */
+struct write_head {
+    uint64_t base;
+    uint32_t value_bytes;
+    uint32_t schema_number;
+    size_t key_bytes;
+    uint8_t kind; /* enum record_write_kind */
+    uint8_t policy;
+};
+
+static kh_status decode_write_head(struct decoder *decoder, struct reader *reader,
+                                   struct write_head *out) {
+    const unsigned char *bytes = take(reader, WRITE_HEAD_BYTES);
+    if (bytes == NULL) return corrupt(decoder, "a write is cut off");
+    *out = (struct write_head){.base = layout_u64(bytes),
+                               .value_bytes = layout_u32(bytes + 8),
+                               .schema_number = layout_u32(bytes + 12),
+                               .key_bytes = layout_u16(bytes + 16),
+                               .kind = bytes[18],
+                               .policy = bytes[19]};
+    if (layout_u32(bytes + 20) != 0 || out->policy > KH_CALLBACK ||
+        (out->kind != RECORD_PUT && out->kind != RECORD_DELETE))
+        return corrupt(decoder, "the head of a write");
+    if (out->kind == RECORD_DELETE && (out->value_bytes != 0 || out->schema_number != 0))
+        return corrupt(decoder, "a deletion with a value");
+    return KH_OK;
 }
 
 static kh_status decode_write(struct decoder *decoder, struct reader *reader,
                               struct record_write *write) {
-    const unsigned char *head = take(reader, WRITE_HEAD_BYTES);
-    if (head == NULL)
-        return corrupt(decoder, "a write is cut off");
-    uint32_t value_bytes = layout_u32(head + 8);
-    uint32_t schema_number = layout_u32(head + 12);
-    size_t key_bytes = layout_u16(head + 16);
-    uint8_t kind = head[18];
-    uint8_t policy = head[19];
-    if (layout_u32(head + 20) != 0 || policy > KH_CALLBACK ||
-        (kind != RECORD_PUT && kind != RECORD_DELETE))
-        return corrupt(decoder, "the head of a write");
-    if (kind == RECORD_DELETE && (value_bytes != 0 || schema_number != 0))
-        return corrupt(decoder, "a deletion with a value");
-    const unsigned char *key = take(reader, key_bytes);
-    if (key == NULL || key_bytes == 0 || !take_padding(reader, key_bytes))
+    struct write_head head = {0};
+    kh_status status = decode_write_head(decoder, reader, &head);
+    if (status != KH_OK) return status;
+    const unsigned char *key = take(reader, head.key_bytes);
+    if (key == NULL || head.key_bytes == 0 || !take_padding(reader, head.key_bytes))
         return corrupt(decoder, "the key of a write");
-    const unsigned char *value = take(reader, value_bytes);
-    if (value == NULL || !take_padding(reader, value_bytes))
+    const unsigned char *value = take(reader, head.value_bytes);
+    if (value == NULL || !take_padding(reader, head.value_bytes))
         return corrupt(decoder, "the value of a write");
-    unsigned char *copy = arena_copy(decoder->arena, key, key_bytes);
-    if (copy == NULL)
-        return no_memory(decoder, key_bytes);
+    unsigned char *copy = arena_copy(decoder->arena, key, head.key_bytes);
+    if (copy == NULL) return no_memory(decoder, head.key_bytes);
     *write = (struct record_write){
-        .key = {copy, key_bytes}, .batch = NULL, .base = layout_u64(head), .policy = policy};
-    if (kind == RECORD_DELETE)
-        return KH_OK;
-    return decode_value(decoder, schema_number, (kh_bytes){value, value_bytes}, &write->batch);
+        .key = {copy, head.key_bytes}, .base = head.base, .policy = head.policy};
+    if (head.kind == RECORD_DELETE) return KH_OK;
+    kh_bytes bytes = {value, head.value_bytes};
+    return decode_value(decoder, head.schema_number, bytes, &write->batch);
 }
 
 static kh_status decode_writes(struct decoder *decoder, struct reader *reader) {
@@ -147,13 +157,11 @@ static kh_status decode_writes(struct decoder *decoder, struct reader *reader) {
         return corrupt(decoder, "the count of writes");
     size_t size_bytes = count * sizeof(struct record_write);
     struct record_write *writes = arena_alloc(decoder->arena, size_bytes);
-    if (writes == NULL)
-        return no_memory(decoder, size_bytes);
+    if (writes == NULL) return no_memory(decoder, size_bytes);
     decoder->record.writes = writes;
     for (uint32_t i = 0; i < count; i++) {
         kh_status status = decode_write(decoder, reader, &writes[i]);
-        if (status != KH_OK)
-            return status;
+        if (status != KH_OK) return status;
         decoder->record.write_count = i + 1;
     }
     return KH_OK;
@@ -162,15 +170,12 @@ static kh_status decode_writes(struct decoder *decoder, struct reader *reader) {
 /* Keys that follow one another, pointing to the reader's bytes. */
 static kh_status decode_keys(struct decoder *decoder, struct reader *reader, uint32_t count,
                              const kh_bytes **out) {
-    if (count > reader->left / sizeof(uint16_t))
-        return corrupt(decoder, "the count of keys");
+    if (count > reader->left / sizeof(uint16_t)) return corrupt(decoder, "the count of keys");
     size_t size_bytes = count * sizeof(kh_bytes);
     kh_bytes *keys = arena_alloc(decoder->arena, size_bytes);
-    if (keys == NULL)
-        return no_memory(decoder, size_bytes);
+    if (keys == NULL) return no_memory(decoder, size_bytes);
     for (uint32_t i = 0; i < count; i++)
-        if (!take_key(reader, &keys[i]))
-            return corrupt(decoder, "a key");
+        if (!take_key(reader, &keys[i])) return corrupt(decoder, "a key");
     *out = keys;
     return KH_OK;
 }
@@ -178,13 +183,10 @@ static kh_status decode_keys(struct decoder *decoder, struct reader *reader, uin
 static kh_status decode_key_section(struct decoder *decoder, struct reader *reader,
                                     const kh_bytes **out, size_t *out_count) {
     uint32_t count = 0;
-    if (!take_u32(reader, &count) || count == 0)
-        return corrupt(decoder, "the count of keys");
+    if (!take_u32(reader, &count) || count == 0) return corrupt(decoder, "the count of keys");
     kh_status status = copy_section(decoder, reader);
-    if (status == KH_OK)
-        status = decode_keys(decoder, reader, count, out);
-    if (status == KH_OK)
-        *out_count = count;
+    if (status == KH_OK) status = decode_keys(decoder, reader, count, out);
+    if (status == KH_OK) *out_count = count;
     return status;
 }
 
@@ -194,8 +196,7 @@ static kh_status decode_dropped(struct decoder *decoder, struct reader *reader) 
 }
 
 static kh_status decode_reads(struct decoder *decoder, struct reader *reader) {
-    return decode_key_section(decoder, reader, &decoder->record.reads,
-                              &decoder->record.read_count);
+    return decode_key_section(decoder, reader, &decoder->record.reads, &decoder->record.read_count);
 }
 
 enum { RANGE_HEAD_BYTES = 12 };
@@ -203,8 +204,7 @@ enum { RANGE_HEAD_BYTES = 12 };
 static kh_status decode_range(struct decoder *decoder, struct reader *reader,
                               struct record_range *range) {
     const unsigned char *head = take(reader, RANGE_HEAD_BYTES);
-    if (head == NULL)
-        return corrupt(decoder, "a range is cut off");
+    if (head == NULL) return corrupt(decoder, "a range is cut off");
     uint32_t from_bytes = layout_u32(head);
     uint32_t to_bytes = layout_u32(head + 4);
     uint32_t hole_count = layout_u32(head + 8);
@@ -212,15 +212,12 @@ static kh_status decode_range(struct decoder *decoder, struct reader *reader,
     if (from_bytes > RECORD_BOUND_MAX || (has_to && to_bytes > RECORD_BOUND_MAX))
         return corrupt(decoder, "a bound of a range is too long");
     *range = (struct record_range){.from = {take(reader, from_bytes), from_bytes}};
-    if (has_to)
-        range->to = (kh_bytes){take(reader, to_bytes), to_bytes};
+    if (has_to) range->to = (kh_bytes){take(reader, to_bytes), to_bytes};
     if (range->from.data == NULL || (has_to && range->to.data == NULL))
         return corrupt(decoder, "a bound of a range is cut off");
-    if (hole_count == 0)
-        return KH_OK;
+    if (hole_count == 0) return KH_OK;
     kh_status status = decode_keys(decoder, reader, hole_count, &range->holes);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     range->hole_count = hole_count;
     for (uint32_t i = 1; i < hole_count; i++)
         if (compare(range->holes[i - 1], range->holes[i]) >= 0)
@@ -233,16 +230,13 @@ static kh_status decode_ranges(struct decoder *decoder, struct reader *reader) {
     if (!take_u32(reader, &count) || count == 0 || count > reader->left / RANGE_HEAD_BYTES)
         return corrupt(decoder, "the count of ranges");
     kh_status status = copy_section(decoder, reader);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     size_t size_bytes = count * sizeof(struct record_range);
     struct record_range *ranges = arena_alloc(decoder->arena, size_bytes);
-    if (ranges == NULL)
-        return no_memory(decoder, size_bytes);
+    if (ranges == NULL) return no_memory(decoder, size_bytes);
     for (uint32_t i = 0; i < count; i++) {
         status = decode_range(decoder, reader, &ranges[i]);
-        if (status != KH_OK)
-            return status;
+        if (status != KH_OK) return status;
     }
     decoder->record.ranges = ranges;
     decoder->record.range_count = count;
@@ -251,17 +245,14 @@ static kh_status decode_ranges(struct decoder *decoder, struct reader *reader) {
 
 static kh_status decode_bytes(struct decoder *decoder, struct reader *reader, kh_bytes *out) {
     size_t size_bytes = reader->left;
-    if (size_bytes == 0)
-        return corrupt(decoder, "an empty section");
+    if (size_bytes == 0) return corrupt(decoder, "an empty section");
     kh_status status = copy_section(decoder, reader);
-    if (status == KH_OK)
-        *out = (kh_bytes){take(reader, size_bytes), size_bytes};
+    if (status == KH_OK) *out = (kh_bytes){take(reader, size_bytes), size_bytes};
     return status;
 }
 
 static kh_status decode_tag(struct decoder *decoder, struct reader *reader) {
-    if (reader->left > LIMIT_TAG_BYTES)
-        return corrupt(decoder, "the tag is too long");
+    if (reader->left > LIMIT_TAG_BYTES) return corrupt(decoder, "the tag is too long");
     return decode_bytes(decoder, reader, &decoder->record.tag);
 }
 
@@ -286,8 +277,7 @@ enum { SECTION_TYPES = sizeof section_decoders / sizeof section_decoders[0] };
 static kh_status decode_section(struct decoder *decoder, uint32_t type, uint32_t flags,
                                 struct reader *content) {
     if (type >= SECTION_TYPES) {
-        if ((flags & SECTION_REQUIRED) == 0)
-            return KH_OK;
+        if ((flags & SECTION_REQUIRED) == 0) return KH_OK;
         return status_fail(decoder->error, KH_UNSUPPORTED, "record section %u is required", type);
     }
     bool is_of_schema = decoder->record.kind == RECORD_SCHEMA;
@@ -305,19 +295,16 @@ static kh_status decode_sections(struct decoder *decoder, struct reader *reader)
     uint32_t last_type = 0;
     while (reader->left > 0) {
         const unsigned char *head = take(reader, SECTION_HEAD_BYTES);
-        if (head == NULL)
-            return corrupt(decoder, "a section is cut off");
+        if (head == NULL) return corrupt(decoder, "a section is cut off");
         uint32_t type = layout_u16(head);
         size_t length = layout_u32(head + 4);
-        if (type <= last_type)
-            return corrupt(decoder, "sections out of order");
+        if (type <= last_type) return corrupt(decoder, "sections out of order");
         last_type = type;
         struct reader content = {take(reader, length), length};
         if (content.next == NULL || !take_padding(reader, length))
             return corrupt(decoder, "a section is cut off");
         kh_status status = decode_section(decoder, type, layout_u16(head + 2), &content);
-        if (status != KH_OK)
-            return status;
+        if (status != KH_OK) return status;
     }
     if (decoder->record.kind == RECORD_SCHEMA && decoder->record.schema == NULL)
         return corrupt(decoder, "no schema");
@@ -340,8 +327,7 @@ static kh_status check_frame(const struct decoder *decoder, kh_bytes frame) {
                            version, RECORD_VERSION);
     if (version == 0 || layout_u16(bytes + AT_VERSION + 2) != 0)
         return corrupt(decoder, "its version");
-    if (layout_u32(bytes + AT_LENGTH) != frame.size_bytes)
-        return corrupt(decoder, "its length");
+    if (layout_u32(bytes + AT_LENGTH) != frame.size_bytes) return corrupt(decoder, "its length");
     if (layout_u64(bytes + AT_BODY_CHECKSUM) != layout_body_checksum(bytes, frame.size_bytes))
         return corrupt(decoder, "its checksum");
     return KH_OK;
@@ -379,13 +365,11 @@ kh_status record_decode(const struct record_codec *codec, kh_bytes frame, struct
                         struct record *out, kh_error *error) {
     struct decoder decoder = {.codec = codec, .arena = arena, .error = error};
     kh_status status = check_frame(&decoder, frame);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     const unsigned char *bytes = frame.data;
     struct reader reader = {bytes + RECORD_HEAD_BYTES, frame.size_bytes - RECORD_HEAD_BYTES};
     status = decode_head(&decoder, bytes);
-    if (status == KH_OK)
-        status = decode_sections(&decoder, &reader);
+    if (status == KH_OK) status = decode_sections(&decoder, &reader);
     if (status == KH_OK)
         *out = decoder.record;
     else
@@ -396,7 +380,6 @@ kh_status record_decode(const struct record_codec *codec, kh_bytes frame, struct
 void record_drop(const struct record_codec *codec, struct record *record) {
     for (size_t i = 0; i < record->write_count; i++)
         batch_release((kh_batch *)(uintptr_t)record->writes[i].batch, codec->cache);
-    if (record->schema != NULL)
-        schema_drop(record->schema);
+    if (record->schema != NULL) schema_drop(record->schema);
     memset(record, 0, sizeof *record);
 }

@@ -43,7 +43,8 @@ struct write {
     /* staging (commit) */
     uint8_t fate;           /* enum write_fate; certify's answer */
     bool is_callback_dropped; /* the staged outcome is "drop" */
-    kh_batch *mine;         /* WRITE_PUT: the value, a reference */
+    kh_batch *mine;         /* WRITE_PUT: the value, a reference; once a plain write is staged, the
+                             * staged version has it and this is NULL */
     struct row_op *ops;     /* WRITE_ROWS: first operation */
     struct row_op *last_op;
     struct entry *entry;

@@ -217,7 +217,7 @@ static kh_status begin_deferrable(kh_db *db, kh_txn **out) {
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
     options.isolation = KH_SERIALIZABLE;
     options.flags = KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE;
-    options.timeout_ms = 1;
+    options.timeout_ms = 50;
     return kh_txn_begin(db, &options, out, NULL);
 }
 

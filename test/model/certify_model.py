@@ -71,9 +71,9 @@ def difference(base, value):
 
 
 def merge(base, mine, theirs):
-    """Row by row; None when both sides changed one row."""
+    """Row by row; None when both sides changed one row, and not to the same."""
     my_change, their_change = difference(base, mine), difference(base, theirs)
-    if my_change.keys() & their_change.keys():
+    if any(my_change[row] != their_change[row] for row in my_change.keys() & their_change.keys()):
         return None
     merged = dict(theirs or {})
     merged.update(my_change)

@@ -203,6 +203,15 @@ void kv_release(struct kv_txn *txn, int savepoint) {
 
 /* ---- commit ---------------------------------------------------------------------------------- */
 
+/* At read committed a value that was read is kept as a base only if the transaction's own policy asks
+ * for one; a write that asks later may be refused. */
+static unsigned without_base(const struct kv_txn *txn, int key) {
+    enum kv_policy asked = txn->writes[key].policy;
+    bool is_asked = asked == KV_MERGE || asked == KV_CALLBACK;
+    bool is_kept = txn->policy == KV_MERGE || txn->policy == KV_CALLBACK;
+    return txn->level == KV_COMMITTED && is_asked && !is_kept ? KV_MAY_CONFLICT : 0;
+}
+
 static unsigned by_policy(const struct kv_model *model, const struct kv_txn *txn, int key,
                           struct kv_value *out, enum kv_fate *fate) {
     const struct kv_write *write = &txn->writes[key];
@@ -238,7 +247,7 @@ static unsigned by_policy(const struct kv_model *model, const struct kv_txn *txn
         is_fine = false;
         break;
     }
-    return is_fine ? KV_MAY_COMMIT : KV_MAY_CONFLICT;
+    return (is_fine ? KV_MAY_COMMIT : KV_MAY_CONFLICT) | without_base(txn, key);
 }
 
 static unsigned rows_on_newest(const struct kv_model *model, const struct kv_write *write, int key,

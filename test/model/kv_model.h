@@ -51,6 +51,7 @@ struct kv_write {
 
 struct kv_txn {
     enum kv_level level;
+    enum kv_policy policy; /* of writes that do not say */
     uint64_t snapshot;
     struct kv_write writes[KV_KEYS];
     bool is_seen[KV_KEYS]; /* read from the store; also found absent, by a get or a scan */

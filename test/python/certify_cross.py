@@ -78,7 +78,7 @@ class History:
         if self.random.random() < self.readers:
             flags = READ_ONLY
             if level == model.SERIALIZABLE and self.random.random() < 0.5:
-                flags, timeout_ms = READ_ONLY | DEFERRABLE, 1
+                flags, timeout_ms = READ_ONLY | DEFERRABLE, 1 << 29
         txn = self.engine.begin(level, policy, flags, timeout_ms)
         self.begun += 1
         self.steps.append(f"begin {self.begun}: level {level} policy {policy} flags {flags}")

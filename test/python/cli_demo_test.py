@@ -141,9 +141,10 @@ class Demo(CliCase):
     def test_an_interrupt_ends_it_with_its_results(self):
         process = subprocess.Popen([BIN, "demo", self.file, "--seconds", "50"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        seen = b""
-        while b"tx/s  " not in seen:
-            seen += os.read(process.stdout.fileno(), 4096)
+        seen = part = b"start"
+        while b"tx/s  " not in seen and part:
+            part = os.read(process.stdout.fileno(), 4096)
+            seen += part
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 0, errors)

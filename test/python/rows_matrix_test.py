@@ -12,9 +12,9 @@ import time
 
 import pyarrow as pa
 
-import arrow_values
-import khonsu_rows as kh
-from arrow_values import KINDS, NULLS, cells
+import _arrow_values as arrow_values
+import _khonsu_rows as kh
+from _arrow_values import KINDS, NULLS, cells
 
 SHAPES = ("plain", "sliced", "offset")
 

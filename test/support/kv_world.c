@@ -100,12 +100,13 @@ void world_begin(struct world *w) {
     options.resolve_context = w;
     open->model.level = (enum kv_level)options.isolation;
     open->policy = options.policy;
+    open->model.policy = (enum kv_policy)options.policy;
     if (world_chance(w, 15)) {
         options.flags = KH_BEGIN_READ_ONLY;
         open->is_read_only = true;
         if (options.isolation == KH_SERIALIZABLE && world_chance(w, 50)) {
             options.flags |= KH_BEGIN_DEFERRABLE;
-            options.timeout_ms = 1;
+            options.timeout_ms = 1u << 29;
             open->model.level = KV_SNAPSHOT; /* never refused */
         }
     }

@@ -16,10 +16,8 @@ struct counting {
 
 static void *counting_allocate(void *context, size_t size_bytes, size_t alignment) {
     struct counting *counting = context;
-    if (counting->countdown == 0)
-        return NULL;
-    if (counting->countdown != UINT64_MAX)
-        counting->countdown--;
+    if (counting->countdown == 0) return NULL;
+    if (counting->countdown != UINT64_MAX) counting->countdown--;
     counting->calls++;
     return aligned_alloc(alignment, (size_bytes + alignment - 1) / alignment * alignment);
 }
@@ -95,8 +93,7 @@ static void copies_and_zeroes(void **state) {
     arena_reset(&f.arena);
     unsigned char *zeroed = arena_alloc_zeroed(&f.arena, 1000);
     assert_ptr_equal(zeroed, dirty);
-    for (int i = 0; i < 1000; i++)
-        assert_int_equal(zeroed[i], 0);
+    for (int i = 0; i < 1000; i++) assert_int_equal(zeroed[i], 0);
     assert_memory_equal(arena_copy(&f.arena, "khonsu", 7), "khonsu", 7);
     end(&f);
 }
@@ -128,8 +125,7 @@ static void a_reset_keeps_one_small_chunk(void **state) {
         arena_reset(&f.arena);
     }
     assert_int_equal(f.counting.calls, 2); /* the context and one chunk */
-    for (int i = 0; i < 1000; i++)
-        assert_non_null(arena_alloc(&f.arena, 1000));
+    for (int i = 0; i < 1000; i++) assert_non_null(arena_alloc(&f.arena, 1000));
     uint64_t calls = f.counting.calls;
     arena_reset(&f.arena);
     assert_true(f.arena.total_bytes > 0 && f.arena.total_bytes <= 16 * 1024);

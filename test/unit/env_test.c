@@ -57,8 +57,7 @@ static void random_bytes_fill_all_and_differ(void **state) {
     assert_memory_not_equal(first, second, 999);
     assert_int_equal(first[999], 0);
     int zeroes = 0;
-    for (int i = 900; i < 999; i++)
-        zeroes += first[i] == 0;
+    for (int i = 900; i < 999; i++) zeroes += first[i] == 0;
     assert_true(zeroes < 20);
 }
 
@@ -113,8 +112,7 @@ static void threads_have_names_and_no_signals(void **state) {
     env_thread_join(thread);
     (void)pthread_sigmask(SIG_BLOCK, NULL, &after);
     assert_int_equal(seen.signals_blocked, 7);
-    for (int i = 1; i < 32; i++)
-        assert_int_equal(sigismember(&before, i), sigismember(&after, i));
+    for (int i = 1; i < 32; i++) assert_int_equal(sigismember(&before, i), sigismember(&after, i));
     assert_string_equal(seen.name, "khonsu-janitor");
     thread = env_thread_start("a name that is cut", look_around, &seen);
     assert_non_null(thread);

@@ -44,8 +44,7 @@ static struct fixture *begin(void) {
     epoch_init(&f->epoch);
     epoch_register(&f->epoch, &f->writer);
     epoch_register(&f->epoch, &f->reader);
-    for (int i = 0; i < BLOCKS; i++)
-        f->blocks[i].freed_count = &f->freed_count;
+    for (int i = 0; i < BLOCKS; i++) f->blocks[i].freed_count = &f->freed_count;
     return f;
 }
 
@@ -57,8 +56,7 @@ static void nothing_open_nothing_waits(void **state) {
     (void)state;
     struct fixture *f = begin();
     assert_false(epoch_poll(&f->epoch, &f->writer, NULL));
-    for (int i = 0; i < BLOCKS; i++)
-        retire(f, &f->blocks[i]);
+    for (int i = 0; i < BLOCKS; i++) retire(f, &f->blocks[i]);
     assert_int_equal(f->freed_count, 0); /* not in retire */
     assert_false(epoch_poll(&f->epoch, &f->writer, NULL));
     assert_int_equal(f->freed_count, BLOCKS);
@@ -102,10 +100,8 @@ static void overlapping_sections_let_go(void **state) {
         assert_true(i > 0 || f->freed_count == 0 || !f->reader.ck.active);
     }
     assert_int_equal(f->freed_count, 1);
-    if (f->reader.ck.active)
-        epoch_close(&f->epoch, &f->reader);
-    if (second->ck.active)
-        epoch_close(&f->epoch, second);
+    if (f->reader.ck.active) epoch_close(&f->epoch, &f->reader);
+    if (second->ck.active) epoch_close(&f->epoch, second);
     epoch_unregister(&f->epoch, second, NULL);
     epoch_unregister(&f->epoch, &f->writer, NULL);
     epoch_unregister(&f->epoch, &f->reader, NULL);
@@ -120,8 +116,7 @@ static void sections_nest(void **state) {
     epoch_open(&f->epoch, &f->reader);
     retire(f, &f->blocks[0]);
     epoch_close(&f->epoch, &f->reader);
-    for (int i = 0; i < 5; i++)
-        assert_true(epoch_poll(&f->epoch, &f->writer, NULL));
+    for (int i = 0; i < 5; i++) assert_true(epoch_poll(&f->epoch, &f->writer, NULL));
     epoch_close(&f->epoch, &f->reader);
     while (epoch_poll(&f->epoch, &f->writer, NULL)) {
     }
@@ -137,8 +132,7 @@ static void a_writer_retires_in_its_section(void **state) {
     struct fixture *f = begin();
     epoch_open(&f->epoch, &f->writer);
     retire(f, &f->blocks[0]);
-    for (int i = 0; i < 5; i++)
-        assert_true(epoch_poll(&f->epoch, &f->writer, NULL));
+    for (int i = 0; i < 5; i++) assert_true(epoch_poll(&f->epoch, &f->writer, NULL));
     assert_int_equal(f->freed_count, 0);
     epoch_close(&f->epoch, &f->writer);
     while (epoch_poll(&f->epoch, &f->writer, NULL)) {
@@ -154,16 +148,13 @@ static void drain_and_unregister_run_all(void **state) {
     struct fixture *f = begin();
     struct mem *mem = mem_create(NULL);
     struct mem_cache *cache = mem_cache_create(mem);
-    for (int i = 0; i < BLOCKS; i++)
-        f->blocks[i].expected_cache = cache;
+    for (int i = 0; i < BLOCKS; i++) f->blocks[i].expected_cache = cache;
     epoch_drain(&f->epoch, &f->writer, cache);
-    for (int i = 0; i < BLOCKS / 2; i++)
-        retire(f, &f->blocks[i]);
+    for (int i = 0; i < BLOCKS / 2; i++) retire(f, &f->blocks[i]);
     epoch_drain(&f->epoch, &f->writer, cache);
     assert_int_equal(f->freed_count, BLOCKS / 2);
     epoch_open(&f->epoch, &f->reader);
-    for (int i = BLOCKS / 2; i < BLOCKS; i++)
-        retire(f, &f->blocks[i]);
+    for (int i = BLOCKS / 2; i < BLOCKS; i++) retire(f, &f->blocks[i]);
     (void)epoch_poll(&f->epoch, &f->writer, cache);
     epoch_close(&f->epoch, &f->reader);
     epoch_unregister(&f->epoch, &f->writer, cache);
@@ -214,14 +205,11 @@ static void swap_nodes(void *context) {
     epoch_register(&cell->epoch, record);
     for (uint64_t i = 0; i < SWAPS; i++) {
         struct node *node = make_node(i);
-        if (i % 2 == 0)
-            epoch_open(&cell->epoch, record);
+        if (i % 2 == 0) epoch_open(&cell->epoch, record);
         struct node *old = atomic_exchange_explicit(&cell->node, node, memory_order_acq_rel);
         epoch_retire(&cell->epoch, record, &old->limbo, free_node);
-        if (i % 2 == 0)
-            epoch_close(&cell->epoch, record);
-        if (i % 3 == 0)
-            (void)epoch_poll(&cell->epoch, record, NULL);
+        if (i % 2 == 0) epoch_close(&cell->epoch, record);
+        if (i % 3 == 0) (void)epoch_poll(&cell->epoch, record, NULL);
     }
     epoch_drain(&cell->epoch, record, NULL);
     assert_int_equal(record->retired_count, 0);
@@ -238,8 +226,7 @@ static void look_at_nodes(void *context) {
     while (atomic_load_explicit(&cell->writers_left, memory_order_acquire) > 0) {
         epoch_open(&cell->epoch, record);
         struct node *node = atomic_load_explicit(&cell->node, memory_order_acquire);
-        for (int i = 0; i < 20; i++)
-            assert_true((node->number ^ node->check) == CANARY);
+        for (int i = 0; i < 20; i++) assert_true((node->number ^ node->check) == CANARY);
         epoch_close(&cell->epoch, record);
     }
     epoch_unregister(&cell->epoch, record, NULL);
@@ -266,12 +253,10 @@ static void readers_never_meet_a_freed_node(void **state) {
     atomic_store_explicit(&cell.writers_left, WRITERS, memory_order_relaxed);
     struct env_thread *threads[READERS + WRITERS];
     for (int i = 0; i < READERS + WRITERS; i++) {
-        threads[i] =
-            env_thread_start("epoch", i < READERS ? look_at_nodes : swap_nodes, &cell);
+        threads[i] = env_thread_start("epoch", i < READERS ? look_at_nodes : swap_nodes, &cell);
         assert_non_null(threads[i]);
     }
-    for (int i = 0; i < READERS + WRITERS; i++)
-        env_thread_join(threads[i]);
+    for (int i = 0; i < READERS + WRITERS; i++) env_thread_join(threads[i]);
     free(atomic_load_explicit(&cell.node, memory_order_relaxed));
     free_records(&cell);
 }

@@ -10,24 +10,22 @@
 
 #include <cmocka.h>
 
-/* From the specification of XXH3, 64 bits: the empty input; and numbers that this library once gave,
- * which checksums of old records hold. */
+/* From the specification of XXH3, 64 bits: the empty input; and numbers that this library once
+ * gave, which checksums of old records hold. */
 static void known_inputs_give_known_hashes(void **state) {
     (void)state;
     assert_true(hash_bytes("", 0, 0) == 0x2d06800538d394c2u);
     assert_true(hash_bytes("khonsu", 6, 0) == 0xf1989a9253bb7424u);
     assert_true(hash_bytes("khonsu", 6, 1) == 0xc30f53946aafcc3fu);
     unsigned char bytes[300];
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (unsigned char)i;
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)i;
     assert_true(hash_bytes(bytes, sizeof bytes, 1) == 0x9a113e70c7037c87u);
 }
 
 static void every_byte_counts(void **state) {
     (void)state;
     unsigned char bytes[300];
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (unsigned char)(i * 31);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 31);
     for (size_t size_bytes = 1; size_bytes <= sizeof bytes; size_bytes++) {
         uint64_t hash = hash_bytes(bytes, size_bytes, 9);
         assert_true(hash != hash_bytes(bytes, size_bytes - 1, 9));
@@ -44,8 +42,7 @@ static void the_place_does_not_count(void **state) {
     (void)state;
     unsigned char bytes[280];
     unsigned char moved[300];
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (unsigned char)(i * 7);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 7);
     for (size_t offset = 0; offset < 16; offset++) {
         memcpy(moved + offset, bytes, sizeof bytes);
         assert_true(hash_bytes(moved + offset, sizeof bytes, 3) ==

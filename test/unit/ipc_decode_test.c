@@ -271,6 +271,21 @@ static void test_compressed_sizes_that_lie(void **state) {
     }
 }
 
+/* What does not get smaller is stored as it is, marked by -1. */
+static void test_incompressible_buffers_are_stored(void **state) {
+    (void)state;
+    for (int codec = 1; codec <= 2; codec++) {
+        struct value v;
+        value_open(&v, "!w:16", 500, (struct foreign_random){3, false, false},
+                   (kh_compression)codec);
+        const unsigned char *place = v.buffers.items + 16;
+        assert_int_equal(get(place + 8), 8 + 16 * 500);
+        assert_int_equal(get(v.bytes.bytes + v.body_at + get(place)), -1);
+        assert_int_equal(value_read(&v), KH_OK);
+        value_close(&v);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buffers_one_byte_short),
@@ -280,6 +295,7 @@ int main(void) {
         cmocka_unit_test(test_more_or_fewer_buffers_than_the_type),
         cmocka_unit_test(test_misaligned_buffers_are_copied),
         cmocka_unit_test(test_compressed_sizes_that_lie),
+        cmocka_unit_test(test_incompressible_buffers_are_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

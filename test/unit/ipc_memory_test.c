@@ -71,6 +71,28 @@ static void test_a_slice_writes_its_rows_only(void **state) {
     }
 }
 
+/* The last run of a slice ends with the slice: equal slices are equal bytes. */
+static void test_runs_are_cut(void **state) {
+    (void)state;
+    for (int64_t first = 0; first < 200; first += 7) {
+        struct foreign_random random = {5, false, true};
+        kh_batch *slice = ipc_kit_slice(NULL, "+r[!i;u]", 300, first, 50, random);
+        kh_bytes bytes = ipc_kit_encode(slice, KH_IPC_STREAM, KH_COMPRESS_NONE);
+        kh_batch **out = NULL;
+        size_t count = 0;
+        struct ArrowArray array;
+        assert_int_equal(kh_ipc_decode(NULL, bytes, &out, &count, NULL), KH_OK);
+        assert_int_equal(kh_batch_export(out[0], &array, NULL, NULL), KH_OK);
+        const struct ArrowArray *ends = array.children[0]->children[0];
+        int32_t last = ((const int32_t *)ends->buffers[1])[ends->offset + ends->length - 1];
+        assert_int_equal(last, 50);
+        array.release(&array);
+        kh_batches_free(out, count);
+        kh_bytes_free(bytes);
+        kh_batch_release(slice);
+    }
+}
+
 static void test_large_batches_are_read_without_a_copy(void **state) {
     (void)state;
     struct home home;
@@ -128,6 +150,7 @@ int main(void) {
         cmocka_unit_test(test_every_type),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_a_slice_writes_its_rows_only),
+        cmocka_unit_test(test_runs_are_cut),
         cmocka_unit_test(test_large_batches_are_read_without_a_copy),
         cmocka_unit_test(test_no_batches_and_other_schemas),
     };

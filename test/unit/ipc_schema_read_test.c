@@ -133,7 +133,7 @@ static void test_depth(void **state) {
     for (int levels = 50; levels < 70; levels++) {
         char type[4 * 70 + 2] = "";
         for (int i = 1; i < levels; i++)
-            strcat(type, "+l[");
+            strcat(type, "+s[");
         strcat(type, "l");
         for (int i = 1; i < levels; i++)
             strcat(type, "]");

@@ -39,8 +39,7 @@ static void locks_exclude(void **state) {
         threads[i] = env_thread_start("tally", add_to_tally, &tally);
         assert_non_null(threads[i]);
     }
-    for (int i = 0; i < THREADS; i++)
-        env_thread_join(threads[i]);
+    for (int i = 0; i < THREADS; i++) env_thread_join(threads[i]);
     assert_int_equal(tally.sum, THREADS * ROUNDS);
     lock_fini(&tally.lock);
 }
@@ -148,8 +147,7 @@ struct ball {
 static void play(struct ball *ball, uint32_t self) {
     for (uint32_t i = 0; i < 1000; i++) {
         lock_take(&ball->lock);
-        while (ball->turn % 2 != self)
-            assert_true(signal_wait(&ball->signal, &ball->lock, 0));
+        while (ball->turn % 2 != self) assert_true(signal_wait(&ball->signal, &ball->lock, 0));
         ball->turn++;
         signal_wake_all(&ball->signal);
         lock_leave(&ball->lock);

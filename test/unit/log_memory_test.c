@@ -22,11 +22,9 @@ static void *failing_allocate(void *context, size_t size_bytes, size_t alignment
     struct failing *failing = context;
     lock_take(&failing->lock);
     bool is_refused = failing->countdown == 0;
-    if (failing->countdown != UINT64_MAX && !is_refused)
-        failing->countdown--;
+    if (failing->countdown != UINT64_MAX && !is_refused) failing->countdown--;
     lock_leave(&failing->lock);
-    if (is_refused)
-        return NULL;
+    if (is_refused) return NULL;
     return aligned_alloc(alignment, (size_bytes + alignment - 1) / alignment * alignment);
 }
 
@@ -118,8 +116,7 @@ static uint64_t read_from(struct fixture *f, kh_log_position from, uint64_t stop
 static kh_log_position first_kept(struct fixture *f) {
     struct visit visit = {.stop_after = 1, .is_right = true};
     kh_log_position from = 0;
-    while (f->log.read(f->log.context, from, visit_record, &visit) == ENODATA)
-        from++;
+    while (f->log.read(f->log.context, from, visit_record, &visit) == ENODATA) from++;
     return from;
 }
 
@@ -128,8 +125,7 @@ static void records_come_back_in_order(void **state) {
     struct fixture f;
     begin(&f, UINT64_MAX);
     assert_int_equal(read_from(&f, 0, UINT64_MAX), 0);
-    for (uint64_t n = 0; n < 1000; n++)
-        append_one(&f, n);
+    for (uint64_t n = 0; n < 1000; n++) append_one(&f, n);
     assert_int_equal(f.completions, 1000);
     assert_int_equal(read_from(&f, 0, UINT64_MAX), 1000);
     assert_int_equal(read_from(&f, 990, UINT64_MAX), 10);
@@ -145,8 +141,7 @@ static void a_group_is_taken_as_one(void **state) {
     begin(&f, UINT64_MAX);
     unsigned char bytes[100][16];
     kh_bytes group[100];
-    for (uint64_t n = 0; n < 100; n++)
-        group[n] = make_record(bytes[n], n);
+    for (uint64_t n = 0; n < 100; n++) group[n] = make_record(bytes[n], n);
     assert_int_equal(f.log.append(f.log.context, group, 100, 42), 0);
     assert_int_equal(f.completions, 1);
     assert_int_equal(f.last_cookie, 42);
@@ -181,8 +176,7 @@ static void trimmed_records_are_gone(void **state) {
     (void)state;
     struct fixture f;
     begin(&f, UINT64_MAX);
-    for (uint64_t n = 0; n < 100; n++)
-        append_one(&f, n);
+    for (uint64_t n = 0; n < 100; n++) append_one(&f, n);
     assert_int_equal(f.log.trim(f.log.context, 40), 0);
     assert_int_equal(f.log.trim(f.log.context, 10), 0);
     assert_int_equal(first_kept(&f), 40);
@@ -218,8 +212,7 @@ static void a_failed_append_changes_nothing(void **state) {
     unsigned char bytes[3][16];
     for (uint64_t n = 0; n < 300; n += 3) {
         kh_bytes group[3];
-        for (uint64_t i = 0; i < 3; i++)
-            group[i] = make_record(bytes[i], n + i);
+        for (uint64_t i = 0; i < 3; i++) group[i] = make_record(bytes[i], n + i);
         int code = ENOMEM;
         for (uint64_t allowed = 0; code != 0; allowed++) {
             uint32_t before = f.completions;
@@ -227,8 +220,7 @@ static void a_failed_append_changes_nothing(void **state) {
             f.failing.countdown = allowed;
             code = f.log.append(f.log.context, group, 3, n);
             f.failing.countdown = UINT64_MAX;
-            if (code == 0)
-                break;
+            if (code == 0) break;
             failures++;
             assert_int_equal(code, ENOMEM);
             assert_int_equal(f.completions, before);
@@ -250,8 +242,7 @@ static void a_failed_append_changes_nothing(void **state) {
 static bool visit_and_append(void *context, kh_log_position position, kh_bytes bytes) {
     struct fixture *f = context;
     assert_int_equal(bytes.size_bytes, position % 10 + 1);
-    if (position < 20)
-        append_one(f, position + 1);
+    if (position < 20) append_one(f, position + 1);
     assert_int_equal(f->log.trim(f->log.context, position + 1), 0); /* what it is visiting */
     assert_int_equal(((const unsigned char *)bytes.data)[0], position);
     return true;
@@ -271,8 +262,7 @@ enum { APPENDS = 5000 };
 
 static void append_many(void *context) {
     struct fixture *f = context;
-    for (uint64_t n = 0; n < APPENDS; n++)
-        append_one(f, n);
+    for (uint64_t n = 0; n < APPENDS; n++) append_one(f, n);
 }
 
 static void readers_run_beside_the_appender(void **state) {
@@ -291,8 +281,7 @@ static void readers_run_beside_the_appender(void **state) {
             from++;
         else
             assert_int_equal(code, 0);
-        if (visit.count == 0)
-            env_yield();
+        if (visit.count == 0) env_yield();
     }
     env_thread_join(appender);
     end(&f);

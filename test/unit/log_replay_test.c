@@ -1,8 +1,6 @@
-/* Replay of a log, and the numbers of its schemas. */
+/* Replay of a log: its records in order, its schemas, and what cannot be read. */
 #include "log/log.h"
 
-#include "base/env.h"
-#include "base/limits.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -16,20 +14,12 @@
 
 struct failing {
     uint64_t countdown; /* UINT64_MAX: never fails */
-    void (*before)(void *context); /* called once, by the next allocation */
-    void *before_context;
 };
 
 static void *failing_allocate(void *context, size_t size_bytes, size_t alignment) {
     struct failing *failing = context;
-    void (*before)(void *) = failing->before;
-    failing->before = NULL;
-    if (before != NULL)
-        before(failing->before_context);
-    if (failing->countdown == 0)
-        return NULL;
-    if (failing->countdown != UINT64_MAX)
-        failing->countdown--;
+    if (failing->countdown == 0) return NULL;
+    if (failing->countdown != UINT64_MAX) failing->countdown--;
     return aligned_alloc(alignment, (size_bytes + alignment - 1) / alignment * alignment);
 }
 
@@ -137,7 +127,7 @@ static void append_commit(struct fixture *f, const char *column, uint64_t commit
 
 struct seen {
     struct fixture *fixture;
-    char text[256]; /* position:column=value for each record */
+    char text[256];   /* position:column=value for each record */
     uint64_t stop_at; /* commit timestamp */
     kh_status stop;
     kh_batch *kept;
@@ -147,8 +137,7 @@ static kh_status see(void *context, kh_log_position position, const struct recor
                      kh_error *error) {
     struct seen *seen = context;
     if (record->commit == seen->stop_at) {
-        if (error != NULL)
-            (void)snprintf(error->message, sizeof error->message, "stopped");
+        if (error != NULL) (void)snprintf(error->message, sizeof error->message, "stopped");
         return seen->stop;
     }
     size_t used = strlen(seen->text);
@@ -227,8 +216,7 @@ static void the_visitor_can_stop(void **state) {
     struct fixture f;
     begin(&f, UINT64_MAX);
     append_schema(&f, 0, "a");
-    for (uint64_t i = 10; i < 15; i++)
-        append_commit(&f, "a", i);
+    for (uint64_t i = 10; i < 15; i++) append_commit(&f, "a", i);
     struct seen seen = {.fixture = &f, .stop_at = 12, .stop = KH_END};
     kh_log_position next = 0;
     kh_error error = {""};
@@ -317,12 +305,11 @@ static void a_log_that_misbehaves_is_found_out(void **state) {
     struct record_codec codec = {.mem = f.mem, .schemas = f.table};
     kh_log strange = {.context = &f.log, .read = read_with_a_gap};
     kh_error error = {""};
-    assert_int_equal(
-        log_replay(&strange, 0, &codec, &f.schemas, see, &seen, NULL, &error), KH_CORRUPT);
+    assert_int_equal(log_replay(&strange, 0, &codec, &f.schemas, see, &seen, NULL, &error),
+                     KH_CORRUPT);
     assert_string_equal(error.message, "the log gave record 3 in place of 2");
     strange.read = read_badly;
-    assert_int_equal(
-        log_replay(&strange, 0, &codec, &f.schemas, see, &seen, NULL, &error), KH_IO);
+    assert_int_equal(log_replay(&strange, 0, &codec, &f.schemas, see, &seen, NULL, &error), KH_IO);
     batch_release(seen.kept, NULL);
     end(&f);
 }
@@ -334,8 +321,7 @@ static kh_status see_bytes(void *context, kh_log_position position, const struct
     (void)error;
     assert_int_equal(record->tag.size_bytes, 200);
     uint64_t live_bytes = mem_live_bytes(f->mem);
-    if (live_bytes > f->most_bytes)
-        f->most_bytes = live_bytes;
+    if (live_bytes > f->most_bytes) f->most_bytes = live_bytes;
     return KH_OK;
 }
 
@@ -373,119 +359,12 @@ static void allocations_that_fail_leave_nothing(void **state) {
         f.failing.countdown = UINT64_MAX;
         assert_true(n < 100);
         assert_int_equal(mem_live_bytes(f.mem), live_bytes);
-        if (status == KH_OK)
-            break;
+        if (status == KH_OK) break;
         assert_int_equal(status, KH_NO_MEMORY);
         assert_int_equal(next, 4711);
         failures++;
     }
     assert_true(failures >= 3);
-    end(&f);
-}
-
-/* ---- numbers --------------------------------------------------------------------------------- */
-
-static void numbers_are_found_both_ways(void **state) {
-    (void)state;
-    struct fixture f;
-    begin(&f, UINT64_MAX);
-    const kh_schema *schemas[300];
-    char column[16];
-    uint32_t number = 0;
-    for (uint32_t i = 0; i < 300; i++) {
-        (void)snprintf(column, sizeof column, "c%u", i);
-        schemas[i] = make_schema(&f, column);
-        assert_false(log_schemas_number(&f.schemas, schemas[i], &number));
-    }
-    assert_int_equal(log_schemas_next(&f.schemas), 0);
-    for (uint32_t i = 0; i < 300; i++) {
-        uint32_t given = (i * 7) % 300; /* a permutation */
-        assert_null(log_schemas_find(&f.schemas, given));
-        assert_int_equal(log_schemas_add(&f.schemas, given, schemas[i], NULL), KH_OK);
-        schema_drop(schemas[i]);
-    }
-    assert_int_equal(log_schemas_next(&f.schemas), 300);
-    for (uint32_t i = 0; i < 300; i++) {
-        assert_ptr_equal(log_schemas_find(&f.schemas, (i * 7) % 300), schemas[i]);
-        assert_int_equal(log_schemas_number_of(&f.schemas, schemas[i]), (i * 7) % 300);
-    }
-    assert_null(log_schemas_find(&f.schemas, 300));
-    assert_null(log_schemas_find(&f.schemas, UINT32_MAX));
-    assert_int_equal(log_schemas_add(&f.schemas, LIMIT_SCHEMAS, schemas[0], NULL), KH_CORRUPT);
-    assert_int_equal(log_schemas_add(&f.schemas, LIMIT_SCHEMAS - 1, schemas[0], NULL), KH_OK);
-    /* A second number does not take the first one's place. */
-    assert_int_equal(log_schemas_number_of(&f.schemas, schemas[0]), 0);
-    assert_ptr_equal(log_schemas_find(&f.schemas, LIMIT_SCHEMAS - 1), schemas[0]);
-    end(&f);
-}
-
-/* Another thread makes a larger table between the look at the old one and the taking of its place:
- * here it is the allocator that does. */
-struct intruder {
-    struct log_schemas *schemas;
-    const kh_schema *schema;
-};
-
-static void intrude(void *context) {
-    struct intruder *intruder = context;
-    assert_int_equal(log_schemas_add(intruder->schemas, 1000, intruder->schema, NULL), KH_OK);
-}
-
-static void a_larger_table_made_meanwhile_stays(void **state) {
-    (void)state;
-    struct fixture f;
-    begin(&f, UINT64_MAX);
-    const kh_schema *first = make_schema(&f, "a");
-    const kh_schema *second = make_schema(&f, "b");
-    struct intruder intruder = {&f.schemas, second};
-    f.failing.before = intrude;
-    f.failing.before_context = &intruder;
-    assert_int_equal(log_schemas_add(&f.schemas, 3, first, NULL), KH_OK);
-    assert_ptr_equal(log_schemas_find(&f.schemas, 3), first);
-    assert_ptr_equal(log_schemas_find(&f.schemas, 1000), second);
-    assert_int_equal(log_schemas_next(&f.schemas), 1001);
-    schema_drop(first);
-    schema_drop(second);
-    end(&f);
-}
-
-enum { THREADS = 3, NUMBERS = 200 };
-
-struct adders {
-    struct log_schemas schemas;
-    const kh_schema *made[NUMBERS];
-};
-
-static void add_all(void *context) {
-    struct adders *adders = context;
-    for (uint32_t i = 0; i < NUMBERS; i++) {
-        assert_int_equal(log_schemas_add(&adders->schemas, i, adders->made[i], NULL), KH_OK);
-        assert_ptr_equal(log_schemas_find(&adders->schemas, i), adders->made[i]);
-    }
-}
-
-static void threads_may_add_the_same(void **state) {
-    (void)state;
-    struct fixture f;
-    begin(&f, UINT64_MAX);
-    static struct adders adders;
-    log_schemas_init(&adders.schemas, f.mem);
-    char column[16];
-    for (uint32_t i = 0; i < NUMBERS; i++) {
-        (void)snprintf(column, sizeof column, "c%u", i);
-        adders.made[i] = make_schema(&f, column);
-    }
-    struct env_thread *threads[THREADS];
-    for (int i = 0; i < THREADS; i++) {
-        threads[i] = env_thread_start("add", add_all, &adders);
-        assert_non_null(threads[i]);
-    }
-    for (int i = 0; i < THREADS; i++)
-        env_thread_join(threads[i]);
-    assert_int_equal(log_schemas_next(&adders.schemas), NUMBERS);
-    for (uint32_t i = 0; i < NUMBERS; i++)
-        schema_drop(adders.made[i]);
-    log_schemas_fini(&adders.schemas);
     end(&f);
 }
 
@@ -499,9 +378,6 @@ int main(void) {
         cmocka_unit_test(a_log_that_misbehaves_is_found_out),
         cmocka_unit_test(a_long_log_takes_little_memory),
         cmocka_unit_test(allocations_that_fail_leave_nothing),
-        cmocka_unit_test(numbers_are_found_both_ways),
-        cmocka_unit_test(a_larger_table_made_meanwhile_stays),
-        cmocka_unit_test(threads_may_add_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,18 +35,15 @@ static void *book_allocate(void *context, size_t size_bytes, size_t alignment) {
     assert_true(alignment <= FRONT && (alignment & (alignment - 1)) == 0);
     lock_take(&books->lock);
     bool is_refused = books->countdown == 0;
-    if (!is_refused && books->countdown != UINT64_MAX)
-        books->countdown--;
+    if (!is_refused && books->countdown != UINT64_MAX) books->countdown--;
     if (!is_refused) {
         books->live_blocks++;
         books->live_bytes += (int64_t)size_bytes;
-        if (books->live_bytes > books->most_bytes)
-            books->most_bytes = books->live_bytes;
+        if (books->live_bytes > books->most_bytes) books->most_bytes = books->live_bytes;
         books->calls++;
     }
     lock_leave(&books->lock);
-    if (is_refused)
-        return NULL;
+    if (is_refused) return NULL;
     unsigned char *block = aligned_alloc(FRONT, (FRONT + size_bytes + FRONT - 1) / FRONT * FRONT);
     assert_non_null(block);
     memcpy(block, &size_bytes, sizeof size_bytes);
@@ -108,8 +105,7 @@ struct held {
 };
 
 static void check_held(const struct held *held) {
-    for (size_t i = 0; i < held->size_bytes; i++)
-        assert_int_equal(held->block[i], held->fill);
+    for (size_t i = 0; i < held->size_bytes; i++) assert_int_equal(held->block[i], held->fill);
 }
 
 static void check_alignment(const void *block, size_t size_bytes) {
@@ -152,8 +148,7 @@ static void churn(bool is_pooled) {
         }
     }
     for (int i = 0; i < SLOTS; i++) {
-        if (slots[i].block != NULL)
-            check_held(&slots[i]);
+        if (slots[i].block != NULL) check_held(&slots[i]);
         mem_free(mem, NULL, slots[i].block, slots[i].size_bytes);
     }
     assert_int_equal(mem_live_bytes(mem), 0);
@@ -218,8 +213,7 @@ static void zeroed_and_resized(void **state) {
     memset(block, 0xff, 100);
     mem_free(mem, NULL, block, 100);
     block = mem_alloc_zeroed(mem, NULL, 100);
-    for (int i = 0; i < 100; i++)
-        assert_int_equal(block[i], 0);
+    for (int i = 0; i < 100; i++) assert_int_equal(block[i], 0);
     memset(block, 7, 100);
     block = mem_resize(mem, NULL, block, 100, 9000);
     assert_true(block[0] == 7 && block[99] == 7);
@@ -400,8 +394,7 @@ static void take_blocks(void *context) {
         lock_leave(&belt->lock);
         check_held(&held);
         mem_free(belt->mem, i % 7 == 0 ? NULL : cache, held.block, held.size_bytes);
-        if (i % 1000 == 0)
-            (void)mem_live_bytes(belt->mem);
+        if (i % 1000 == 0) (void)mem_live_bytes(belt->mem);
     }
     mem_cache_destroy(cache);
 }
@@ -425,8 +418,7 @@ static void blocks_cross_threads_and_come_round(void **state) {
         env_thread_join(taker);
         assert_int_equal(mem_live_bytes(belt.mem), 0);
         assert_true(books.most_bytes < 2 * 1024 * 1024);
-        if (kind == 1)
-            assert_true(books.calls < 100);
+        if (kind == 1) assert_true(books.calls < 100);
         signal_fini(&belt.signal);
         lock_fini(&belt.lock);
         mem_close(belt.mem);

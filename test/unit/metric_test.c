@@ -52,8 +52,7 @@ static void hot_keys_come_most_counted_first(void **state) {
     assert_int_equal(hot_keys_list(&table, out), 0);
     char text[16];
     for (int key = 0; key < 5; key++)
-        for (int times = 0; times <= key; times++)
-            hot_keys_note(&table, number_key(text, key));
+        for (int times = 0; times <= key; times++) hot_keys_note(&table, number_key(text, key));
     assert_int_equal(hot_keys_list(&table, out), 5);
     for (int i = 0; i < 5; i++) {
         kh_bytes key = number_key(text, 4 - i);
@@ -154,8 +153,7 @@ static void threads_lose_nothing(void **state) {
         threads[i] = env_thread_start("note", note_many, &shared);
         assert_non_null(threads[i]);
     }
-    for (int i = 0; i < THREADS; i++)
-        env_thread_join(threads[i]);
+    for (int i = 0; i < THREADS; i++) env_thread_join(threads[i]);
     kh_hot_key out[LIMIT_HOT_KEYS];
     assert_int_equal(hot_keys_list(&shared.table, out), 1);
     assert_int_equal(out[0].conflicts, THREADS * NOTES);
@@ -164,8 +162,7 @@ static void threads_lose_nothing(void **state) {
     assert_int_equal(total.count, THREADS * NOTES);
     assert_int_equal(total.sum_ns, 100 * THREADS * NOTES);
     assert_int_equal(counter_read(&shared.counter), 2 * THREADS * NOTES);
-    for (int i = 0; i < THREADS; i++)
-        assert_int_equal(counter_read(&shared.alone[i]), 3 * NOTES);
+    for (int i = 0; i < THREADS; i++) assert_int_equal(counter_read(&shared.alone[i]), 3 * NOTES);
     hot_keys_fini(&shared.table);
 }
 

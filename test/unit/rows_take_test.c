@@ -141,12 +141,36 @@ static void test_concat(void **state) {
     kh_batch_release(other);
 }
 
+/* Columns of the null type take no memory, so that the limit on rows can be reached. */
+static void test_too_many_rows(void **state) {
+    static const char *const columns[] = {"c=n"};
+    struct ArrowSchema arrow;
+    struct ArrowArray array;
+    kh_schema *schema = NULL;
+    kh_batch *half = NULL;
+    kh_batch *whole = NULL;
+    kh_error error = {""};
+    (void)state;
+    foreign_columns(&arrow, columns, 1);
+    foreign_array(&array, INT64_C(1) << 30, 1, 1, false);
+    foreign_array(array.children[0], INT64_C(1) << 30, 0, 0, false);
+    array.children[0]->null_count = INT64_C(1) << 30;
+    assert_int_equal(kh_schema_import(NULL, &arrow, &schema, NULL), KH_OK);
+    assert_int_equal(kh_batch_import(NULL, schema, &array, KH_VALIDATE_FULL, &half, NULL), KH_OK);
+    assert_int_equal(kh_batch_concat(half, half, &whole, &error), KH_TOO_BIG);
+    assert_null(whole);
+    assert_string_equal(error.message, "2147483648 rows are beyond the limit of a batch");
+    kh_schema_release(schema);
+    kh_batch_release(half);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_slice),
         cmocka_unit_test(test_slice_errors),
         cmocka_unit_test(test_concat),
+        cmocka_unit_test(test_too_many_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

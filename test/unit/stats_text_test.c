@@ -1,4 +1,5 @@
-/* Statistics as text, read back by small parsers of both formats that know nothing of the writer. */
+/* Statistics as text, read back by small parsers of both formats that know nothing of the writer.
+ */
 #include "db/stats_text.h"
 
 #include "base/mem.h"
@@ -18,8 +19,7 @@ static void fill(kh_stats *stats) {
     stats->size = sizeof *stats;
     uint64_t *numbers = &stats->begins;
     size_t count = (offsetof(kh_stats, commit_ns) - offsetof(kh_stats, begins)) / sizeof *numbers;
-    for (size_t i = 0; i < count; i++)
-        numbers[i] = 1000 + i;
+    for (size_t i = 0; i < count; i++) numbers[i] = 1000 + i;
     stats->begins = UINT64_MAX;
     stats->oldest_snapshot_age_ms = 61005;
     stats->oldest_snapshot_txn = (kh_txn_id){0x1234, 0xabcd};
@@ -57,14 +57,12 @@ struct json {
 };
 
 static void skip_space(struct json *json) {
-    while (isspace((unsigned char)*json->next))
-        json->next++;
+    while (isspace((unsigned char)*json->next)) json->next++;
 }
 
 static void expect(struct json *json, char character) {
     skip_space(json);
-    if (*json->next != character)
-        fail_msg("expected %c at %.30s", character, json->next);
+    if (*json->next != character) fail_msg("expected %c at %.30s", character, json->next);
     json->next++;
 }
 
@@ -85,8 +83,7 @@ static void parse_string(struct json *json, char *out, size_t out_bytes) {
 }
 
 static void note(struct json *json, const char *value) {
-    if (strcmp(json->path, json->want) != 0)
-        return;
+    if (strcmp(json->path, json->want) != 0) return;
     json->found_count++;
     (void)snprintf(json->found, sizeof json->found, "%s", value);
 }
@@ -115,8 +112,7 @@ static void parse_members(struct json *json, bool is_object) {
         parse_value(json);
         json->path[length] = '\0';
         skip_space(json);
-        if (*json->next == end)
-            break;
+        if (*json->next == end) break;
         expect(json, ',');
     }
     json->next++;
@@ -177,8 +173,7 @@ static void check_comment(struct exposition *e, const char *line) {
     assert_true(is_name(name, strlen(name)));
     assert_int_equal(strncmp(name, "khonsu_", 7), 0);
     if (strcmp(word, "HELP") == 0) {
-        for (int i = 0; i < e->family_count; i++)
-            assert_string_not_equal(e->families[i], name);
+        for (int i = 0; i < e->family_count; i++) assert_string_not_equal(e->families[i], name);
         assert_true(e->family_count < 64);
         (void)snprintf(e->families[e->family_count++], 64, "%.63s", name);
         return;
@@ -194,8 +189,7 @@ static void check_comment(struct exposition *e, const char *line) {
 
 /* The position behind the labels; their values may hold anything escaped. */
 static const char *check_labels(const char *at) {
-    if (*at != '{')
-        return at;
+    if (*at != '{') return at;
     do {
         at++;
         const char *equals = strchr(at, '=');
@@ -236,8 +230,7 @@ static void check_sample(struct exposition *e, const char *line) {
     assert_true((size_t)(at - line) < sizeof series);
     memcpy(series, line, (size_t)(at - line));
     series[at - line] = '\0';
-    for (int i = 0; i < e->series_count; i++)
-        assert_string_not_equal(e->series[i], series);
+    for (int i = 0; i < e->series_count; i++) assert_string_not_equal(e->series[i], series);
     assert_true(e->series_count < 256);
     memcpy(e->series[e->series_count++], series, sizeof series);
     char *end = NULL;
@@ -261,8 +254,7 @@ static void check_exposition(const char *text) {
 static void check_line(const char *text, const char *expected) {
     char line[512];
     (void)snprintf(line, sizeof line, "\n%s\n", expected);
-    if (strstr(text, line) == NULL)
-        fail_msg("no line %s", expected);
+    if (strstr(text, line) == NULL) fail_msg("no line %s", expected);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -277,15 +269,43 @@ static void json_has_every_number(void **state) {
 #define CHECK(field)                                                                               \
     (void)snprintf(expected, sizeof expected, "%llu", (unsigned long long)stats.field);            \
     check_json(text, "/" #field, expected)
-    CHECK(begins); CHECK(commits); CHECK(commits_read_only); CHECK(rollbacks);
-    CHECK(aborts_conflict); CHECK(aborts_not_serializable); CHECK(aborts_expired);
-    CHECK(aborts_cancelled); CHECK(aborts_busy); CHECK(aborts_held); CHECK(aborts_rows);
-    CHECK(aborts_other); CHECK(resolved_ignore); CHECK(resolved_replace); CHECK(resolved_append);
-    CHECK(resolved_merge); CHECK(resolved_callback); CHECK(resolved_rows); CHECK(retries);
-    CHECK(restages); CHECK(claims); CHECK(reads); CHECK(scanned); CHECK(writes); CHECK(keys);
-    CHECK(versions_live); CHECK(versions_reclaimed); CHECK(memory_bytes); CHECK(index_bytes);
-    CHECK(snapshots); CHECK(oldest_snapshot_age_ms); CHECK(ranges); CHECK(range_evictions);
-    CHECK(prepared); CHECK(in_flight); CHECK(watches); CHECK(sample_every);
+    CHECK(begins);
+    CHECK(commits);
+    CHECK(commits_read_only);
+    CHECK(rollbacks);
+    CHECK(aborts_conflict);
+    CHECK(aborts_not_serializable);
+    CHECK(aborts_expired);
+    CHECK(aborts_cancelled);
+    CHECK(aborts_busy);
+    CHECK(aborts_held);
+    CHECK(aborts_rows);
+    CHECK(aborts_other);
+    CHECK(resolved_ignore);
+    CHECK(resolved_replace);
+    CHECK(resolved_append);
+    CHECK(resolved_merge);
+    CHECK(resolved_callback);
+    CHECK(resolved_rows);
+    CHECK(retries);
+    CHECK(restages);
+    CHECK(claims);
+    CHECK(reads);
+    CHECK(scanned);
+    CHECK(writes);
+    CHECK(keys);
+    CHECK(versions_live);
+    CHECK(versions_reclaimed);
+    CHECK(memory_bytes);
+    CHECK(index_bytes);
+    CHECK(snapshots);
+    CHECK(oldest_snapshot_age_ms);
+    CHECK(ranges);
+    CHECK(range_evictions);
+    CHECK(prepared);
+    CHECK(in_flight);
+    CHECK(watches);
+    CHECK(sample_every);
 #undef CHECK
     check_json(text, "/oldest_snapshot_txn", "0000000000001234000000000000abcd");
     check_json(text, "/commit_ns/count", "8");
@@ -309,8 +329,7 @@ static void every_number_is_in_both(void **state) {
     char *json_text = render(&stats, KH_STATS_JSON, &json);
     char *prometheus_text = render(&stats, KH_STATS_PROMETHEUS, &prometheus);
     for (size_t i = 0; i < count; i++) {
-        if (numbers[i] < 1000 || numbers[i] >= 1000 + count)
-            continue;
+        if (numbers[i] < 1000 || numbers[i] >= 1000 + count) continue;
         char wanted[32];
         (void)snprintf(wanted, sizeof wanted, ": %d,\n", (int)numbers[i]);
         assert_non_null(strstr(json_text, wanted));
@@ -329,7 +348,8 @@ static void prometheus_is_well_formed(void **state) {
     add_hot(&stats, "key", 3, 7);
     char *text = render(&stats, KH_STATS_PROMETHEUS, &bytes);
     check_exposition(text);
-    check_line(text, "# TYPE khonsu_begins_total counter\nkhonsu_begins_total 18446744073709551615");
+    check_line(text,
+               "# TYPE khonsu_begins_total counter\nkhonsu_begins_total 18446744073709551615");
     check_line(text, "khonsu_aborts_total{reason=\"busy\"} 1008");
     check_line(text, "# TYPE khonsu_keys gauge\nkhonsu_keys 1024");
     check_line(text, "khonsu_oldest_snapshot_age_seconds 61.005");
@@ -399,8 +419,7 @@ static void keys_are_escaped(void **state) {
     kh_bytes json;
     kh_bytes prometheus;
     fill(&stats);
-    for (uint32_t i = 0; i < KEYS; i++)
-        add_hot(&stats, keys[i].key, keys[i].key_bytes, 100 + i);
+    for (uint32_t i = 0; i < KEYS; i++) add_hot(&stats, keys[i].key, keys[i].key_bytes, 100 + i);
     char *json_text = render(&stats, KH_STATS_JSON, &json);
     char *prometheus_text = render(&stats, KH_STATS_PROMETHEUS, &prometheus);
     check_exposition(prometheus_text);
@@ -416,8 +435,7 @@ static void keys_are_escaped(void **state) {
         char line[512] = "khonsu_hot_key_conflicts{key=\"";
         size_t used = strlen(line);
         for (const char *at = keys[i].text; *at != '\0'; at++) {
-            if (*at == '\\' || *at == '"')
-                line[used++] = '\\';
+            if (*at == '\\' || *at == '"') line[used++] = '\\';
             line[used++] = *at;
         }
         (void)snprintf(line + used, sizeof line - used, "\",key_bytes=\"%u\"} %u",

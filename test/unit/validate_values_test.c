@@ -40,7 +40,7 @@ static int64_t prefix_of(struct ArrowArray *column) {
 SPOIL(view_buffer_high, long_view(column, (int32_t)column->n_buffers - 3, 0, prefix_of(column)))
 SPOIL(view_buffer_negative, long_view(column, -1, 0, prefix_of(column)))
 SPOIL(view_offset_negative, long_view(column, 0, -1, prefix_of(column)))
-SPOIL(view_offset_high, long_view(column, 0, 11, prefix_of(column)))
+SPOIL(view_offset_high, long_view(column, 0, 12, hostile_get(column, 2, 3, 4)))
 SPOIL(view_prefix, long_view(column, 0, 0, prefix_of(column) + 1))
 SPOIL(view_utf8, int64_t prefix = prefix_of(column); hostile_put(column, 2, 10, 1, 0x80);
       long_view(column, 0, 0, prefix))

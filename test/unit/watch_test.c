@@ -22,8 +22,7 @@ struct failing {
 
 static void *failing_allocate(void *context, size_t size_bytes, size_t alignment) {
     struct failing *failing = context;
-    if (failing->is_failing)
-        return NULL;
+    if (failing->is_failing) return NULL;
     return aligned_alloc(alignment, (size_bytes + alignment - 1) / alignment * alignment);
 }
 
@@ -151,7 +150,8 @@ static void long_keys_fill_a_watch_sooner(void **state) {
     memset(key, 'k', sizeof key);
     watch_publish(&f.hub, (kh_bytes){key, sizeof key}, 1, false);
     kh_watch_event event;
-    assert_int_equal(kh_watch_next(watch, 0, &event, NULL), KH_OK); /* one is kept whatever its size */
+    assert_int_equal(kh_watch_next(watch, 0, &event, NULL),
+                     KH_OK); /* one is kept whatever its size */
     assert_int_equal(event.key.size_bytes, sizeof key);
     assert_false(event.is_lossy);
     for (kh_timestamp i = 2; i <= 4; i++)
@@ -230,7 +230,8 @@ static void arguments_are_checked(void **state) {
     assert_false(watch_is_wanted(&f.hub));
     kh_watch_event event;
     assert_int_equal(kh_watch_next(NULL, 0, &event, &error), KH_INVALID);
-    assert_int_equal(watch_open(&f.hub, (kh_bytes){prefix, LIMIT_KEY_BYTES}, &watch, &error), KH_OK);
+    assert_int_equal(watch_open(&f.hub, (kh_bytes){prefix, LIMIT_KEY_BYTES}, &watch, &error),
+                     KH_OK);
     assert_int_equal(kh_watch_next(watch, 0, NULL, &error), KH_INVALID);
     assert_int_equal(kh_watch_descriptor(NULL), -1);
     kh_watch_cancel(NULL);
@@ -338,10 +339,8 @@ static void watch_all(void *context) {
     watcher->is_in_order = true;
     do {
         watcher->end = kh_watch_next(watcher->watch, UINT32_MAX, &event, NULL);
-        if (watcher->end != KH_OK)
-            return;
-        if (event.timestamp != watcher->last + 1 || event.is_lossy)
-            watcher->is_in_order = false;
+        if (watcher->end != KH_OK) return;
+        if (event.timestamp != watcher->last + 1 || event.is_lossy) watcher->is_in_order = false;
         watcher->last = event.timestamp;
         watcher->seen_count++;
     } while (event.key.size_bytes != 3);
@@ -360,8 +359,7 @@ static void waiting_threads_miss_nothing(void **state) {
     }
     for (kh_timestamp i = 1; i < PUBLISHED; i++) {
         watch_publish(&f.hub, text("k"), i, false);
-        if (i % 64 == 0)
-            env_yield(); /* let the watchers run dry and wait again */
+        if (i % 64 == 0) env_yield(); /* let the watchers run dry and wait again */
     }
     watch_publish(&f.hub, text("end"), PUBLISHED, false);
     for (int i = 0; i < WATCHERS; i++) {
@@ -377,8 +375,7 @@ static void waiting_threads_miss_nothing(void **state) {
 /* Publishing goes on while watches open and close. */
 static void publish_many(void *context) {
     struct fixture *f = context;
-    for (kh_timestamp i = 1; i <= PUBLISHED; i++)
-        watch_publish(&f->hub, text("key"), i, false);
+    for (kh_timestamp i = 1; i <= PUBLISHED; i++) watch_publish(&f->hub, text("key"), i, false);
 }
 
 static void watches_come_and_go(void **state) {
@@ -392,8 +389,7 @@ static void watches_come_and_go(void **state) {
         kh_timestamp last = 0;
         for (int j = 0; j < 10; j++) {
             kh_watch_event event;
-            if (kh_watch_next(watch, 0, &event, NULL) != KH_OK)
-                continue;
+            if (kh_watch_next(watch, 0, &event, NULL) != KH_OK) continue;
             assert_true(event.timestamp > last);
             assert_true(event.is_lossy || last == 0 || event.timestamp == last + 1);
             last = event.timestamp;
@@ -412,8 +408,7 @@ static void cancel_ends_a_wait(void **state) {
         struct watcher watcher = {.fixture = &f, .watch = open_watch(&f, "")};
         struct env_thread *thread = env_thread_start("watch", watch_all, &watcher);
         assert_non_null(thread);
-        if (i % 2 == 0)
-            env_yield(); /* before the wait, and in it */
+        if (i % 2 == 0) env_yield(); /* before the wait, and in it */
         kh_watch_cancel(watcher.watch);
         env_thread_join(thread);
         assert_int_equal(watcher.end, KH_CANCELLED);
