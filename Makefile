@@ -29,7 +29,10 @@ check: setup
 	$(PYTHON_VENV) tools/check_house.py .
 
 docs: setup
-	$(PYTHON_VENV) tools/api_docs.py . build/docs
+	@cmake --preset dev >/dev/null
+	cmake --build build/dev --parallel $(JOBS) --target test_hermitage test_policy_matrix
+	$(PYTHON_VENV) tools/docs_tables.py . build/dev/test_hermitage build/dev/test_policy_matrix
+	$(PYTHON_VENV) tools/api_docs.py .
 
 format:
 	clang-format-14 -i $$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cpp')

@@ -50,8 +50,8 @@ struct work {
 };
 
 __attribute__((noinline)) static void measured_import(struct work *work) {
-    kh_status status = batch_import(work->mem, work->cache, work->schema, &work->array,
-                                    KH_VALIDATE_FULL, &work->batch, NULL);
+    kh_status status = batch_import_within(work->mem, work->cache, work->schema, &work->array,
+                                           KH_VALIDATE_FULL, UINT64_MAX, &work->batch, NULL);
     if (status != KH_OK) abort();
 }
 

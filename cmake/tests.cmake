@@ -94,8 +94,10 @@ endfunction()
 
 khonsu_add_house_test(rules
   "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_house.py" "${PROJECT_SOURCE_DIR}")
-khonsu_add_house_test(documents "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/api_docs.py"
-  "${PROJECT_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/docs")
+khonsu_add_house_test(documents "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/api_docs.py" --check
+  "${PROJECT_SOURCE_DIR}")
+khonsu_add_house_test(tables "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/docs_tables.py" --check
+  "${PROJECT_SOURCE_DIR}" $<TARGET_FILE:test_hermitage> $<TARGET_FILE:test_policy_matrix>)
 khonsu_add_house_test(exports "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_symbols.py"
   exports $<TARGET_FILE:khonsu> "${khonsu_static_archive}" "${PROJECT_SOURCE_DIR}/include")
 khonsu_add_house_test(calls "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_symbols.py"

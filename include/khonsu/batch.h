@@ -9,9 +9,9 @@
  * made in or read from.
  *
  * What goes in comes out unchanged, of every Arrow type. Three things about a batch may differ
- * from the array that was given, none of them a value: a small batch is packed into one block
- * (offsets become 0), unset null counts are computed, and a validity bitmap without nulls may be
- * left out. */
+ * from the array that was given, none of them a value: small batches and slices that use less than
+ * half of their buffers are copied (offsets become 0, the data buffers of views one), unset null
+ * counts are computed, and a validity bitmap without nulls may be left out. */
 #ifndef KHONSU_BATCH_H
 #define KHONSU_BATCH_H
 
@@ -33,8 +33,11 @@ typedef struct kh_batch kh_batch;
 /* Make a schema from an Arrow C schema of a struct type (format "+s": a record batch). Takes
  * ownership of *arrow on KH_OK (its release becomes NULL, as the Arrow specification moves), leaves
  * it with the caller otherwise. Equal schemas (types, names, nullability, metadata) of one database
- * give the same handle. The handle is shared: release it with kh_schema_release.
- * KH_INVALID_DATA: released, not a struct, malformed format, NULL child, invalid UTF-8 name;
+ * give the same handle. The handle is shared: release it with kh_schema_release; it may outlive the
+ * database. What means nothing is not kept: name and flags of the root, name and nullability of a
+ * dictionary's values, flags that do not belong to a field's type.
+ * KH_INVALID_DATA: released, not a struct, malformed format or metadata, children that do not fit
+ * the format, a dictionary whose values are a dictionary, invalid UTF-8 name;
  * KH_TOO_BIG: more than 16,384 fields, 64 levels or 16 MiB of text; KH_BUSY: 65,536 schemas in this
  * database; KH_NO_MEMORY. Any thread. */
 KH_API KH_WARN_UNUSED kh_status kh_schema_import(kh_db *db, struct ArrowSchema *arrow,
@@ -61,14 +64,17 @@ KH_API int64_t kh_schema_find(const kh_schema *schema, const char *name);
  * through the Arrow C Data Interface: a producer whose buffers are shorter than its offsets claim
  * is undetectable there at every level (through IPC everything is proved). */
 typedef enum kh_validation {
-    KH_VALIDATE_FULL = 0, /* default: structure, offsets, UTF-8, views, unions, dictionaries, nulls */
+    KH_VALIDATE_FULL =
+        0, /* default: structure, offsets, UTF-8, views, unions, dictionaries, nulls */
     KH_VALIDATE_STRUCTURE = 1, /* counts, lengths and pointers only: for producers that you trust */
 } kh_validation;
 
 /* Make a batch of an Arrow array whose type is schema. Takes ownership of *array on KH_OK (release
  * becomes NULL; a small batch is copied and the producer's release callback has run when the call
  * returns; a large one is adopted and released when the last reference and export are gone), leaves
- * it with the caller otherwise. The top-level array may have an offset; top-level nulls are refused.
+ * it with the caller otherwise. The top-level array may have an offset; top-level nulls are
+ * refused; so are nulls in a field that is not nullable, where they show (not under a null parent),
+ * and nested columns with buffers that are not aligned to their elements (flat ones are copied).
  * KH_INVALID_DATA: already released, half-built, does not match schema, or fails validation (the
  * message names the column); KH_TOO_BIG; KH_NO_MEMORY. Any thread. */
 KH_API KH_WARN_UNUSED kh_status kh_batch_import(kh_db *db, const kh_schema *schema,
@@ -83,6 +89,7 @@ KH_API KH_WARN_UNUSED kh_status kh_batch_export(const kh_batch *batch, struct Ar
 KH_API kh_batch *kh_batch_retain(const kh_batch *batch);
 KH_API void kh_batch_release(kh_batch *batch);
 
+/* Rows of the batch. Any thread. */
 KH_API int64_t kh_batch_row_count(const kh_batch *batch);
 /* Borrowed: lives as long as the batch. */
 KH_API const kh_schema *kh_batch_schema(const kh_batch *batch);
@@ -97,18 +104,20 @@ KH_API KH_WARN_UNUSED kh_status kh_batch_equal(const kh_batch *a, const kh_batch
 /* ---- reading values without a copy ----------------------------------------------------------- */
 
 /* One flat column, borrowed from the batch: pointers into its buffers, already advanced by the
- * offset where the element size is a whole number of bytes. */
+ * offset where the element size is a whole number of bytes. The null type has no buffers and a null
+ * count of row_count. */
 typedef struct kh_column {
-    const char *format;       /* Arrow C format string */
+    const char *format; /* Arrow C format string */
     int64_t row_count;
     int64_t null_count;
-    const uint8_t *validity;  /* NULL: no nulls. Bit (validity_offset + row), least significant first */
+    const uint8_t
+        *validity; /* NULL: no nulls. Bit (validity_offset + row), least significant first */
     int64_t validity_offset;
-    const void *values;       /* fixed size: the elements; utf8 and binary: the bytes; bool: bits, at
-                               * values_offset; views: the 16-byte views; others NULL */
-    int64_t values_offset;    /* bool only, else 0 */
-    const void *offsets;      /* utf8, binary: int32_t or int64_t[row_count + 1], as format says */
-    int64_t element_bytes;    /* fixed size: bytes of one element; else 0 */
+    const void *values;    /* fixed size: the elements; utf8 and binary: the bytes; bool: bits, at
+                            * values_offset; views: the 16-byte views; others NULL */
+    int64_t values_offset; /* bool only, else 0 */
+    const void *offsets;   /* utf8, binary: int32_t or int64_t[row_count + 1], as format says */
+    int64_t element_bytes; /* fixed size: bytes of one element; else 0 */
     const struct ArrowArray *array; /* reserved: NULL */
 } kh_column;
 
@@ -131,11 +140,12 @@ KH_API KH_WARN_UNUSED kh_status kh_batch_bytes(const kh_batch *batch, int64_t co
 
 typedef enum kh_scalar_kind {
     KH_SCALAR_NULL = 0,
-    KH_SCALAR_INT64 = 1,  /* every integer, boolean, date, time, timestamp, duration type: range-checked */
+    KH_SCALAR_INT64 =
+        1, /* every integer, boolean, date, time, timestamp, duration type: range-checked */
     KH_SCALAR_UINT64 = 2, /* the same */
     KH_SCALAR_DOUBLE = 3, /* float, double, half (rounded to nearest even) */
-    KH_SCALAR_BYTES = 4   /* utf8, binary, their large and view forms, fixed-size binary, decimals and
-                           * intervals (their little-endian bytes) */
+    KH_SCALAR_BYTES = 4 /* utf8, binary, their large and view forms, fixed-size binary, decimals and
+                         * intervals (their little-endian bytes) */
 } kh_scalar_kind;
 
 typedef struct kh_scalar {
@@ -150,8 +160,9 @@ typedef struct kh_scalar {
 
 /* A batch of row_count rows from row_count * column_count scalars in row order. Flat types only
  * (KH_UNSUPPORTED for nested, dictionary, union and run-end encoded columns: import those).
- * KH_INVALID: a scalar of the wrong kind or out of the type's range, or NULL in a column that is not
- * nullable; KH_INVALID_DATA: utf8 bytes that are not UTF-8. The bytes are copied. Any thread. */
+ * KH_INVALID: a scalar of the wrong kind or out of the type's range, or NULL in a column that is
+ * not nullable; KH_INVALID_DATA: utf8 bytes that are not UTF-8. The bytes are copied. Any thread.
+ */
 KH_API KH_WARN_UNUSED kh_status kh_batch_build(kh_db *db, const kh_schema *schema,
                                                const kh_scalar *scalars, int64_t row_count,
                                                kh_batch **out, kh_error *error);
@@ -173,8 +184,8 @@ KH_API KH_WARN_UNUSED kh_status kh_schema_build(kh_db *db, const char *const *na
 KH_API KH_WARN_UNUSED kh_status kh_batch_take(const kh_batch *batch, const int64_t *row_indexes,
                                               int64_t index_count, kh_batch **out, kh_error *error);
 /* A contiguous slice; shares buffers when that keeps at least half of them in use. */
-KH_API KH_WARN_UNUSED kh_status kh_batch_slice(const kh_batch *batch, int64_t offset, int64_t length,
-                                               kh_batch **out, kh_error *error);
+KH_API KH_WARN_UNUSED kh_status kh_batch_slice(const kh_batch *batch, int64_t offset,
+                                               int64_t length, kh_batch **out, kh_error *error);
 /* All rows of base, then all of rows; ids are not looked at. */
 KH_API KH_WARN_UNUSED kh_status kh_batch_concat(const kh_batch *base, const kh_batch *rows,
                                                 kh_batch **out, kh_error *error);
@@ -217,7 +228,11 @@ KH_API KH_WARN_UNUSED kh_status kh_batch_merge(const kh_batch *base, const kh_ba
  * hostile bytes give KH_CORRUPT or KH_TOO_BIG, never an access out of bounds. */
 
 typedef enum kh_ipc_format { KH_IPC_STREAM = 0, KH_IPC_FILE = 1 } kh_ipc_format;
-typedef enum kh_compression { KH_COMPRESS_NONE = 0, KH_COMPRESS_LZ4 = 1, KH_COMPRESS_ZSTD = 2 } kh_compression;
+typedef enum kh_compression {
+    KH_COMPRESS_NONE = 0,
+    KH_COMPRESS_LZ4 = 1,
+    KH_COMPRESS_ZSTD = 2
+} kh_compression;
 
 /* Where bytes go to and come from. write: 0 on success, else an errno. read: bytes read (0 at the
  * end, fewer only at the end), or -errno. */

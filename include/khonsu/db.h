@@ -107,35 +107,38 @@ enum kh_open_flag {
 };
 
 typedef struct kh_options {
-    size_t size;             /* sizeof(kh_options) */
-    const char *path;        /* NULL: in memory. A path needs the feature "durable" */
-    uint32_t flags;          /* enum kh_open_flag */
-    kh_isolation isolation;  /* of transactions that do not say; default repeatable read */
-    kh_policy policy;        /* of writes that do not say; default fail */
-    const char *id_column;   /* of row operations and policies; default "id"; copied */
-    kh_validation validation;/* of arrays put into transactions; default full */
-    uint32_t timeout_ms;     /* of read-write transactions; default 5,000 */
-    uint64_t retention_ms;   /* history kept for kh_db_read_at and kh_db_history; default 0 */
-    uint64_t retention_bytes;/* and at most this many bytes of it; 0: no bound by bytes */
-    kh_resolve_fn *resolve;  /* for KH_CALLBACK */
+    size_t size;              /* sizeof(kh_options) */
+    const char *path;         /* NULL: in memory. A path needs the feature "durable" */
+    uint32_t flags;           /* enum kh_open_flag */
+    kh_isolation isolation;   /* of transactions that do not say; default repeatable read */
+    kh_policy policy;         /* of writes that do not say; default fail */
+    const char *id_column;    /* of row operations and policies; default "id"; copied */
+    kh_validation validation; /* of arrays put into transactions; default full */
+    uint32_t timeout_ms;      /* of read-write transactions; default 5,000 */
+    uint64_t retention_ms;    /* history kept for kh_db_read_at and kh_db_history; default 0 */
+    uint64_t retention_bytes; /* and at most this many bytes of it; 0: no bound by bytes */
+    kh_resolve_fn *resolve;   /* for KH_CALLBACK */
     void *resolve_context;
     kh_limits limits;
-    kh_allocator allocator;  /* all NULL: the library's pool */
-    kh_clock clock;          /* all NULL: the system's */
+    kh_allocator allocator; /* all NULL: the library's pool */
+    kh_clock clock;         /* all NULL: the system's */
     kh_message_fn *message;
     void *message_context;
     struct kh_log *log;         /* see log.h; NULL: the memory log. Borrowed until close */
     struct kh_storage *storage; /* see log.h; NULL: none. Borrowed until close */
     uint32_t node;              /* part of transaction ids; default 0 */
 } kh_options;
-#define KH_LIMITS_INIT {sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define KH_LIMITS_INIT                                                                             \
+    { sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KH_OPTIONS_INIT                                                                            \
-    {sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, 0, \
-     0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0}
+    {                                                                                              \
+        sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, \
+            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0                        \
+    }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the
- * library does not know; KH_UNSUPPORTED: a path in a build without "durable"; KH_CORRUPT, KH_IO: what
- * the log or storage delivers cannot be replayed; KH_NO_MEMORY. */
+ * library does not know; KH_UNSUPPORTED: a path in a build without "durable"; KH_CORRUPT, KH_IO:
+ * what the log or storage delivers cannot be replayed; KH_NO_MEMORY. */
 KH_API KH_WARN_UNUSED kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error);
 /* Close. KH_IN_USE (and nothing happens) while transactions, cursors, streams, views in time or
  * watches are open. Batches and exported arrays stay valid. No other call may run or follow.
@@ -168,7 +171,7 @@ KH_API kh_identity kh_db_identity(const kh_db *db);
 KH_API kh_timestamp kh_db_now(const kh_db *db);
 
 typedef enum kh_outcome {
-    KH_OUTCOME_ACTIVE = 0,   /* not ended */
+    KH_OUTCOME_ACTIVE = 0, /* not ended */
     KH_OUTCOME_PREPARED = 1,
     KH_OUTCOME_COMMITTED = 2,
     KH_OUTCOME_ABORTED = 3
@@ -207,8 +210,8 @@ typedef struct kh_watch_event {
     bool is_lossy; /* events before this one were dropped (kh_limits.watch_events, or no memory for
                     * them): rescan */
 } kh_watch_event;
-/* Watch the keys that start with prefix (empty: all). Sees every commit after kh_db_now() at open, in
- * commit order. Close it before the database. One thread at a time in one watch. */
+/* Watch the keys that start with prefix (empty: all). Sees every commit after kh_db_now() at open,
+ * in commit order. Close it before the database. One thread at a time in one watch. */
 KH_API KH_WARN_UNUSED kh_status kh_watch_open(kh_db *db, kh_bytes prefix, kh_watch **out,
                                               kh_error *error);
 /* The next event, waiting up to timeout_ms (0: not at all; UINT32_MAX: for ever) without polling.
@@ -233,14 +236,15 @@ typedef struct kh_live_txn {
     kh_timestamp snapshot; /* 0 at read committed between statements */
     uint64_t read_count;   /* as of its last call */
     uint64_t write_count;
-    const char *tag;       /* NUL-terminated; borrowed for the call */
+    const char *tag; /* NUL-terminated; borrowed for the call */
 } kh_live_txn;
 /* Called for each open transaction in no order; false stops. Must not use the database. */
 typedef bool kh_live_fn(void *context, const kh_live_txn *txn);
 KH_API KH_WARN_UNUSED kh_status kh_db_live(kh_db *db, kh_live_fn *visit, void *context,
                                            kh_error *error);
-/* Cancel by id: its next call (or a wait it is in) answers KH_CANCELLED. A commit that has passed its
- * point of no return is not cancelled; prepared ones are refused. KH_NOT_FOUND: no such live one. */
+/* Cancel by id: its next call (or a wait it is in) answers KH_CANCELLED. A commit that has passed
+ * its point of no return is not cancelled; prepared ones are refused. KH_NOT_FOUND: no such live
+ * one. */
 KH_API KH_WARN_UNUSED kh_status kh_db_cancel(kh_db *db, kh_txn_id id, kh_error *error);
 
 /* ---- statistics ------------------------------------------------------------------------------ */
@@ -272,36 +276,36 @@ typedef struct kh_stats {
     uint64_t aborts_cancelled;
     uint64_t aborts_busy;
     uint64_t aborts_held;
-    uint64_t aborts_rows;       /* row operations: exists, not found, ids, merge */
+    uint64_t aborts_rows; /* row operations: exists, not found, ids, merge */
     uint64_t aborts_other;
-    uint64_t resolved_ignore;   /* writes */
+    uint64_t resolved_ignore; /* writes */
     uint64_t resolved_replace;
     uint64_t resolved_append;
     uint64_t resolved_merge;
     uint64_t resolved_callback;
-    uint64_t resolved_rows;     /* row operations applied on a rival's version */
-    uint64_t retries;           /* by kh_db_run */
-    uint64_t restages;          /* commits staged again because a rival came between */
-    uint64_t claims;            /* keys claimed after LIMIT_RESTAGE */
-    uint64_t reads;             /* gets; entries of scans are counted in scanned */
+    uint64_t resolved_rows; /* row operations applied on a rival's version */
+    uint64_t retries;       /* by kh_db_run */
+    uint64_t restages;      /* commits staged again because a rival came between */
+    uint64_t claims;        /* keys claimed after LIMIT_RESTAGE */
+    uint64_t reads;         /* gets; entries of scans are counted in scanned */
     uint64_t scanned;
-    uint64_t writes;            /* committed */
-    uint64_t keys;              /* with a version, tombstones included */
+    uint64_t writes; /* committed */
+    uint64_t keys;   /* with a version, tombstones included */
     uint64_t versions_live;
     uint64_t versions_reclaimed;
-    uint64_t memory_bytes;      /* all of the database's memory */
+    uint64_t memory_bytes; /* all of the database's memory */
     uint64_t index_bytes;
-    uint64_t snapshots;         /* open transactions that hold one */
+    uint64_t snapshots; /* open transactions that hold one */
     uint64_t oldest_snapshot_age_ms;
     kh_txn_id oldest_snapshot_txn;
-    uint64_t ranges;            /* range reads kept for certification */
-    uint64_t range_evictions;   /* folded into the floor */
-    uint64_t prepared;          /* transactions */
-    uint64_t in_flight;         /* records appended and not yet durable */
+    uint64_t ranges;          /* range reads kept for certification */
+    uint64_t range_evictions; /* folded into the floor */
+    uint64_t prepared;        /* transactions */
+    uint64_t in_flight;       /* records appended and not yet durable */
     uint64_t watches;
-    uint64_t sample_every;      /* one of so many commits is timed */
-    kh_histogram commit_ns;     /* kh_txn_commit of writers, from call to answer */
-    kh_histogram section_ns;    /* of that, inside the commit section */
+    uint64_t sample_every;   /* one of so many commits is timed */
+    kh_histogram commit_ns;  /* kh_txn_commit of writers, from call to answer */
+    kh_histogram section_ns; /* of that, inside the commit section */
     uint32_t hot_key_count;
     kh_hot_key hot_keys[KH_HOT_KEYS];
 } kh_stats;

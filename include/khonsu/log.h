@@ -24,9 +24,10 @@ typedef enum kh_log_answer {
     KH_LOG_LOST = 2     /* nobody knows: commits answer KH_UNKNOWN and the database is poisoned */
 } kh_log_answer;
 
-/* How the log tells khonsu that everything appended up to cookie (inclusive) has that answer. May be called
- * from within append (a log that completes at once) or later by any one thread at a time, never while
- * holding a lock that append takes. After REFUSED or LOST the log is asked nothing more but close. */
+/* How the log tells khonsu that everything appended up to cookie (inclusive) has that answer. May
+ * be called from within append (a log that completes at once) or later by any one thread at a time,
+ * never while holding a lock that append takes. After REFUSED or LOST the log is asked nothing more
+ * but close. */
 typedef void kh_log_complete_fn(void *completion_context, uint64_t cookie, kh_log_answer answer);
 
 /* Visitor of read: false stops. bytes are borrowed for the call. */
@@ -36,12 +37,13 @@ typedef struct kh_log {
     uint32_t version; /* KH_LOG_VERSION */
     uint32_t size;    /* sizeof(kh_log) */
     void *context;
-    /* Called once by kh_db_open before anything else: keep complete and its context. 0, or an errno. */
+    /* Called once by kh_db_open before anything else: keep complete and its context. 0, or an
+     * errno. */
     int (*open)(void *context, kh_log_complete_fn *complete, void *completion_context);
-    /* Append records in order: bytes[i] is one encoded record (borrowed for the call; a self-contained
-     * frame with its own checksum); cookies rise with each call. Called in the commit section, one
-     * call at a time: must be short, must not call khonsu but for complete. 0: taken, complete will be called;
-     * an errno: refused, nothing was taken. */
+    /* Append records in order: bytes[i] is one encoded record (borrowed for the call; a
+     * self-contained frame with its own checksum); cookies rise with each call. Called in the
+     * commit section, one call at a time: must be short, must not call khonsu but for complete. 0:
+     * taken, complete will be called; an errno: refused, nothing was taken. */
     int (*append)(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie);
     /* Ask that everything up to cookie be completed soon (a waiter is there). May be NULL. */
     void (*flush)(void *context, uint64_t cookie);
@@ -72,7 +74,8 @@ typedef struct kh_storage {
     uint32_t version; /* KH_STORAGE_VERSION */
     uint32_t size;    /* sizeof(kh_storage) */
     void *context;
-    /* All of the mutations and the position (records applied so far) or none. 0 or an errno: the database is poisoned. */
+    /* All of the mutations and the position (records applied so far) or none. 0 or an errno: the
+     * database is poisoned. */
     int (*apply)(void *context, const kh_mutation *mutations, size_t mutation_count,
                  kh_log_position position);
     /* Every key and value, in any order; *position gets what the last apply said, 0 before any. */

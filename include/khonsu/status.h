@@ -46,8 +46,9 @@ extern "C" {
     X(KH_DUPLICATE_ID, 54, STOP, "two rows of one batch have the same id")                         \
     X(KH_ROW_EXISTS, 55, STOP, "insert_rows met an id that is already there")                      \
     X(KH_ROW_NOT_FOUND, 56, STOP, "update_rows met an id that is not there")                       \
-    X(KH_MERGE_CONFLICT, 57, STOP, "both sides changed the same cell, or one deleted what the "    \
-                                   "other edited")                                                 \
+    X(KH_MERGE_CONFLICT, 57, STOP,                                                                 \
+      "both sides changed the same cell, or one deleted what the "                                 \
+      "other edited")                                                                              \
     X(KH_MISMATCH, 58, STOP, "compare-and-swap found another value than the expected one")         \
     X(KH_TOO_BIG, 59, STOP, "a size is beyond its limit (kh_limits)")                              \
     X(KH_TOO_OLD, 60, STOP, "history does not reach back to that timestamp")                       \

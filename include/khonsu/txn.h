@@ -31,8 +31,8 @@ typedef struct kh_txn kh_txn;
 enum kh_begin_flag {
     KH_BEGIN_READ_ONLY = 1,
     /* With READ_ONLY and KH_SERIALIZABLE: wait for a safe snapshot, then read without being tracked
-     * and never abort (Ports and Grittner, VLDB 2012, section 4.3). The wait ends with KH_BUSY after
-     * timeout_ms if one is given. */
+     * and never abort (Ports and Grittner, VLDB 2012, section 4.3). The wait ends with KH_BUSY
+     * after timeout_ms if one is given. */
     KH_BEGIN_DEFERRABLE = 2
 };
 
@@ -40,14 +40,15 @@ typedef struct kh_txn_options {
     size_t size; /* sizeof(kh_txn_options) */
     kh_isolation isolation;
     kh_policy policy;
-    uint32_t flags;       /* enum kh_begin_flag */
-    uint32_t timeout_ms;  /* 0: the database's (none for read-only); from begin to commit */
-    const char *tag;      /* up to 255 bytes, UTF-8, carried in the record and listed; copied */
-    const char *id_column;/* NULL: the database's; copied */
+    uint32_t flags;         /* enum kh_begin_flag */
+    uint32_t timeout_ms;    /* 0: the database's (none for read-only); from begin to commit */
+    const char *tag;        /* up to 255 bytes, UTF-8, carried in the record and listed; copied */
+    const char *id_column;  /* NULL: the database's; copied */
     kh_resolve_fn *resolve; /* NULL: the database's */
     void *resolve_context;
 } kh_txn_options;
-#define KH_TXN_OPTIONS_INIT {sizeof(kh_txn_options), KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, 0, 0, 0, 0, 0}
+#define KH_TXN_OPTIONS_INIT                                                                        \
+    { sizeof(kh_txn_options), KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, 0, 0, 0, 0, 0 }
 
 /* options NULL: the database's defaults, read-write. KH_BUSY: too many open transactions.
  * A snapshot costs the same whatever the size of the store. */
@@ -68,14 +69,15 @@ KH_API kh_timestamp kh_txn_snapshot(const kh_txn *txn);
 KH_API KH_WARN_UNUSED kh_status kh_txn_get(kh_txn *txn, kh_bytes key, kh_batch **out,
                                            kh_error *error);
 /* The same, borrowed: no allocation, no reference counting. Valid until the transaction ends
- * (repeatable read, serializable) or its next call (read committed), and until it overwrites its own
- * write of that key. */
+ * (repeatable read, serializable) or its next call (read committed), and until it overwrites its
+ * own write of that key. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out,
                                             kh_error *error);
 /* Many keys as one statement: out[i] is a reference or NULL (absent). On failure none is given. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_get_many(kh_txn *txn, const kh_bytes *keys, size_t key_count,
                                                 kh_batch **out, kh_error *error);
-KH_API KH_WARN_UNUSED kh_status kh_txn_exists(kh_txn *txn, kh_bytes key, bool *out, kh_error *error);
+KH_API KH_WARN_UNUSED kh_status kh_txn_exists(kh_txn *txn, kh_bytes key, bool *out,
+                                              kh_error *error);
 
 /* ---- scanning -------------------------------------------------------------------------------- */
 
@@ -93,7 +95,8 @@ typedef struct kh_scan_options {
     uint64_t limit; /* entries; 0: no limit */
     uint32_t flags; /* enum kh_scan_flag */
 } kh_scan_options;
-#define KH_SCAN_OPTIONS_INIT {sizeof(kh_scan_options), {0, 0}, {0, 0}, {0, 0}, 0, 0}
+#define KH_SCAN_OPTIONS_INIT                                                                       \
+    { sizeof(kh_scan_options), {0, 0}, {0, 0}, {0, 0}, 0, 0 }
 
 typedef struct kh_cursor kh_cursor;
 /* One statement with one timestamp: sees the transaction's own writes made before it was opened,
@@ -102,8 +105,8 @@ typedef struct kh_cursor kh_cursor;
  * transaction ends (KH_IN_USE is answered to commit otherwise; rollback closes it). */
 KH_API KH_WARN_UNUSED kh_status kh_txn_scan(kh_txn *txn, const kh_scan_options *options,
                                             kh_cursor **out, kh_error *error);
-/* The next entry; key and value (NULL with KEYS_ONLY) are borrowed until the next call on the cursor:
- * retain a value to keep it. KH_END after the last. */
+/* The next entry; key and value (NULL with KEYS_ONLY) are borrowed until the next call on the
+ * cursor: retain a value to keep it. KH_END after the last. */
 KH_API KH_WARN_UNUSED kh_status kh_cursor_next(kh_cursor *cursor, kh_bytes *key,
                                                const kh_batch **value, kh_error *error);
 KH_API void kh_cursor_close(kh_cursor *cursor);
@@ -118,9 +121,9 @@ KH_API KH_WARN_UNUSED kh_status kh_txn_scan_stream(kh_txn *txn, const kh_scan_op
 /* ---- writing --------------------------------------------------------------------------------- */
 /* Writes are buffered in the transaction. A later write of a key takes the place of an earlier one;
  * row operations compose in program order. Batches given as kh_batch are shared (the caller keeps
- * its reference). policy KH_DEFAULT_POLICY: the transaction's. Errors common to all: KH_INVALID (empty
- * or too long key: KH_TOO_BIG above 65,535 bytes), KH_READ_ONLY, KH_TOO_BIG (limits), KH_BUSY (memory limit, after
- * waiting up to the timeout), KH_NO_MEMORY. */
+ * its reference). policy KH_DEFAULT_POLICY: the transaction's. Errors common to all: KH_INVALID
+ * (empty or too long key: KH_TOO_BIG above 65,535 bytes), KH_READ_ONLY, KH_TOO_BIG (limits),
+ * KH_BUSY (memory limit, after waiting up to the timeout), KH_NO_MEMORY. */
 
 KH_API KH_WARN_UNUSED kh_status kh_txn_put(kh_txn *txn, kh_bytes key, const kh_batch *value,
                                            kh_error *error);
@@ -155,30 +158,34 @@ KH_API KH_WARN_UNUSED kh_status kh_txn_update_rows(kh_txn *txn, kh_bytes key, co
 KH_API KH_WARN_UNUSED kh_status kh_txn_delete_rows(kh_txn *txn, kh_bytes key, const kh_batch *ids,
                                                    kh_error *error);
 
-/* Compare and swap: put value (NULL: delete) if the key's value equals expected (NULL: absent). A read
- * and a write of the key. KH_MISMATCH: it does not, nothing is written, the transaction goes on. */
+/* Compare and swap: put value (NULL: delete) if the key's value equals expected (NULL: absent). A
+ * read and a write of the key. KH_MISMATCH: it does not, nothing is written, the transaction goes
+ * on. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_compare_and_swap(kh_txn *txn, kh_bytes key,
                                                         const kh_batch *expected,
                                                         const kh_batch *value, kh_error *error);
 
-/* Savepoints nest. Rolling back to one undoes the writes since (and their policies), never the reads,
- * and keeps the savepoint; releasing forgets it and those after it. *out numbers it from 1. */
+/* Savepoints nest. Rolling back to one undoes the writes since (and their policies), never the
+ * reads, and keeps the savepoint; releasing forgets it and those after it. *out numbers it from 1.
+ */
 KH_API KH_WARN_UNUSED kh_status kh_txn_savepoint(kh_txn *txn, uint32_t *out, kh_error *error);
-KH_API KH_WARN_UNUSED kh_status kh_txn_rollback_to(kh_txn *txn, uint32_t savepoint, kh_error *error);
+KH_API KH_WARN_UNUSED kh_status kh_txn_rollback_to(kh_txn *txn, uint32_t savepoint,
+                                                   kh_error *error);
 KH_API KH_WARN_UNUSED kh_status kh_txn_release_savepoint(kh_txn *txn, uint32_t savepoint,
                                                          kh_error *error);
 
 /* ---- ending ---------------------------------------------------------------------------------- */
 
-/* Commit all or nothing. KH_OK: *timestamp (NULL allowed) is the commit timestamp, or the snapshot when
- * nothing was written. Otherwise nothing was applied, but for KH_UNKNOWN: ask kh_db_outcome.
+/* Commit all or nothing. KH_OK: *timestamp (NULL allowed) is the commit timestamp, or the snapshot
+ * when nothing was written. Otherwise nothing was applied, but for KH_UNKNOWN: ask kh_db_outcome.
  * Waits until the log has the record, and before answering KH_CONFLICT against a rival that is
  * still in flight, until its fate is known. Ends the transaction whatever the answer, but for
  * KH_IN_USE (a cursor is open), KH_MISUSE and KH_FINISHED. */
-KH_API KH_WARN_UNUSED kh_status kh_txn_commit(kh_txn *txn, kh_timestamp *timestamp, kh_error *error);
-/* Undo and end. Also for one that failed, expired or was cancelled; a prepared one is aborted; its open
- * cursors are closed. After the end: nothing. KH_MISUSE: another thread is in it; KH_POISONED, KH_IO,
- * KH_UNKNOWN: a prepared one whose decision the log did not take. */
+KH_API KH_WARN_UNUSED kh_status kh_txn_commit(kh_txn *txn, kh_timestamp *timestamp,
+                                              kh_error *error);
+/* Undo and end. Also for one that failed, expired or was cancelled; a prepared one is aborted; its
+ * open cursors are closed. After the end: nothing. KH_MISUSE: another thread is in it; KH_POISONED,
+ * KH_IO, KH_UNKNOWN: a prepared one whose decision the log did not take. */
 KH_API kh_status kh_txn_rollback(kh_txn *txn);
 /* Give the handle back: rolls back first if it has not ended. One that is prepared stays prepared
  * (kh_db_decide); a commit that is under way goes on. NULL is allowed. */
@@ -186,9 +193,9 @@ KH_API void kh_txn_close(kh_txn *txn);
 
 /* Two steps: prepare certifies and logs the transaction and holds its keys until kh_txn_commit,
  * kh_txn_rollback or kh_db_decide; a prepared transaction does not expire, cannot be cancelled, and
- * its commit cannot conflict. Others that would write a held key, or (serializable) commit writes of
- * a key or range that it has read, are answered KH_HELD. Only commit, rollback and close may follow.
- * A failure ends the transaction as a failed commit does. */
+ * its commit cannot conflict. Others that would write a held key, or (serializable) commit writes
+ * of a key or range that it has read, are answered KH_HELD. Only commit, rollback and close may
+ * follow. A failure ends the transaction as a failed commit does. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_prepare(kh_txn *txn, kh_error *error);
 /* Decide a prepared transaction by its id, also one found in the log at open. KH_NOT_FOUND: none is
  * prepared under that id. */
@@ -209,8 +216,8 @@ KH_API int kh_txn_descriptor(kh_txn *txn);
 
 /* ---- what happened --------------------------------------------------------------------------- */
 
-/* Why a commit, prepare or call failed: KH_CONFLICT, KH_NOT_SERIALIZABLE, KH_HELD, KH_MERGE_CONFLICT or a
- * row operation's status. */
+/* Why a commit, prepare or call failed: KH_CONFLICT, KH_NOT_SERIALIZABLE, KH_HELD,
+ * KH_MERGE_CONFLICT or a row operation's status. */
 typedef struct kh_conflict {
     size_t size; /* sizeof(kh_conflict), set by the caller */
     kh_status status;
@@ -227,8 +234,9 @@ KH_API KH_WARN_UNUSED kh_status kh_txn_conflict(const kh_txn *txn, kh_conflict *
 
 /* A write that met a rival in a commit that succeeded, and what its policy did. */
 typedef enum kh_write_fate {
-    KH_WRITE_RESOLVED = 1, /* replaced, appended, merged, called back, or rows applied on the rival's */
-    KH_WRITE_DROPPED = 2   /* ignored */
+    KH_WRITE_RESOLVED =
+        1, /* replaced, appended, merged, called back, or rows applied on the rival's */
+    KH_WRITE_DROPPED = 2 /* ignored */
 } kh_write_fate;
 typedef struct kh_resolved {
     kh_bytes key; /* borrowed until close */
@@ -241,20 +249,22 @@ KH_API KH_WARN_UNUSED kh_status kh_txn_resolved(const kh_txn *txn, size_t index,
 
 /* ---- running a callback with retries --------------------------------------------------------- */
 
-/* The body of a transaction: returns KH_OK to commit, anything else to roll back (a RETRY-class status
- * of a call, passed on, asks for another run). Must not end or close it; may be run many times. */
+/* The body of a transaction: returns KH_OK to commit, anything else to roll back (a RETRY-class
+ * status of a call, passed on, asks for another run). Must not end or close it; may be run many
+ * times. */
 typedef kh_status kh_run_fn(void *context, kh_txn *txn, kh_error *error);
 typedef struct kh_run_options {
     size_t size; /* sizeof(kh_run_options) */
     kh_txn_options txn;
-    uint32_t attempts_max; /* default 100 */
+    uint32_t attempts_max;   /* default 100 */
     uint32_t backoff_min_us; /* first back-off, doubled each time with full jitter; default 50 */
     uint32_t backoff_max_us; /* default 20,000 */
 } kh_run_options;
-#define KH_RUN_OPTIONS_INIT {sizeof(kh_run_options), KH_TXN_OPTIONS_INIT, 0, 0, 0}
+#define KH_RUN_OPTIONS_INIT                                                                        \
+    { sizeof(kh_run_options), KH_TXN_OPTIONS_INIT, 0, 0, 0 }
 /* Run body in a transaction and commit it; again from the start, after a jittered pause, when a
- * call or the commit answers a RETRY-class status. Returns the last status. timestamp, attempts_made
- * and error may be NULL. */
+ * call or the commit answers a RETRY-class status. Returns the last status. timestamp,
+ * attempts_made and error may be NULL. */
 KH_API KH_WARN_UNUSED kh_status kh_db_run(kh_db *db, const kh_run_options *options, kh_run_fn *body,
                                           void *context, kh_timestamp *timestamp,
                                           uint32_t *attempts_made, kh_error *error);

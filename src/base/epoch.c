@@ -15,8 +15,12 @@
 #if defined(WITH_THREAD_SANITIZER)
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
-void epoch_annotate_open(struct epoch *epoch) { __tsan_acquire(epoch); }
-void epoch_annotate_close(struct epoch *epoch) { __tsan_release((char *)epoch + 1); }
+void epoch_annotate_open(struct epoch *epoch) {
+    __tsan_acquire(epoch);
+}
+void epoch_annotate_close(struct epoch *epoch) {
+    __tsan_release((char *)epoch + 1);
+}
 #define ANNOTATE_RETIRED(epoch) __tsan_release(epoch)
 #define ANNOTATE_SAFE(epoch) __tsan_acquire((char *)(epoch) + 1)
 #else

@@ -40,8 +40,12 @@ void epoch_unregister(struct epoch *epoch, struct epoch_record *record, struct m
 void epoch_annotate_open(struct epoch *epoch);
 void epoch_annotate_close(struct epoch *epoch);
 #else
-static inline void epoch_annotate_open(struct epoch *epoch) { (void)epoch; }
-static inline void epoch_annotate_close(struct epoch *epoch) { (void)epoch; }
+static inline void epoch_annotate_open(struct epoch *epoch) {
+    (void)epoch;
+}
+static inline void epoch_annotate_close(struct epoch *epoch) {
+    (void)epoch;
+}
 #endif
 
 /* Sections of one record nest. */

@@ -14,14 +14,14 @@
 enum lock_rank {
     RANK_STEP = 1, /* one kh_db_step at a time */
     RANK_DATABASE, /* the list of databases and of transaction handles, options */
-    RANK_CLAIM,        /* waiting for claims of keys and for rivals in flight */
-    RANK_COMMIT,       /* the commit section: certify, append, publish */
-    RANK_LOG,          /* inside a log */
-    RANK_WATCH,        /* watchers and their queues */
-    RANK_INDEX,        /* growth of the hash front */
-    RANK_SCHEMA,       /* schema interning */
-    RANK_METRIC,       /* the table of hot keys */
-    RANK_MEM           /* shared freelists; last: anything may allocate */
+    RANK_CLAIM,    /* waiting for claims of keys and for rivals in flight */
+    RANK_COMMIT,   /* the commit section: certify, append, publish */
+    RANK_LOG,      /* inside a log */
+    RANK_WATCH,    /* watchers and their queues */
+    RANK_INDEX,    /* growth of the hash front */
+    RANK_SCHEMA,   /* schema interning */
+    RANK_METRIC,   /* the table of hot keys */
+    RANK_MEM       /* shared freelists; last: anything may allocate */
 };
 
 struct lock {
@@ -36,8 +36,12 @@ void lock_fini(struct lock *lock);
 void lock_note_taken(const struct lock *lock);
 void lock_note_left(const struct lock *lock);
 #else
-static inline void lock_note_taken(const struct lock *lock) { (void)lock; }
-static inline void lock_note_left(const struct lock *lock) { (void)lock; }
+static inline void lock_note_taken(const struct lock *lock) {
+    (void)lock;
+}
+static inline void lock_note_left(const struct lock *lock) {
+    (void)lock;
+}
 #endif
 
 static inline void lock_take(struct lock *lock) {

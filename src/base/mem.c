@@ -34,7 +34,7 @@ enum {
     MAGAZINE_BYTES = 4096, /* moved between a cache and the shared lists at once */
     MAGAZINE_MOST = 32,
     CACHED_LEAST = 16, /* blocks of a class that a cache may keep, however large they are */
-    ALIGN_LARGE = 64 /* Arrow's recommendation for buffers */
+    ALIGN_LARGE = 64   /* Arrow's recommendation for buffers */
 };
 
 struct block { /* a free block */
@@ -54,7 +54,7 @@ struct list {
 
 struct mem_cache {
     struct mem *mem;
-    struct mem_cache *next; /* mem->caches; lock */
+    struct mem_cache *next;     /* mem->caches; lock */
     _Atomic int64_t live_bytes; /* writer: the cache's user; readers: mem_live_bytes */
     struct list lists[CLASSES];
 };
@@ -203,7 +203,7 @@ struct mem_cache *mem_cache_create(struct mem *mem) {
     if (cache == NULL) return NULL;
     memset(cache, 0, sizeof *cache);
     cache->mem = mem;
-    for (size_t class = 0; class < CLASSES; class++)
+    for (size_t class = 0; class < CLASSES; class ++)
         cache->lists[class].count_max = cached_most(class);
     lock_take(&mem->lock);
     cache->next = mem->caches;
@@ -232,7 +232,7 @@ void mem_cache_destroy(struct mem_cache *cache) {
     if (cache == NULL) return;
     struct mem *mem = cache->mem;
     lock_take(&mem->lock);
-    for (size_t class = 0; class < CLASSES; class++) {
+    for (size_t class = 0; class < CLASSES; class ++) {
         struct list *list = &cache->lists[class];
         if (list->count > 0) give_magazine(mem, list, class, list->count);
     }
@@ -257,8 +257,7 @@ static struct block *take_magazine(struct mem *mem, size_t class, size_t rounded
         return first;
     }
     if ((size_t)(mem->carve_end - mem->carve_next) < rounded) {
-        struct slab *slab =
-            mem->hooks.allocate(mem->hooks.context, SLAB_BYTES, ALIGN_LARGE);
+        struct slab *slab = mem->hooks.allocate(mem->hooks.context, SLAB_BYTES, ALIGN_LARGE);
         if (slab == NULL) return NULL;
         slab->next = mem->slabs;
         mem->slabs = slab;
@@ -329,8 +328,12 @@ __attribute__((noinline)) static void *alloc_shared(struct mem *mem, struct mem_
 
 #if defined(KH_SLOW_CHECKS)
 static _Thread_local int forbidden;
-void mem_forbid(void) { forbidden++; }
-void mem_permit(void) { forbidden--; }
+void mem_forbid(void) {
+    forbidden++;
+}
+void mem_permit(void) {
+    forbidden--;
+}
 #define ASSERT_PERMITTED() kh_assert(forbidden == 0)
 #else
 #define ASSERT_PERMITTED() ((void)0)
@@ -362,8 +365,7 @@ void *mem_alloc_zeroed(struct mem *mem, struct mem_cache *cache, size_t size_byt
     return block;
 }
 
-__attribute__((noinline)) static void spill(struct mem_cache *cache, size_t class,
-                                            uint32_t count) {
+__attribute__((noinline)) static void spill(struct mem_cache *cache, size_t class, uint32_t count) {
     lock_take(&cache->mem->lock);
     give_magazine(cache->mem, &cache->lists[class], class, count);
     lock_leave(&cache->mem->lock);

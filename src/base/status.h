@@ -7,15 +7,15 @@
 
 /* Write a printf-style message into error (NULL: nothing) and return status, so that a failure is
  * one line: return status_fail(error, KH_INVALID, "..."). The text is cut at 255 bytes. */
-__attribute__((cold, format(printf, 3, 4))) kh_status
-status_fail(kh_error *error, kh_status status, const char *format, ...);
+__attribute__((cold, format(printf, 3, 4))) kh_status status_fail(kh_error *error, kh_status status,
+                                                                  const char *format, ...);
 
 /* The common failure of an allocation of size_bytes. */
 __attribute__((cold)) kh_status status_no_memory(kh_error *error, size_t size_bytes);
 
-/* Bring a caller's struct that begins with its own size to the size of this build: an older, shorter
- * one is filled up with what the defaults in `out` have. KH_INVALID: longer than any known one, or
- * too short to hold its size. */
+/* Bring a caller's struct that begins with its own size to the size of this build: an older,
+ * shorter one is filled up with what the defaults in `out` have. KH_INVALID: longer than any known
+ * one, or too short to hold its size. */
 kh_status status_copy_sized(void *out, size_t out_bytes, const void *given, const char *name,
                             kh_error *error);
 

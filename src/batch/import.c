@@ -139,11 +139,9 @@ ALWAYS_INLINE kh_batch *copy_row(struct mem *mem, struct mem_cache *cache, const
     return batch;
 }
 
-/* Inlined twice, so that the long way's terms are put together only for the long way. */
-ALWAYS_INLINE kh_status import_array(struct mem *mem, struct mem_cache *cache,
-                                     const kh_schema *schema, struct ArrowArray *array,
-                                     kh_validation validation, uint64_t bytes_max, kh_batch **out,
-                                     kh_error *error) {
+kh_status batch_import_within(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                              struct ArrowArray *array, kh_validation validation,
+                              uint64_t bytes_max, kh_batch **out, kh_error *error) {
     uint64_t spent_bytes = 0;
     if (KH_LIKELY(schema->plan.is_row && array->release != NULL)) {
         kh_batch *batch = copy_row(mem, cache, schema, array, validation == KH_VALIDATE_FULL,
@@ -160,16 +158,11 @@ ALWAYS_INLINE kh_status import_array(struct mem *mem, struct mem_cache *cache,
     return import_rows(&in, array, out, error);
 }
 
-kh_status batch_import_within(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
-                              struct ArrowArray *array, kh_validation validation,
-                              uint64_t bytes_max, kh_batch **out, kh_error *error) {
-    return import_array(mem, cache, schema, array, validation, bytes_max, out, error);
-}
-
 kh_status batch_import(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
                        struct ArrowArray *array, kh_validation validation, kh_batch **out,
                        kh_error *error) {
-    return batch_import_within(mem, cache, schema, array, validation, LIMIT_BATCH_BYTES, out, error);
+    return batch_import_within(mem, cache, schema, array, validation, LIMIT_BATCH_BYTES, out,
+                               error);
 }
 
 kh_status kh_batch_import(kh_db *db, const kh_schema *schema, struct ArrowArray *array,
@@ -183,8 +176,8 @@ kh_status kh_batch_import(kh_db *db, const kh_schema *schema, struct ArrowArray 
     const struct batch_home *home = batch_home_of(db);
     if (home == NULL) return status_no_memory(error, sizeof(struct batch_home));
     KH_TRY(schema_intern(home->schemas, schema, &ours, error));
-    KH_TRY(
-        import_array(home->mem, NULL, ours, array, validation, home->batch_bytes_max, out, error));
+    KH_TRY(batch_import_within(home->mem, NULL, ours, array, validation, home->batch_bytes_max, out,
+                               error));
 done:
     if (ours != NULL) schema_drop(ours);
     return status;

@@ -29,8 +29,8 @@ void ipc_buffer_append(struct ipc_buffer *buffer, const void *bytes, size_t size
 /* Zeroes up to the next multiple of alignment (a power of two), counted from position base. */
 void ipc_buffer_align(struct ipc_buffer *buffer, size_t base, size_t alignment);
 
-/* Append the batch. On failure out has the size it had before. KH_NO_MEMORY, KH_TOO_BIG;
- * KH_UNSUPPORTED: a dictionary whose values are themselves dictionary indices. */
+/* Append the batch, of any type. On failure out has the size it had before. KH_NO_MEMORY,
+ * KH_TOO_BIG. */
 kh_status ipc_encode_value(struct mem *mem, const kh_batch *batch, kh_compression compression,
                            struct ipc_buffer *out, kh_error *error);
 /* The batch that ipc_encode_value made these bytes of, given its schema (of mem). The bytes are

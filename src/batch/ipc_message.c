@@ -204,8 +204,7 @@ static kh_status put_dictionaries(struct ipc_encoding *e, const struct column *c
         struct ipc_dictionary_note note = {.id = *slot};
         uint32_t inner = *slot + 1;
         *slot = inner;
-        for (int32_t i = 0; i < c->dictionary->field->child_count && status == KH_OK; i++)
-            status = put_dictionaries(e, &c->dictionary->children[i], slot, error);
+        status = put_dictionaries(e, c->dictionary, slot, error);
         if (status == KH_OK)
             status = ipc_message_put(e, c->dictionary, c->dictionary->offset,
                                      c->dictionary->length, inner, &note, NULL, error);

@@ -1,7 +1,8 @@
 /* ipc_schema_write.c - a schema as a Schema table of Schema.fbs.
  *
- * Happy path: each field writes its table, then what that refers to. Failure: memory, seen once at
- * the end; KH_UNSUPPORTED for what IPC cannot say: dictionary indices as values of a dictionary. */
+ * Happy path: each field writes its table, then what that refers to. Failure: KH_NO_MEMORY, seen
+ * once at the end. What IPC cannot say, dictionary indices as a dictionary's values, no schema
+ * says: the import refuses it. */
 #include "batch/ipc_wire.h"
 
 #include "base/status.h"
@@ -45,6 +46,7 @@ static size_t put_fields(struct ipc_buffer *out, size_t base, const struct field
 static size_t put_field(struct ipc_buffer *out, size_t base, const struct field *field,
                         int64_t *id) {
     const struct field *values = field->dictionary != NULL ? field->dictionary : field;
+    kh_assert(values == field || values->dictionary == NULL);
     enum { NAME, NULLABLE, TYPE_TYPE, TYPE, CHILDREN, OPTIONAL };
     struct flat_field fields[7] = {
         [NAME] = {.field = FIELD_NAME, .width = FLAT_REF},
@@ -84,25 +86,9 @@ static size_t put_fields(struct ipc_buffer *out, size_t base, const struct field
     return vector;
 }
 
-static const struct field *find_unsayable(const struct field *field) {
-    if (field->dictionary != NULL && field->dictionary->dictionary != NULL)
-        return field;
-    const struct field *found = NULL;
-    if (field->dictionary != NULL)
-        found = find_unsayable(field->dictionary);
-    for (int32_t i = 0; i < field->child_count && found == NULL; i++)
-        found = find_unsayable(&field->children[i]);
-    return found;
-}
-
 kh_status ipc_schema_put(struct ipc_buffer *out, size_t base, const kh_schema *schema, size_t *at,
                          kh_error *error) {
     const struct field *root = schema_root(schema);
-    const struct field *unsayable = find_unsayable(root);
-    if (unsayable != NULL)
-        return status_fail(error, KH_UNSUPPORTED,
-                           "IPC: the dictionary of column '%.80s' has dictionary indices as values",
-                           unsayable->name);
     struct flat_field fields[3] = {{.field = SCHEMA_ENDIANNESS, .width = 2, .value = 0},
                                    {.field = SCHEMA_FIELDS, .width = FLAT_REF},
                                    {.field = SCHEMA_METADATA, .width = FLAT_REF}};

@@ -41,6 +41,8 @@ void pack_measure(const struct plan *plan, const struct ArrowArray *array, struc
         } else if (column->kind == PLAN_VIEW) {
             size.heap_bytes += view_heap_bytes(child, row, count);
         }
+        /* Views may alias: beyond what fits a block the sum means nothing and must not wrap. */
+        if (size.heap_bytes > 2 * PACK_BLOCK_MAX) size.heap_bytes = 2 * PACK_BLOCK_MAX;
     }
     *out = size;
 }

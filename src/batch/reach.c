@@ -3,7 +3,7 @@
  * The C Data Interface tells no sizes: a buffer is taken to end with the last element that offset
  * and length name. The rows in use are followed down as ranges; where children are reached by
  * pointers instead (dense unions, list views, runs, dictionaries) all of the child counts as used.
- * Pure; the array was validated, so that no sum overflows (16,384 fields of at most 2^48 bytes). */
+ * Pure; the array was validated. */
 #include "batch/reach.h"
 
 #include "batch/raw.h"
@@ -20,12 +20,19 @@ struct part {
     int64_t count;
 };
 
+/* No limit is near the bound, and below it nothing wraps: one view array may claim any number of
+ * buffers of any size. */
+static uint64_t sum(uint64_t total, int64_t more) {
+    uint64_t most = (uint64_t)1 << 62;
+    return total > most ? total : total + (uint64_t)more;
+}
+
 static void add(const struct part *part, int64_t buffer, int64_t size_bytes, int64_t used_bytes,
                 uintptr_t alignment) {
     const void *bytes = part->array->buffers[buffer];
     if (bytes == NULL || size_bytes <= 0) return;
-    part->reach->size_bytes += (uint64_t)size_bytes;
-    part->reach->used_bytes += (uint64_t)used_bytes;
+    part->reach->size_bytes = sum(part->reach->size_bytes, size_bytes);
+    part->reach->used_bytes = sum(part->reach->used_bytes, used_bytes);
     if (((uintptr_t)bytes & (alignment - 1)) != 0) part->reach->is_aligned = false;
 }
 
@@ -91,7 +98,7 @@ static void add_views(const struct part *part) {
         if (length > VIEW_INLINE && !validate_is_null(array, row)) long_bytes += length;
     }
     for (int64_t i = 0; i < data_count; i++) add(part, 2 + i, raw_i64(sizes, i), 0, 1);
-    part->reach->used_bytes += (uint64_t)long_bytes;
+    part->reach->used_bytes = sum(part->reach->used_bytes, long_bytes);
 }
 
 static void add_part(const struct part *part);

@@ -98,7 +98,7 @@ static kh_status check_buffers(const struct frame *frame) {
     int64_t expected = buffer_count(layout);
     bool is_count_right =
         layout == LAYOUT_VIEW ? array->n_buffers >= expected : array->n_buffers == expected;
-    if (!is_count_right || array->n_buffers > VALIDATE_REACH_MAX)
+    if (!is_count_right || array->n_buffers > INT32_MAX)
         return validate_fail(frame, "%lld buffers where the type has %lld",
                              (long long)array->n_buffers, (long long)expected);
     if (expected > 0 && array->buffers == NULL)

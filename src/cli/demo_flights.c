@@ -381,6 +381,7 @@ int flights_load(struct flights *flights, const char *path, kh_isolation isolati
     kh_error error = {""};
     kh_options options = KH_OPTIONS_INIT;
     options.isolation = isolation;
+    options.timeout_ms = 60000; /* a busy machine is no reason to end a demonstration */
     kh_status status = kh_db_open(&options, &flights->db, &error);
     if (status != KH_OK) {
         return complain_status("open", status, &error);

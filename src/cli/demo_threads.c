@@ -41,10 +41,12 @@ void demo_note(struct demo *demo, struct verify *verify) {
 struct write_call {
     struct writer *writer;
     enum write_kind kind;
+    uint64_t dice; /* the state that each attempt begins with: a retry throws the same */
 };
 
 static kh_status write_body(void *context, kh_txn *txn, kh_error *error) {
     struct write_call *call = context;
+    call->writer->random = call->dice;
     return writer_run(call->writer, call->kind, txn, error);
 }
 
@@ -59,7 +61,9 @@ static enum write_kind choose_write(struct writer *writer) {
 /* One transaction; false: it came to nothing. */
 static bool write_once(struct demo_thread *thread, struct writer *writer) {
     struct demo *demo = thread->demo;
-    struct write_call call = {writer, choose_write(writer)};
+    struct write_call call = {writer, choose_write(writer), 0};
+    call.dice = writer_random(writer, UINT64_MAX);
+    uint64_t next = writer->random;
     kh_run_options run = KH_RUN_OPTIONS_INIT;
     run.txn.isolation = demo->options->isolation;
     run.txn.tag = write_tags[call.kind];
@@ -67,6 +71,7 @@ static bool write_once(struct demo_thread *thread, struct writer *writer) {
     uint32_t attempts = 0;
     kh_status status =
         kh_db_run(demo->flights.db, &run, write_body, &call, NULL, &attempts, &error);
+    writer->random = next;
     count(&thread->counters->attempts[call.kind], attempts);
     if (status == KH_OK) {
         count(&thread->counters->rows[call.kind], writer->rows_changed);

@@ -22,7 +22,7 @@ static bool is_in_place(const char *path) {
 }
 
 int file_create(struct file_output *output, const char *path) {
-    *output = (struct file_output){NULL, heap_copy(path, strlen(path)), NULL};
+    *output = (struct file_output){NULL, heap_copy(path, strlen(path)), NULL, 0};
     if (strcmp(path, "-") == 0) {
         output->stream = stdout;
         return CLI_OK;
@@ -39,7 +39,7 @@ int file_create(struct file_output *output, const char *path) {
         int code = complain_errno("write", path);
         free(output->part);
         free(output->path);
-        *output = (struct file_output){NULL, NULL, NULL};
+        *output = (struct file_output){NULL, NULL, NULL, 0};
         return code;
     }
     return CLI_OK;
@@ -54,7 +54,7 @@ void file_abandon(struct file_output *output) {
     }
     free(output->part);
     free(output->path);
-    *output = (struct file_output){NULL, NULL, NULL};
+    *output = (struct file_output){NULL, NULL, NULL, 0};
 }
 
 int file_finish(struct file_output *output) {
@@ -85,15 +85,25 @@ bool file_is_reader_gone(void) {
 }
 
 static int sink_write(void *context, const void *bytes, size_t size_bytes) {
+    struct file_output *output = context;
     errno = 0;
-    if (size_bytes > 0 && fwrite(bytes, 1, size_bytes, context) != size_bytes) {
-        return errno == 0 ? EIO : errno;
+    if (size_bytes > 0 && fwrite(bytes, 1, size_bytes, output->stream) != size_bytes) {
+        output->error = errno == 0 ? EIO : errno;
+        return output->error;
     }
     return 0;
 }
 
-kh_sink file_sink(FILE *stream) {
-    return (kh_sink){sink_write, stream};
+kh_sink file_sink(struct file_output *output) {
+    return (kh_sink){sink_write, output};
+}
+
+int file_complain(const struct file_output *output, kh_status status, const kh_error *error) {
+    if (output->error != 0) {
+        errno = output->error;
+        return complain_errno("write", output->path);
+    }
+    return complain_status(output->path, status, error);
 }
 
 struct input {

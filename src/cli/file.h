@@ -13,6 +13,7 @@ struct file_output {
     FILE *stream;
     char *path;
     char *part; /* where it is written until it is whole; NULL: in place */
+    int error;  /* errno of a write by the sink that failed */
 };
 
 /* Exit codes (complain.h), having complained. */
@@ -26,7 +27,9 @@ void file_abandon(struct file_output *output);
  * complain to, and it is no failure of ours. */
 bool file_is_reader_gone(void);
 
-kh_sink file_sink(FILE *stream);
+kh_sink file_sink(struct file_output *output);
+/* Complain that writing an output failed with that status; returns CLI_FAILED. */
+int file_complain(const struct file_output *output, kh_status status, const kh_error *error);
 
 /* Called for each batch, borrowed; an exit code other than 0 ends the reading. */
 typedef int file_batch_fn(void *context, const kh_batch *batch);

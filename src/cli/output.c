@@ -136,7 +136,7 @@ static void write_json(struct output *output, kh_bytes key, const struct ArrowSc
 static kh_status write_ipc(struct output *output, const kh_batch *batch, kh_error *error) {
     kh_status status = KH_OK;
     if (output->writer == NULL) {
-        kh_sink sink = file_sink(output->file.stream);
+        kh_sink sink = file_sink(&output->file);
         status = kh_ipc_writer_open(
             &sink, output->format == OUTPUT_IPC_FILE ? KH_IPC_FILE : KH_IPC_STREAM,
             KH_COMPRESS_NONE, kh_batch_schema(batch), &output->writer, error);
@@ -165,7 +165,7 @@ int output_batch(struct output *output, kh_bytes key, const kh_batch *batch) {
                                         "has one: narrow the keys down, or use --json");
         }
         status = is_unread(output) ? KH_OK : status;
-        return status == KH_OK ? CLI_OK : complain_status("write", status, &error);
+        return status == KH_OK ? CLI_OK : file_complain(&output->file, status, &error);
     }
     struct ArrowSchema schema;
     struct ArrowArray array;
@@ -200,7 +200,7 @@ static int finish(struct output *output) {
         status = kh_ipc_writer_finish(output->writer, &error);
         status = is_unread(output) ? KH_OK : status;
     }
-    return status == KH_OK ? CLI_OK : complain_status("write", status, &error);
+    return status == KH_OK ? CLI_OK : file_complain(&output->file, status, &error);
 }
 
 int output_close(struct output *output, int code) {

@@ -336,9 +336,9 @@ int store_commit(struct store *store, kh_txn *txn, const kh_bytes *keys, size_t 
     return CLI_OK;
 }
 
-static kh_status write_pages(const struct store *store, FILE *stream, kh_compression compression,
-                             kh_error *error) {
-    kh_sink sink = file_sink(stream);
+static kh_status write_pages(const struct store *store, struct file_output *output,
+                             kh_compression compression, kh_error *error) {
+    kh_sink sink = file_sink(output);
     kh_ipc_writer *writer = NULL;
     kh_status status =
         kh_ipc_writer_open(&sink, KH_IPC_FILE, compression, store->schema, &writer, error);
@@ -359,10 +359,11 @@ int store_save(struct store *store, const char *path, kh_compression compression
         return code;
     }
     kh_error error = {""};
-    kh_status status = write_pages(store, output.stream, compression, &error);
+    kh_status status = write_pages(store, &output, compression, &error);
     if (status != KH_OK) {
+        code = file_complain(&output, status, &error);
         file_abandon(&output);
-        return complain_status(path, status, &error);
+        return code;
     }
     return file_finish(&output);
 }

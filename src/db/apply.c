@@ -81,8 +81,8 @@ void apply_read_stamps(kh_txn *txn, uint64_t stamp) {
 
 static void reclaim_superseded(kh_txn *txn, const struct reclaimer *who, uint64_t oldest) {
     struct kh_db *db = txn->db;
-    bool is_free = oldest >= txn->committed && db->store.retention_ms == 0 &&
-                   db->store.retention_bytes == 0;
+    bool is_free =
+        oldest >= txn->committed && db->store.retention_ms == 0 && db->store.retention_bytes == 0;
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
@@ -172,9 +172,8 @@ kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct m
     if (status != KH_OK) return status;
     struct version *version = version_create(store->mem, cache, batch);
     if (version == NULL) return status_no_memory(error, sizeof *version);
-    struct write write = {.kind = batch == NULL ? WRITE_DELETE : WRITE_PUT,
-                          .entry = entry,
-                          .staged = version};
+    struct write write = {
+        .kind = batch == NULL ? WRITE_DELETE : WRITE_PUT, .entry = entry, .staged = version};
     link_version(db, &write, commit, commit);
     reclaim_note(store, entry);
     if (commit > store->clock) store->clock = commit;

@@ -7,10 +7,11 @@
 #include "db/db.h"
 
 /* Link the transaction's staged versions with commit timestamp and phi of its verdict, newest in
- * their chains and invisible until published; note them for range reads; leave late reads' stamps. */
+ * their chains and invisible until published; note them for range reads; leave late reads' stamps.
+ */
 void apply_install(kh_txn *txn);
-/* Raise the published timestamp to that of txn; free what it superseded, or queue it; leave its readers'
- * stamps where an open serializable transaction could still need them; tell watchers. */
+/* Raise the published timestamp to that of txn; free what it superseded, or queue it; leave its
+ * readers' stamps where an open serializable transaction could still need them; tell watchers. */
 void apply_publish(kh_txn *txn, const struct reclaimer *who);
 /* The log refused the record: unlink the versions, newest commit first. They never were visible. */
 void apply_unwind(kh_txn *txn, const struct reclaimer *who);

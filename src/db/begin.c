@@ -38,8 +38,8 @@ static kh_status copy_texts(kh_txn *txn, const kh_txn_options *options, kh_error
         txn->tag_bytes = (uint32_t)size_bytes;
     }
     if (options->id_column != NULL) {
-        txn->id_column = arena_copy(&txn->arena, options->id_column,
-                                    strlen(options->id_column) + 1);
+        txn->id_column =
+            arena_copy(&txn->arena, options->id_column, strlen(options->id_column) + 1);
         if (txn->id_column == NULL) return status_no_memory(error, strlen(options->id_column));
     }
     return KH_OK;
@@ -95,8 +95,8 @@ static void take_snapshot(kh_txn *txn) {
     if (txn->isolation == KH_READ_COMMITTED) mask |= 1u << SLOT_BASE;
     if (txn->isolation == KH_SERIALIZABLE) {
         txn->is_tracking = txn->is_certified = true;
-        /* A reader can never commit below anybody's snapshot: nobody has to wait for it, and no stamp
-         * is kept for its sake. */
+        /* A reader can never commit below anybody's snapshot: nobody has to wait for it, and no
+         * stamp is kept for its sake. */
         if (!txn->is_read_only) mask |= 1u << SLOT_SERIALIZABLE;
     }
     txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, mask);
@@ -175,10 +175,9 @@ kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *er
     snapshot_set(txn->line, at);
     uint64_t horizon = kh_db_horizon(db);
     if (at < horizon || at > db_visible(db)) {
-        status = at < horizon
-                     ? status_fail(error, KH_TOO_OLD, "history begins at timestamp %llu",
-                                   (unsigned long long)horizon)
-                     : status_fail(error, KH_INVALID, "that timestamp is in the future");
+        status = at < horizon ? status_fail(error, KH_TOO_OLD, "history begins at timestamp %llu",
+                                            (unsigned long long)horizon)
+                              : status_fail(error, KH_INVALID, "that timestamp is in the future");
         snapshot_drop(txn->line);
         handle_release(txn);
         return status;

@@ -66,8 +66,7 @@ static void give_up_entries(kh_txn *txn) {
     lock_take(&db->section);
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
-        struct entry *entry =
-            index_find(db->store.index, write->key, write->hash);
+        struct entry *entry = index_find(db->store.index, write->key, write->hash);
         if (entry == NULL || atomic_load_explicit(&entry->head, memory_order_relaxed) != NULL)
             continue;
         if (reclaim_reserve(&db->store, 1 + db->pipeline.notes_reserved, NULL) != KH_OK) break;
@@ -211,8 +210,8 @@ static void count_resolved(kh_txn *txn) {
 static kh_status append_and_install(kh_txn *txn, enum record_kind kind,
                                     const struct certify_request *request, kh_error *error) {
     struct kh_db *db = txn->db;
-    kh_status status = reclaim_reserve(
-        &db->store, txn->writes.live_count + db->pipeline.notes_reserved, error);
+    kh_status status =
+        reclaim_reserve(&db->store, txn->writes.live_count + db->pipeline.notes_reserved, error);
     if (status != KH_OK) return status;
     if (!txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING))
         return status_fail(error, txn->stop_status, "%s", kh_status_meaning(txn->stop_status));
@@ -266,8 +265,7 @@ static void await_rival(kh_txn *txn, uint64_t rival) {
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN };
 
-static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
-                          kh_error *error) {
+static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status, kh_error *error) {
     struct kh_db *db = txn->db;
     struct certify_request request;
     make_request(txn, kind, &request);
@@ -297,8 +295,8 @@ static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
 }
 
 /* With the section held. */
-static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming,
-                            kh_status *status, kh_error *error) {
+static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming, kh_status *status,
+                            kh_error *error) {
     struct kh_db *db = txn->db;
     if (is_claiming) {
         *status = claim(txn, error);
@@ -386,15 +384,14 @@ kh_status commit_await(kh_txn *txn) {
 
 /* ---- without writes -------------------------------------------------------------------------- */
 
-/* Is it clear without the section that it reads a state of the serial order, and that no writer still to
- * come could go below it? No serializable transaction with an older snapshot is open, and since
- * nothing that it read has been overwritten. (The slots are looked at first: a writer leaves its
- * slot after its versions are linked and published.) */
+/* Is it clear without the section that it reads a state of the serial order, and that no writer
+ * still to come could go below it? No serializable transaction with an older snapshot is open, and
+ * since nothing that it read has been overwritten. (The slots are looked at first: a writer leaves
+ * its slot after its versions are linked and published.) */
 static bool is_clear(const kh_txn *txn) {
     const struct kh_db *db = txn->db;
     atomic_thread_fence(memory_order_seq_cst);
-    if (snapshot_oldest_serializable(&db->store.snapshots, txn->line) < txn->snapshot)
-        return false;
+    if (snapshot_oldest_serializable(&db->store.snapshots, txn->line) < txn->snapshot) return false;
     if (section_has_in_flight(db)) return false;
     if (atomic_load_explicit(&db->store.visible, memory_order_acquire) == txn->snapshot)
         return true;

@@ -5,8 +5,9 @@
 #include "db/handle.h"
 #include "log/record.h"
 
-/* Stage, certify and append (kind: COMMIT or PREPARE). KH_OK: the record was taken, txn->outcome tells or
- * will tell; else the transaction has not changed anything. Called with the busy mark held. */
+/* Stage, certify and append (kind: COMMIT or PREPARE). KH_OK: the record was taken, txn->outcome
+ * tells or will tell; else the transaction has not changed anything. Called with the busy mark
+ * held. */
 kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error);
 /* Wait for the outcome; returns it. */
 kh_status commit_await(kh_txn *txn);

@@ -80,8 +80,8 @@ static kh_status collect_own(struct kh_cursor *cursor, kh_error *error) {
         const struct write *write = &set->writes[i];
         if (write->kind == WRITE_NONE || !is_inside(cursor, write->key)) continue;
         struct own_entry *own = &cursor->own[cursor->own_count];
-        *own = (struct own_entry){.index = i, .key = write->key, .hash = write->hash,
-                                  .kind = write->kind};
+        *own = (struct own_entry){
+            .index = i, .key = write->key, .hash = write->hash, .kind = write->kind};
         own->mine = write->mine == NULL ? NULL : batch_retain(write->mine);
         cursor->own_count++;
         kh_status status = copy_ops(txn, write->ops, &own->ops, error);
@@ -112,8 +112,8 @@ static kh_status track_range(struct kh_cursor *cursor, kh_error *error) {
     return status;
 }
 
-/* One statement has one timestamp: at read committed other statements may move the transaction's, so
- * the cursor's is held by a handle of its own. */
+/* One statement has one timestamp: at read committed other statements may move the transaction's,
+ * so the cursor's is held by a handle of its own. */
 static kh_status anchor(struct kh_cursor *cursor, kh_error *error) {
     kh_txn *txn = cursor->txn;
     if (txn->isolation == KH_READ_COMMITTED) {
@@ -153,8 +153,7 @@ kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cur
     struct kh_cursor *cursor = mem_alloc(txn->db->home.mem, txn->cache, sizeof *cursor);
     if (cursor == NULL) return status_no_memory(error, sizeof *cursor);
     memset(cursor, 0, offsetof(struct kh_cursor, buffer));
-    memset(&cursor->buffer_count, 0,
-           sizeof *cursor - offsetof(struct kh_cursor, buffer_count));
+    memset(&cursor->buffer_count, 0, sizeof *cursor - offsetof(struct kh_cursor, buffer_count));
     cursor->txn = txn;
     cursor->is_reverse = options->flags & KH_SCAN_REVERSE;
     cursor->is_keys_only = options->flags & KH_SCAN_KEYS_ONLY;
@@ -250,8 +249,7 @@ static kh_status fill(struct kh_cursor *cursor, kh_error *error) {
     kh_status status = KH_OK;
     struct kh_db *db = cursor->txn->db;
     epoch_open(&db->store.epoch, &cursor->txn->epoch);
-    while (status == KH_OK && cursor->buffer_next == cursor->buffer_count &&
-           !cursor->is_store_done)
+    while (status == KH_OK && cursor->buffer_next == cursor->buffer_count && !cursor->is_store_done)
         status = fill_once(cursor, error);
     epoch_close(&db->store.epoch, &cursor->txn->epoch);
     return status;
@@ -272,8 +270,8 @@ static void step_own(struct kh_cursor *cursor) {
 }
 
 /* *value NULL: deleted. */
-static kh_status own_value(struct kh_cursor *cursor, struct own_entry *own,
-                           const kh_batch **value, kh_error *error) {
+static kh_status own_value(struct kh_cursor *cursor, struct own_entry *own, const kh_batch **value,
+                           kh_error *error) {
     kh_txn *txn = cursor->txn;
     txn->writes.writes[own->index].is_read_back = true;
     if (own->kind != WRITE_ROWS) {
@@ -336,6 +334,24 @@ static kh_status keep_scanned(struct kh_cursor *cursor, const struct cursor_entr
     return KH_OK;
 }
 
+/* Which comes next: > 0 the store's entry, < 0 the own write, 0 both have the same key. */
+static int compare_heads(const struct kh_cursor *cursor, bool has_store,
+                         const struct own_entry *own) {
+    if (KH_LIKELY(own == NULL)) return 1;
+    if (!has_store) return -1;
+    int order = key_compare(own->key, cursor->buffer[cursor->buffer_next].key);
+    return cursor->is_reverse ? -order : order;
+}
+
+static kh_status next_stored(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
+                             kh_error *error) {
+    const struct cursor_entry *entry = &cursor->buffer[cursor->buffer_next];
+    kh_status status = keep_scanned(cursor, entry, error);
+    if (status != KH_OK) return status;
+    cursor->buffer_next++;
+    return yield_entry(cursor, entry->key, entry->batch, key, value);
+}
+
 kh_status cursor_next(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
                       kh_error *error) {
     while (cursor->left > 0) {
@@ -349,18 +365,8 @@ kh_status cursor_next(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **
             cursor->is_exhausted = true;
             return KH_END;
         }
-        int order = 1; /* store first */
-        const struct cursor_entry *entry = &cursor->buffer[cursor->buffer_next];
-        if (own != NULL) {
-            order = has_store ? key_compare(own->key, entry->key) : -1;
-            if (has_store && cursor->is_reverse) order = -order;
-        }
-        if (order > 0) {
-            kh_status status = keep_scanned(cursor, entry, error);
-            if (status != KH_OK) return status;
-            cursor->buffer_next++;
-            return yield_entry(cursor, entry->key, entry->batch, key, value);
-        }
+        int order = compare_heads(cursor, has_store, own);
+        if (order > 0) return next_stored(cursor, key, value, error);
         if (order == 0) cursor->buffer_next++; /* the own write covers it */
         bool is_found = false;
         kh_status status = next_own(cursor, own, key, value, &is_found, error);

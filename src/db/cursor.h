@@ -11,13 +11,13 @@
 
 enum { CURSOR_BATCH = 128 };
 
-struct own_entry { /* an own write inside the range, as it was when the cursor was opened */
+struct own_entry {  /* an own write inside the range, as it was when the cursor was opened */
     uint32_t index; /* in the write set, whose array may move */
     kh_bytes key;
     uint64_t hash;
     uint8_t kind;
-    kh_batch *mine;       /* a reference */
-    struct row_op *ops;   /* a copy; its batches are references */
+    kh_batch *mine;     /* a reference */
+    struct row_op *ops; /* a copy; its batches are references */
 };
 
 struct cursor_entry {

@@ -25,7 +25,10 @@ const char *kh_version(void) {
 
 bool kh_has_feature(const char *feature) {
     static const char *const features[] = {
-        "memory", "ipc", "lz4", "zstd",
+        "memory",
+        "ipc",
+        "lz4",
+        "zstd",
 #if !defined(KH_HASH_FRONT) || KH_HASH_FRONT
         "hash-front",
 #endif
@@ -195,8 +198,7 @@ static void destroy(struct kh_db *db) {
     struct mem *mem = db->home.mem;
     janitor_stop(db);
     if (db->has_pipeline) pipeline_close(db);
-    if (db->storage != NULL && db->storage->close != NULL)
-        db->storage->close(db->storage->context);
+    if (db->storage != NULL && db->storage->close != NULL) db->storage->close(db->storage->context);
     fini_store(db);
     ranges_fini(&db->ranges);
     if (db->has_hubs) {

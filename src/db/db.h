@@ -1,8 +1,8 @@
 /* db.h - one open database: the store, the commit section, the pool of handles, the log's pipeline.
  *
  * Lock order: pool < section < log < watch < ... (base/lock.h). The section is the one short serial
- * piece of a commit: certify, append, install, publish. Whoever waits for something that a commit or
- * an end of a transaction brings about waits on `progress` with the section's lock. */
+ * piece of a commit: certify, append, install, publish. Whoever waits for something that a commit
+ * or an end of a transaction brings about waits on `progress` with the section's lock. */
 #ifndef KHONSU_DB_DB_H
 #define KHONSU_DB_DB_H
 
@@ -36,19 +36,19 @@ struct safe_waiter {
     bool is_unsafe; /* a serializable writer committed with phi at or below the snapshot */
 };
 
-struct pipeline { /* records between append and the log's answer; section */
+struct pipeline {             /* records between append and the log's answer; section */
     const struct kh_log *log; /* NULL: memory log, completes at once */
     uint64_t next_cookie;
     kh_txn *first; /* in flight, oldest first */
     kh_txn *last;
     uint32_t count;
-    size_t notes_reserved; /* queue places that their publication may take */
-    _Atomic uint32_t is_busy; /* count != 0, for readers outside of the section */
+    size_t notes_reserved;      /* queue places that their publication may take */
+    _Atomic uint32_t is_busy;   /* count != 0, for readers outside of the section */
     _Atomic uintptr_t appender; /* the thread inside log->append (env_self), 0: none */
-    uint64_t answered; /* cookie answered from within append */
-    uint32_t answer;   /* kh_log_answer other than kept, from within append */
-    kh_status poison; /* KH_OK, or what commits answer from now on */
-    uint64_t position; /* records in the log */
+    uint64_t answered;          /* cookie answered from within append */
+    uint32_t answer;            /* kh_log_answer other than kept, from within append */
+    kh_status poison;           /* KH_OK, or what commits answer from now on */
+    uint64_t position;          /* records in the log */
     struct log_schemas schemas;
     struct ipc_buffer frame; /* of the record being appended */
 };
@@ -94,8 +94,8 @@ struct kh_db {
     struct kh_txn *prepared;
     _Atomic uint64_t prepared_count;
     struct pipeline pipeline;
-    uint64_t wall_ms;  /* newest seen: the clock may step back */
-    kh_txn *claimer; /* the one commit that has claimed its keys: others of those keys wait */
+    uint64_t wall_ms; /* newest seen: the clock may step back */
+    kh_txn *claimer;  /* the one commit that has claimed its keys: others of those keys wait */
     struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
     uint64_t outcome_mask;
     const struct kh_storage *storage;
@@ -129,8 +129,7 @@ static inline uint64_t db_visible(const struct kh_db *db) {
 
 /* Milliseconds on the monotonic clock, as of the janitor's last tick; without threads, now. */
 static inline uint64_t db_tick(const struct kh_db *db) {
-    if (KH_UNLIKELY(db->flags & KH_OPEN_NO_THREADS))
-        return env_monotonic_ns(&db->clock) / 1000000u;
+    if (KH_UNLIKELY(db->flags & KH_OPEN_NO_THREADS)) return env_monotonic_ns(&db->clock) / 1000000u;
     return atomic_load_explicit(&db->tick_ms, memory_order_relaxed);
 }
 

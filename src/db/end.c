@@ -1,5 +1,5 @@
-/* end.c - the public ways to end a transaction: commit, start and wait, prepare and decide, rollback,
- * close; and what they leave to be asked for. */
+/* end.c - the public ways to end a transaction: commit, start and wait, prepare and decide,
+ * rollback, close; and what they leave to be asked for. */
 #include "db/apply.h"
 #include "db/commit.h"
 #include "db/cursor.h"
@@ -69,8 +69,7 @@ static kh_status take_prepared(kh_txn *txn, kh_error *error) {
     return handle_contended(txn, error) == KH_MISUSE ? KH_MISUSE : KH_OK;
 }
 
-static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp,
-                            kh_error *error) {
+static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp, kh_error *error) {
     kh_status status = take_prepared(txn, error);
     if (status != KH_OK) return status;
     status = commit_prepared(txn, is_commit, error);
@@ -175,8 +174,7 @@ int kh_txn_descriptor(kh_txn *txn) {
     lock_take(&db->section);
     if (txn->descriptor < 0) {
         txn->descriptor = env_event_open();
-        if (txn->descriptor >= 0 &&
-            atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0)
+        if (txn->descriptor >= 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0)
             env_event_signal(txn->descriptor);
     }
     lock_leave(&db->section);
@@ -204,7 +202,8 @@ kh_status kh_txn_prepare(kh_txn *txn, kh_error *error) {
     return status;
 }
 
-/* Append the decision. The holds go with it: what comes later in the log may meet the keys again. */
+/* Append the decision. The holds go with it: what comes later in the log may meet the keys again.
+ */
 static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     struct kh_db *db = txn->db;
     struct reclaimer who = {&txn->epoch, txn->cache};
@@ -219,8 +218,8 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     if (status == KH_OK) {
         txn->committed = is_commit ? section_next_timestamp(db) : 0;
         txn->verdict.pi = txn->verdict.phi = txn->committed;
-        status = pipeline_append(
-            txn, is_commit ? RECORD_DECIDE_COMMIT : RECORD_DECIDE_ABORT, error);
+        status =
+            pipeline_append(txn, is_commit ? RECORD_DECIDE_COMMIT : RECORD_DECIDE_ABORT, error);
     }
     if (status == KH_OK) {
         prepared_forget(txn);
@@ -320,12 +319,11 @@ kh_status kh_txn_resolved(const kh_txn *txn, size_t index, kh_resolved *out) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind == WRITE_NONE || write->fate == FATE_PLAIN) continue;
         if (index-- > 0) continue;
-        *out = (kh_resolved){.key = write->key,
-                             .fate = write->fate == FATE_DROPPED ? KH_WRITE_DROPPED
-                                                                 : KH_WRITE_RESOLVED,
-                             .policy = write->kind == WRITE_ROWS ? KH_DEFAULT_POLICY
-                                                                 : (kh_policy)write->policy,
-                             .rival = write->rival};
+        *out = (kh_resolved){
+            .key = write->key,
+            .fate = write->fate == FATE_DROPPED ? KH_WRITE_DROPPED : KH_WRITE_RESOLVED,
+            .policy = write->kind == WRITE_ROWS ? KH_DEFAULT_POLICY : (kh_policy)write->policy,
+            .rival = write->rival};
         return KH_OK;
     }
     return KH_NOT_FOUND;

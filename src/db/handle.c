@@ -16,8 +16,8 @@ static kh_txn *pop_free(struct kh_db *db) {
         /* stale when another thread pops it first: then the change count differs and we go again */
         uint32_t next = __atomic_load_n(&txn->next_free, __ATOMIC_RELAXED);
         if (atomic_compare_exchange_weak_explicit(&db->free_handles, &top,
-                                                  pack(next, (top >> 32) + 1),
-                                                  memory_order_acquire, memory_order_acquire))
+                                                  pack(next, (top >> 32) + 1), memory_order_acquire,
+                                                  memory_order_acquire))
             return txn;
     }
 }
@@ -122,8 +122,7 @@ void handle_destroy_all(struct kh_db *db) {
         epoch_unregister(&db->store.epoch, &txn->epoch, txn->cache);
         mem_cache_destroy(txn->cache);
     }
-    for (uint32_t i = 0; i < count; i++)
-        mem_own_free(db->home.mem, db->handles[i], sizeof(kh_txn));
+    for (uint32_t i = 0; i < count; i++) mem_own_free(db->home.mem, db->handles[i], sizeof(kh_txn));
 }
 
 kh_status handle_contended(kh_txn *txn, kh_error *error) {
@@ -143,7 +142,8 @@ static kh_status state_answer(const kh_txn *txn, kh_error *error) {
         return status_fail(error, txn->stop_status, "the transaction has stopped: %s",
                            kh_status_meaning(txn->stop_status));
     case TXN_PREPARED:
-        return status_fail(error, KH_MISUSE, "prepared: only commit, rollback and close may follow");
+        return status_fail(error, KH_MISUSE,
+                           "prepared: only commit, rollback and close may follow");
     case TXN_IN_FLIGHT:
     case TXN_COMMITTING:
         return status_fail(error, KH_MISUSE, "the commit is under way");
@@ -184,8 +184,8 @@ kh_txn_id handle_id(kh_txn *txn) {
     enum { BLOCK = 64 }; /* ids reserved at once: the shared counter stays cold */
     if (txn->id.low == 0) {
         if (txn->id_next == txn->id_end) {
-            txn->id_next = atomic_fetch_add_explicit(&txn->db->next_id, BLOCK,
-                                                     memory_order_relaxed);
+            txn->id_next =
+                atomic_fetch_add_explicit(&txn->db->next_id, BLOCK, memory_order_relaxed);
             txn->id_end = txn->id_next + BLOCK;
         }
         txn->id.high = txn->db->id_high;

@@ -1,8 +1,8 @@
 /* history.c - a key's versions that are still there.
  *
- * They are copied (references) inside one epoch section and shown outside of it, so that the visitor
- * may use the database. A snapshot is registered meanwhile only to keep the horizon honest: what was
- * complete when the walk began is complete in the copy. */
+ * They are copied (references) inside one epoch section and shown outside of it, so that the
+ * visitor may use the database. A snapshot is registered meanwhile only to keep the horizon honest:
+ * what was complete when the walk began is complete in the copy. */
 #include "db/read.h"
 
 struct copied {

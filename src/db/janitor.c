@@ -1,9 +1,9 @@
 /* janitor.c - see janitor.h.
  *
  * Revoking: the handle's busy mark is taken first, so that no call runs in it; its state moves from
- * active to stopped; values that the program may still look at (borrowed views) get references; then
- * the slots are emptied and history can go. If a reference cannot be had, the snapshot stays for
- * another round: late is better than unsafe. */
+ * active to stopped; values that the program may still look at (borrowed views) get references;
+ * then the slots are emptied and history can go. If a reference cannot be had, the snapshot stays
+ * for another round: late is better than unsafe. */
 #include "db/janitor.h"
 
 #include "base/status.h"
@@ -14,8 +14,8 @@ static kh_status pin_one(kh_txn *txn, const kh_batch *batch) {
     return batch == NULL ? KH_OK : read_hold(txn, batch_retain(batch), NULL);
 }
 
-/* What peek may have lent: every value in the read set (all tracked reads), and the cursors' current
- * ones. */
+/* What peek may have lent: every value in the read set (all tracked reads), and the cursors'
+ * current ones. */
 static kh_status pin_views(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->reads.item_count; i++) {
         const struct version *version = entry_visible(txn->reads.items[i].entry, txn->snapshot);

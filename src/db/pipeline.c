@@ -263,8 +263,8 @@ kh_status pipeline_open(struct kh_db *db, const struct kh_log *log, kh_error *er
     if (log->version != KH_LOG_VERSION || log->size != sizeof *log || log->open == NULL ||
         log->append == NULL || log->read == NULL) {
         pipeline->log = NULL;
-        return status_fail(error, KH_UNSUPPORTED, "kh_log of version %u and size %u",
-                           log->version, log->size);
+        return status_fail(error, KH_UNSUPPORTED, "kh_log of version %u and size %u", log->version,
+                           log->size);
     }
     int code = log->open(log->context, complete, db);
     if (code != 0) {

@@ -1,10 +1,11 @@
 /* pipeline.h - between append and the log's answer.
  *
  * Appended, durable and applied are three moments: the record is certified and its versions are
- * installed when it is appended; it is published, in order, when the log has answered KEPT. The memory log
- * answers at once, inside append. A refusal takes back everything in flight, newest first; a loss leaves it
- * invisible for ever, its committers are told UNKNOWN. Both poison the database: reads go on.
- * Invariant: the in-flight list is in commit order; cookies rise along it. */
+ * installed when it is appended; it is published, in order, when the log has answered KEPT. The
+ * memory log answers at once, inside append. A refusal takes back everything in flight, newest
+ * first; a loss leaves it invisible for ever, its committers are told UNKNOWN. Both poison the
+ * database: reads go on. Invariant: the in-flight list is in commit order; cookies rise along it.
+ */
 #ifndef KHONSU_DB_PIPELINE_H
 #define KHONSU_DB_PIPELINE_H
 
@@ -15,13 +16,13 @@ void pipeline_close(struct kh_db *db);
 
 /* Schemas that the writes need are recorded first: before the section. */
 kh_status pipeline_record_schemas(kh_txn *txn, kh_error *error);
-/* Append the record of txn (kind: enum record_kind). KH_OK: taken, and in flight or already answered;
- * else nothing happened. In the section. */
+/* Append the record of txn (kind: enum record_kind). KH_OK: taken, and in flight or already
+ * answered; else nothing happened. In the section. */
 kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error);
 /* Process what was answered from within append. In the section, after install. */
 void pipeline_settle(struct kh_db *db, const struct reclaimer *who);
-/* Somebody waits for what is in flight: ask the log to complete it. In the section, which is left for the
- * log's call. */
+/* Somebody waits for what is in flight: ask the log to complete it. In the section, which is left
+ * for the log's call. */
 void pipeline_ask(struct kh_db *db);
 /* Wait, in the section, until the outcome of txn is known (txn->outcome). */
 void pipeline_wait(kh_txn *txn);

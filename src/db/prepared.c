@@ -1,4 +1,5 @@
-/* prepared.c - see prepared.h. The list is short (transactions between two phases): it is searched. */
+/* prepared.c - see prepared.h. The list is short (transactions between two phases): it is searched.
+ */
 #include "db/prepared.h"
 
 #include "base/status.h"
@@ -45,8 +46,7 @@ void prepared_forget(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->writes.count; i++)
         if (txn->writes.writes[i].kind != WRITE_NONE) drop_flags(txn->writes.writes[i].entry);
     if (txn->is_certified)
-        for (uint32_t i = 0; i < txn->reads.item_count; i++)
-            drop_flags(txn->reads.items[i].entry);
+        for (uint32_t i = 0; i < txn->reads.item_count; i++) drop_flags(txn->reads.items[i].entry);
     for (kh_txn *other = db->prepared; other != NULL; other = other->next_prepared) mark(other);
 }
 
@@ -55,8 +55,7 @@ static bool holds(const kh_txn *holder, const struct write *write) {
         if (holder->writes.writes[i].kind != WRITE_NONE &&
             holder->writes.writes[i].entry == write->entry)
             return true;
-    return holder->is_certified &&
-           readset_timestamp(&holder->reads, write->entry, write->key) != 0;
+    return holder->is_certified && readset_timestamp(&holder->reads, write->entry, write->key) != 0;
 }
 
 kh_status prepared_check(kh_txn *txn, kh_error *error) {
@@ -80,8 +79,7 @@ kh_status prepared_check(kh_txn *txn, kh_error *error) {
 
 kh_txn *prepared_find(struct kh_db *db, kh_txn_id id) {
     for (kh_txn *txn = db->prepared; txn != NULL; txn = txn->next_prepared)
-        if (txn->id.high == id.high && txn->id.low == id.low &&
-            txn_state_of(txn) == TXN_PREPARED)
+        if (txn->id.high == id.high && txn->id.low == id.low && txn_state_of(txn) == TXN_PREPARED)
             return txn;
     return NULL;
 }

@@ -1,10 +1,10 @@
 /* prepared.h - transactions between prepare and their decision: what they hold.
  *
- * A prepared transaction holds its written keys exclusively and, when serializable, what it has read
- * shared: until the decision nobody else writes those. It was certified with everything it read
- * still current, so that it commits as if at the moment of its decision: nothing can come between.
- * Holds are marks on entries (which keep the entry in the index) and, for ranges, the list itself.
- * All in the section. */
+ * A prepared transaction holds its written keys exclusively and, when serializable, what it has
+ * read shared: until the decision nobody else writes those. It was certified with everything it
+ * read still current, so that it commits as if at the moment of its decision: nothing can come
+ * between. Holds are marks on entries (which keep the entry in the index) and, for ranges, the list
+ * itself. All in the section. */
 #ifndef KHONSU_DB_PREPARED_H
 #define KHONSU_DB_PREPARED_H
 

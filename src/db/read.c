@@ -39,8 +39,7 @@ static kh_status track(kh_txn *txn, kh_bytes key, struct entry *entry,
     if (version == NULL || version_batch(version) == NULL)
         return readset_add_absent(&txn->reads, &txn->arena, key, txn->snapshot, error);
     kh_status status = readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
-    if (status == KH_OK && txn->policy >= KH_MERGE)
-        status = keep_base(txn, entry, version, error);
+    if (status == KH_OK && txn->policy >= KH_MERGE) status = keep_base(txn, entry, version, error);
     return status;
 }
 
@@ -76,7 +75,8 @@ void read_resolve_context(kh_txn *txn, struct resolve_context *out) {
         .callback_context = txn->resolve_context};
 }
 
-/* The value that own row operations make of the snapshot's: a read of the key and of the own write. */
+/* The value that own row operations make of the snapshot's: a read of the key and of the own write.
+ */
 static kh_status read_own_rows(kh_txn *txn, struct write *write, const kh_batch **out,
                                kh_error *error) {
     const kh_batch *base = NULL;

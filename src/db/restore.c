@@ -2,7 +2,8 @@
  *
  * The storage gives the newest value of each key and the position up to which it holds the log; the
  * log gives the rest, in order. Every record goes through apply. Timestamps go on above the newest
- * seen. A prepared transaction without a decision gets its holds back and waits for kh_db_decide. */
+ * seen. A prepared transaction without a decision gets its holds back and waits for kh_db_decide.
+ */
 #include "db/restore.h"
 
 #include "db/apply.h"
@@ -27,8 +28,8 @@ static bool restore_stored(void *context, kh_bytes key, kh_bytes value) {
     uint64_t commit = 0;
     restore->status = seal_read_stored(db, value, &batch, &commit, restore->error);
     if (restore->status != KH_OK) return false;
-    restore->status = apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit,
-                                     restore->error);
+    restore->status =
+        apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
     if (restore->status != KH_OK) batch_release(batch, NULL);
     return restore->status == KH_OK;
 }
@@ -49,15 +50,14 @@ static kh_status restore_writes(struct restore *restore, const struct record *re
     return KH_OK;
 }
 
-static kh_status restore_write_of(kh_txn *txn, const struct record_write *from,
-                                  kh_error *error) {
+static kh_status restore_write_of(kh_txn *txn, const struct record_write *from, kh_error *error) {
     struct kh_db *db = txn->db;
     uint64_t hash = index_hash(db->store.index, from->key);
     struct write *write = NULL;
     kh_status status = writeset_claim(&txn->writes, &txn->arena, from->key, hash, 0, &write, error);
     if (status != KH_OK) return status;
-    status = index_upsert(db->store.index, &txn->epoch, txn->cache, from->key, hash,
-                          &write->entry, error);
+    status = index_upsert(db->store.index, &txn->epoch, txn->cache, from->key, hash, &write->entry,
+                          error);
     if (status != KH_OK) return status;
     write->kind = from->batch == NULL ? WRITE_DELETE : WRITE_PUT;
     write->policy = KH_FAIL;
@@ -70,8 +70,8 @@ static kh_status restore_write_of(kh_txn *txn, const struct record_write *from,
 
 static kh_status restore_reads_of(kh_txn *txn, const struct record *record, kh_error *error) {
     for (size_t i = 0; i < record->read_count; i++) {
-        kh_status status = readset_add_absent(&txn->reads, &txn->arena, record->reads[i],
-                                              record->snapshot, error);
+        kh_status status =
+            readset_add_absent(&txn->reads, &txn->arena, record->reads[i], record->snapshot, error);
         if (status != KH_OK) return status;
     }
     for (size_t i = 0; i < record->range_count; i++) {
@@ -168,12 +168,10 @@ static kh_status restore_storage(struct restore *restore, const struct kh_storag
     struct kh_db *db = restore->db;
     if (storage->version != KH_STORAGE_VERSION || storage->size != sizeof *storage ||
         storage->apply == NULL || storage->read == NULL)
-        return status_fail(restore->error, KH_UNSUPPORTED,
-                           "kh_storage of version %u and size %u", storage->version,
-                           storage->size);
+        return status_fail(restore->error, KH_UNSUPPORTED, "kh_storage of version %u and size %u",
+                           storage->version, storage->size);
     db->storage = storage;
-    int code =
-        storage->read(storage->context, &restore->applied, restore_stored, restore);
+    int code = storage->read(storage->context, &restore->applied, restore_stored, restore);
     if (restore->status != KH_OK) return restore->status;
     if (code != 0)
         return status_fail(restore->error, KH_IO, "the storage cannot be read (errno %d)", code);

@@ -120,8 +120,7 @@ static int stream_next(struct ArrowArrayStream *self, struct ArrowArray *out) {
     const kh_batch *batch = stream->batches[stream->next];
     if (!kh_schema_equal(batch->schema, stream->schema)) {
         (void)status_fail(&stream->error, KH_SCHEMA_MISMATCH,
-                          "value %zu of the scan has another schema than the stream",
-                          stream->next);
+                          "value %zu of the scan has another schema than the stream", stream->next);
         return EINVAL;
     }
     kh_status status = kh_batch_export(batch, out, NULL, &stream->error);
@@ -151,9 +150,9 @@ static void stream_release(struct ArrowArrayStream *self) {
 static kh_status push(struct stream *stream, const kh_batch *batch, kh_error *error) {
     if (stream->count == stream->capacity) {
         size_t capacity = stream->capacity == 0 ? 64 : stream->capacity * 2;
-        void *grown = mem_resize(stream->mem, NULL, stream->batches,
-                                 stream->capacity * sizeof(kh_batch *),
-                                 capacity * sizeof(kh_batch *));
+        void *grown =
+            mem_resize(stream->mem, NULL, stream->batches, stream->capacity * sizeof(kh_batch *),
+                       capacity * sizeof(kh_batch *));
         if (grown == NULL) return status_no_memory(error, capacity * sizeof(kh_batch *));
         stream->batches = grown;
         stream->capacity = capacity;
@@ -173,8 +172,8 @@ static kh_status collect(struct kh_cursor *cursor, struct stream *stream, kh_err
     }
 }
 
-static kh_status fill_stream(kh_txn *txn, const kh_scan_options *options,
-                             const kh_schema *schema, struct stream *stream, kh_error *error) {
+static kh_status fill_stream(kh_txn *txn, const kh_scan_options *options, const kh_schema *schema,
+                             struct stream *stream, kh_error *error) {
     struct kh_cursor *cursor = NULL;
     kh_status status = cursor_open(txn, options, &cursor, error);
     if (status != KH_OK) return status;

@@ -1,7 +1,7 @@
 /* seal.c - see seal.h.
  *
- * A stored value is its commit timestamp (8 bytes, little-endian) and a whole Arrow IPC stream of one
- * batch: readable without the log. */
+ * A stored value is its commit timestamp (8 bytes, little-endian) and a whole Arrow IPC stream of
+ * one batch: readable without the log. */
 #include "db/seal.h"
 
 #include "base/status.h"
@@ -28,8 +28,7 @@ static bool make_parts(const kh_txn *txn, struct arena *arena, struct parts *out
     out->dropped = arena_alloc(arena, (txn->writes.count + 1u) * sizeof *out->dropped);
     out->reads = arena_alloc(arena, (txn->reads.item_count + 1u) * sizeof *out->reads);
     out->ranges = arena_alloc(arena, (txn->reads.range_count + 1u) * sizeof *out->ranges);
-    return out->writes != NULL && out->dropped != NULL && out->reads != NULL &&
-           out->ranges != NULL;
+    return out->writes != NULL && out->dropped != NULL && out->reads != NULL && out->ranges != NULL;
 }
 
 static void fill_writes(const kh_txn *txn, const struct parts *parts, struct record *record) {
@@ -42,11 +41,11 @@ static void fill_writes(const kh_txn *txn, const struct parts *parts, struct rec
         }
         const struct version *newest =
             atomic_load_explicit(&write->entry->head, memory_order_relaxed);
-        parts->writes[record->write_count++] = (struct record_write){
-            .key = write->key,
-            .batch = version_batch(write->staged),
-            .base = newest == NULL ? 0 : newest->commit,
-            .policy = write->fate == FATE_RESOLVED ? write->policy : 0};
+        parts->writes[record->write_count++] =
+            (struct record_write){.key = write->key,
+                                  .batch = version_batch(write->staged),
+                                  .base = newest == NULL ? 0 : newest->commit,
+                                  .policy = write->fate == FATE_RESOLVED ? write->policy : 0};
     }
     record->writes = parts->writes;
     record->dropped = parts->dropped;
@@ -65,10 +64,8 @@ static bool fill_ranges(const kh_txn *txn, struct arena *arena, const struct par
             memcpy(successor, to.data, to.size_bytes);
             to = (kh_bytes){successor, to.size_bytes + 1};
         }
-        parts->ranges[i] = (struct record_range){.from = range->from,
-                                                 .to = to,
-                                                 .holes = range->holes,
-                                                 .hole_count = range->hole_count};
+        parts->ranges[i] = (struct record_range){
+            .from = range->from, .to = to, .holes = range->holes, .hole_count = range->hole_count};
     }
     record->ranges = parts->ranges;
     record->range_count = txn->reads.range_count;
@@ -113,8 +110,7 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
 
 kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t number,
                              kh_error *error) {
-    struct record record = {
-        .kind = RECORD_SCHEMA, .schema = schema, .schema_number = number};
+    struct record record = {.kind = RECORD_SCHEMA, .schema = schema, .schema_number = number};
     struct record_codec codec = seal_codec(db, NULL);
     db->pipeline.frame.size_bytes = 0;
     return record_encode(&codec, &record, &db->pipeline.frame, error);
@@ -145,8 +141,7 @@ kh_status seal_storage(kh_txn *txn) {
     if (txn->flight_kind != RECORD_COMMIT && txn->flight_kind != RECORD_DECIDE_COMMIT) return KH_OK;
     struct arena arena;
     arena_init(&arena, db->home.mem, txn->cache);
-    kh_mutation *mutations =
-        arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *mutations);
+    kh_mutation *mutations = arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *mutations);
     size_t count = 0;
     kh_status status = mutations == NULL ? KH_NO_MEMORY : KH_OK;
     for (uint32_t i = 0; i < txn->writes.count && status == KH_OK; i++) {
@@ -156,8 +151,8 @@ kh_status seal_storage(kh_txn *txn) {
         status = encode_stored(txn, write, &arena, &mutations[count].value);
         count++;
     }
-    if (status == KH_OK && db->storage->apply(db->storage->context, mutations, count,
-                                              txn->flight_position + 1) != 0)
+    if (status == KH_OK &&
+        db->storage->apply(db->storage->context, mutations, count, txn->flight_position + 1) != 0)
         status = KH_IO;
     arena_fini(&arena);
     return status;

@@ -135,7 +135,8 @@ void section_wake_janitor(struct kh_db *db, kh_txn *txn) {
     signal_wake_all(&db->janitor_wake);
     lock_leave(&db->janitor_lock);
     if (txn != NULL) {
-        if (txn_deadline(txn) != UINT64_MAX) txn_set_deadline(txn, txn_deadline(txn) + now_ms - txn_begin_tick(txn));
+        if (txn_deadline(txn) != UINT64_MAX)
+            txn_set_deadline(txn, txn_deadline(txn) + now_ms - txn_begin_tick(txn));
         txn_set_begin_tick(txn, now_ms);
     }
 }

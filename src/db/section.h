@@ -1,4 +1,5 @@
-/* section.h - the commit section's shared business: waiting in it, horizons, reclamation, waking. */
+/* section.h - the commit section's shared business: waiting in it, horizons, reclamation, waking.
+ */
 #ifndef KHONSU_DB_SECTION_H
 #define KHONSU_DB_SECTION_H
 
@@ -26,8 +27,8 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms);
 void section_progress(struct kh_db *db);
 /* Wait for a safe snapshot for a deferrable transaction. KH_BUSY: timeout. */
 kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);
-/* A serializable writer committed with phi: waiting deferrable transactions at or above it must take
- * a newer snapshot. In the section. */
+/* A serializable writer committed with phi: waiting deferrable transactions at or above it must
+ * take a newer snapshot. In the section. */
 void section_note_phi(struct kh_db *db, uint64_t phi);
 /* The janitor sleeps: wake it, and bring the tick up to date for txn. */
 void section_wake_janitor(struct kh_db *db, kh_txn *txn);

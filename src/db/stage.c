@@ -1,8 +1,8 @@
 /* stage.c - see stage.h.
  *
- * A plain put or delete is staged once: its version does not depend on what is there. Row operations,
- * and policies that compute, are staged on the newest certified version, which is pinned by a
- * reference while foreign code may run; certify compares. */
+ * A plain put or delete is staged once: its version does not depend on what is there. Row
+ * operations, and policies that compute, are staged on the newest certified version, which is
+ * pinned by a reference while foreign code may run; certify compares. */
 #include "db/stage.h"
 
 #include "db/pipeline.h"
@@ -19,8 +19,7 @@ void stage_discard(kh_txn *txn) {
 
 /* A plain put: the reference goes from the write into the version, without being counted twice. */
 static kh_status stage_plain(kh_txn *txn, struct write *write, kh_error *error) {
-    struct version *version =
-        version_create(txn->db->home.mem, txn->cache, write->mine);
+    struct version *version = version_create(txn->db->home.mem, txn->cache, write->mine);
     if (KH_UNLIKELY(version == NULL)) return status_no_memory(error, sizeof *version);
     write->staged = version;
     write->mine = NULL;
@@ -31,8 +30,8 @@ static bool is_computed(const struct write *write) {
     return write->kind == WRITE_ROWS || (write->kind != WRITE_NONE && write->policy >= KH_APPEND);
 }
 
-/* The newest version above this conflicts with the write (engine promises, "a write conflicts when").
- * Rows never do, unless the key was read. */
+/* The newest version above this conflicts with the write (engine promises, "a write conflicts
+ * when"). Rows never do, unless the key was read. */
 static uint64_t rival_bound(const kh_txn *txn, const struct write *write,
                             const struct entry *entry) {
     bool is_weak = txn->isolation == KH_READ_COMMITTED;
@@ -72,8 +71,7 @@ static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned
     uint64_t read = readset_timestamp(&txn->reads, entry, entry_key(entry));
     const struct version *version = entry_visible(entry, read != 0 ? read : txn->birth);
     if (read != 0 && version != NULL && version_batch(version) != NULL) out->has_base = false;
-    if (out->has_base)
-        out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+    if (out->has_base) out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
 }
 
 static void pin(kh_txn *txn, const struct write *write, struct pinned *out) {
@@ -92,8 +90,7 @@ static void pin(kh_txn *txn, const struct write *write, struct pinned *out) {
     epoch_close(&db->store.epoch, &txn->epoch);
 }
 
-static kh_status make_version(kh_txn *txn, struct write *write, kh_batch *value,
-                              kh_error *error) {
+static kh_status make_version(kh_txn *txn, struct write *write, kh_batch *value, kh_error *error) {
     write->staged = version_create(txn->db->home.mem, txn->cache, value);
     if (KH_LIKELY(write->staged != NULL)) return KH_OK;
     batch_release(value, txn->cache);
@@ -117,8 +114,8 @@ static kh_status compute(kh_txn *txn, struct write *write, const struct pinned *
     read_resolve_context(txn, &context);
     memset(&txn->conflict.merge, 0, sizeof txn->conflict.merge);
     if (write->kind == WRITE_ROWS) {
-        /* The key was read and has changed since: the policy first, as for a put. What the rows would do
-         * to a version that the program never saw is no reason to stop. */
+        /* The key was read and has changed since: the policy first, as for a put. What the rows
+         * would do to a version that the program never saw is no reason to stop. */
         if (pinned->is_rival && (write->policy == KH_FAIL || txn->is_certified)) return KH_CONFLICT;
         return resolve_rows(&context, pinned->theirs, write->ops, value, error);
     }
@@ -184,8 +181,8 @@ kh_status stage_entries(kh_txn *txn, kh_error *error) {
         if (write->kind == WRITE_NONE) continue;
         write->entry = index_find(index, write->key, write->hash);
         if (KH_UNLIKELY(write->entry == NULL)) {
-            kh_status status = index_upsert(index, &txn->epoch, txn->cache, write->key,
-                                            write->hash, &write->entry, error);
+            kh_status status = index_upsert(index, &txn->epoch, txn->cache, write->key, write->hash,
+                                            &write->entry, error);
             if (status != KH_OK) return status;
         }
         write->rival_above = rival_bound(txn, write, write->entry);
@@ -200,8 +197,7 @@ kh_status stage_ranges(kh_txn *txn, kh_error *error) {
     txn->kept = arena_alloc(&txn->arena, count * sizeof(struct kept_range *));
     if (txn->kept == NULL) return status_no_memory(error, count * sizeof(struct kept_range *));
     for (uint32_t i = 0; i < count; i++) {
-        struct kept_range *kept =
-            ranges_copy(&txn->db->ranges, txn->cache, &txn->reads.ranges[i]);
+        struct kept_range *kept = ranges_copy(&txn->db->ranges, txn->cache, &txn->reads.ranges[i]);
         if (kept == NULL) return status_no_memory(error, sizeof *kept);
         txn->kept[txn->kept_count++] = kept;
     }

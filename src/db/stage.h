@@ -1,5 +1,5 @@
-/* stage.h - everything of a commit that can fail or take long, before the section: entries, resolved
- * values, versions, copies of ranges, schemas for the log. */
+/* stage.h - everything of a commit that can fail or take long, before the section: entries,
+ * resolved values, versions, copies of ranges, schemas for the log. */
 #ifndef KHONSU_DB_STAGE_H
 #define KHONSU_DB_STAGE_H
 
@@ -8,8 +8,8 @@
 /* Compute what row operations and policies leave, on the newest versions. Outside of epoch sections
  * and locks (callbacks run here). May be called again after CERTIFY_RESTAGE. */
 kh_status stage_values(kh_txn *txn, kh_error *error);
-/* Find or make the entries, and the bounds above which a newest version is a rival. In an epoch section
- * that stays open until the commit section has been left. */
+/* Find or make the entries, and the bounds above which a newest version is a rival. In an epoch
+ * section that stays open until the commit section has been left. */
 kh_status stage_entries(kh_txn *txn, kh_error *error);
 /* Copy the ranges read, to be kept after the commit. Once. */
 kh_status stage_ranges(kh_txn *txn, kh_error *error);

@@ -54,8 +54,7 @@ static void add_snapshots(kh_db *db, kh_stats *out) {
         oldest = snapshot;
         uint64_t begin_ms = txn_begin_tick(txn);
         out->oldest_snapshot_age_ms = tick > begin_ms ? tick - begin_ms : 0;
-        out->oldest_snapshot_txn =
-            (kh_txn_id){db->id_high, handle_peek_id(txn)};
+        out->oldest_snapshot_txn = (kh_txn_id){db->id_high, handle_peek_id(txn)};
     }
 }
 

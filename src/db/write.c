@@ -1,8 +1,8 @@
 /* write.c - buffering writes: put, delete, row operations, compare-and-swap, savepoints.
  *
- * Nothing is shared before commit: a write copies its key into the arena and takes a reference of its
- * batch. Failures leave the pending writes as they were. At the memory limit a writer waits, up to
- * its timeout, for reclamation; the oldest snapshot is named in the message. */
+ * Nothing is shared before commit: a write copies its key into the arena and takes a reference of
+ * its batch. Failures leave the pending writes as they were. At the memory limit a writer waits, up
+ * to its timeout, for reclamation; the oldest snapshot is named in the message. */
 #include "db/read.h"
 #include "db/section.h"
 
@@ -69,8 +69,8 @@ static kh_status buffer(kh_txn *txn, kh_bytes key, kh_batch *value, kh_policy po
     uint64_t hash = index_hash(txn->db->store.index, key);
     uint64_t value_bytes = value == NULL ? 0 : batch_size_bytes(value);
     struct write *write;
-    kh_status status = writeset_claim(&txn->writes, &txn->arena, key, hash, value_bytes, &write,
-                                      error);
+    kh_status status =
+        writeset_claim(&txn->writes, &txn->arena, key, hash, value_bytes, &write, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
     write->kind = value == NULL ? WRITE_DELETE : WRITE_PUT;
     write->policy = policy_of(txn, policy);
@@ -184,8 +184,8 @@ static kh_status write_rows(kh_txn *txn, kh_bytes key, enum row_kind kind, const
         status = apply_to_own(txn, own, kind, rows, error);
     } else {
         kh_batch *shared = batch_retain(rows);
-        status = writeset_add_rows(&txn->writes, &txn->arena, key, hash, kind, shared,
-                                   txn->policy, error);
+        status = writeset_add_rows(&txn->writes, &txn->arena, key, hash, kind, shared, txn->policy,
+                                   error);
         if (status != KH_OK) batch_release(shared, txn->cache);
     }
     return handle_answer(txn, status);
@@ -263,8 +263,7 @@ kh_status kh_txn_savepoint(kh_txn *txn, uint32_t *out, kh_error *error) {
 kh_status kh_txn_rollback_to(kh_txn *txn, uint32_t savepoint, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return status;
-    return handle_answer(txn,
-                         writeset_rollback_to(&txn->writes, txn->cache, savepoint, error));
+    return handle_answer(txn, writeset_rollback_to(&txn->writes, txn->cache, savepoint, error));
 }
 
 kh_status kh_txn_release_savepoint(kh_txn *txn, uint32_t savepoint, kh_error *error) {

@@ -36,13 +36,12 @@ struct scan {
     struct cut cut;
     bool is_reverse;
     bool is_over;
-    struct entry **out;
-    size_t capacity;
-    size_t count;      /* entries written */
-    size_t checked;    /* of these, the ones that count */
-    size_t at_seek;    /* checked at the last seek */
-    unsigned top;      /* frames pushed, modulo STACK_NODES: the next one */
-    unsigned kept;     /* frames on the stack; 0: seek */
+    struct entry **out;     /* where the next entry goes */
+    struct entry **full;    /* where there is no more room */
+    struct entry **checked; /* entries before this one count */
+    struct entry **at_seek; /* checked at the last seek */
+    unsigned top;           /* frames pushed, modulo STACK_NODES: the next one */
+    unsigned kept;          /* frames on the stack; 0: seek */
     struct frame frames[STACK_NODES];
 };
 
@@ -57,12 +56,12 @@ static inline void push(struct scan *scan, struct node *node, uint64_t version, 
 }
 
 static kh_bytes last_key(const struct scan *scan) {
-    return entry_key(scan->out[scan->checked - 1]);
+    return entry_key(scan->checked[-1]);
 }
 
 /* A version has moved: forget what was not checked, and seek behind the rest. */
 static void seek_again(struct scan *scan) {
-    scan->count = scan->checked;
+    scan->out = scan->checked;
     if (scan->checked > scan->at_seek)
         scan->cut = (struct cut){last_key(scan), scan->is_reverse ? CUT_BELOW : CUT_ABOVE};
     scan->kept = 0;
@@ -83,65 +82,66 @@ static void leave(struct scan *scan, int32_t start) {
 
 /* Copy entries from slot *next on until an inner child is met (which is returned), the slots end or
  * the answer is full (0). *next moves on to the slot that was not copied. */
-static inline node_child copy_run(struct scan *scan, const node_slot *slots, unsigned used,
-                                  int32_t *next) {
-    size_t room = scan->capacity - scan->count;
-    int32_t left = scan->is_reverse ? *next + 1 : (int32_t)used - *next; /* < 0: used has changed */
-    ptrdiff_t step = scan->is_reverse ? -1 : 1;
-    struct entry **out = scan->out + scan->count;
-    struct entry **full = out + (left < 0 ? 0 : (size_t)left < room ? (size_t)left : room);
-    const node_slot *slot = slots + *next;
-    node_child child = 0;
-    for (; out < full; slot += step) {
-        child = node_slot_load(slot);
-        if (!node_child_is_entry(child)) break;
+__attribute__((always_inline)) static inline node_child
+copy_run(struct scan *scan, const node_slot *slots, int32_t used, int32_t *next,
+         bool is_reverse) {
+    struct entry **out = scan->out;
+    int32_t i = *next; /* beyond used when the node has changed: the caller will notice */
+    node_child inner = 0;
+    while ((is_reverse ? i >= 0 : i < used) && out < scan->full) {
+        node_child child = node_slot_load(&slots[i]);
+        if (!node_child_is_entry(child)) {
+            inner = child;
+            break;
+        }
         *out++ = node_child_entry(child);
+        i += is_reverse ? -1 : 1;
     }
-    bool is_inner = out < full;
-    scan->count = (size_t)(out - scan->out);
-    *next = (int32_t)(slot - slots);
-    return is_inner ? child : 0;
+    scan->out = out;
+    *next = i;
+    return inner;
 }
 
 /* Go on at the top frame until it ends, leads further down than one level, or the answer is full.
  * Nodes of entries only, which most are, are copied without a frame of their own. */
-static void walk(struct scan *scan) {
+__attribute__((always_inline)) static inline void walk(struct scan *scan, bool is_reverse) {
     struct frame *frame = top_frame(scan);
     struct node *node = frame->node;
+    const uint64_t version = frame->version;
     uint64_t head = node_head(node);
     const node_slot *slots = node_slots(node, head);
     int32_t next = frame->next;
     node_child child;
-    while ((child = copy_run(scan, slots, node_head_used(head), &next)) != 0) {
+    while ((child = copy_run(scan, slots, (int32_t)node_head_used(head), &next, is_reverse)) != 0) {
         struct node *lower = node_child_node(child);
-        uint64_t version;
-        if (!guard_enter(&lower->guard, &version) || !guard_holds(&node->guard, frame->version)) {
+        uint64_t lower_version;
+        if (!guard_enter(&lower->guard, &lower_version) || !guard_holds(&node->guard, version)) {
             seek_again(scan);
             return;
         }
-        scan->checked = scan->count;
-        next += scan->is_reverse ? -1 : 1;
+        scan->checked = scan->out;
+        next += is_reverse ? -1 : 1;
         uint64_t lower_head = node_head(lower);
         int32_t used = (int32_t)node_head_used(lower_head);
-        int32_t lower_next = scan->is_reverse ? used - 1 : 0;
-        (void)copy_run(scan, node_slots(lower, lower_head), (unsigned)used, &lower_next);
-        if (lower_next != (scan->is_reverse ? -1 : used) || scan->count == scan->capacity) {
+        int32_t lower_next = is_reverse ? used - 1 : 0;
+        (void)copy_run(scan, node_slots(lower, lower_head), used, &lower_next, is_reverse);
+        if (lower_next != (is_reverse ? -1 : used) || scan->out == scan->full) {
             frame->next = next;
-            push(scan, lower, version, lower_next, (int32_t)node_head_depth(head) + 1);
+            push(scan, lower, lower_version, lower_next, (int32_t)node_head_depth(head) + 1);
             return;
         }
-        if (!guard_holds(&lower->guard, version)) {
+        if (!guard_holds(&lower->guard, lower_version)) {
             seek_again(scan);
             return;
         }
-        scan->checked = scan->count;
+        scan->checked = scan->out;
     }
-    if (!guard_holds(&node->guard, frame->version)) {
+    if (!guard_holds(&node->guard, version)) {
         seek_again(scan);
         return;
     }
-    scan->checked = scan->count;
-    if (scan->count == scan->capacity) {
+    scan->checked = scan->out;
+    if (scan->out == scan->full) {
         scan->is_over = true;
         return;
     }
@@ -219,9 +219,9 @@ static void land_beside(struct scan *scan, const struct landing *landing,
         return;
     }
     if (is_wanted) {
-        scan->out[scan->count++] = node_child_entry(landing->child);
-        scan->checked = scan->count;
-        if (scan->count == scan->capacity) scan->is_over = true;
+        *scan->out++ = node_child_entry(landing->child);
+        scan->checked = scan->out;
+        if (scan->out == scan->full) scan->is_over = true;
     }
     leave(scan, start);
 }
@@ -288,17 +288,18 @@ size_t art_scan(const struct art *art, kh_bytes prefix, kh_bytes bound, bool is_
     scan.art = art;
     scan.prefix = prefix;
     scan.is_reverse = is_reverse;
-    scan.out = out;
-    scan.capacity = capacity;
-    scan.count = scan.checked = 0;
+    scan.out = scan.checked = scan.at_seek = out;
+    scan.full = out + capacity;
     scan.top = scan.kept = 0;
     scan.is_over =
         capacity == 0 || !first_cut(prefix, bound, is_exclusive, is_reverse, &scan.cut);
     while (!scan.is_over) {
-        if (scan.kept > 0)
-            walk(&scan);
-        else
+        if (scan.kept == 0)
             seek(&scan);
+        else if (is_reverse)
+            walk(&scan, true);
+        else
+            walk(&scan, false);
     }
-    return scan.checked;
+    return (size_t)(scan.checked - out);
 }

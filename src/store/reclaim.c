@@ -1,17 +1,16 @@
 /* reclaim.c - freeing versions that nobody can read, and entries that have none left.
  *
- * An entry with garbage stands in the queue at most once (ENTRY_QUEUED). A look at it walks its chain
- * from the newest version down and unlinks each version v below n when
- *   n is published and no later than the retention bound, and no registered snapshot lies in
- *   [v.commit, n.commit)                                        (certification rules, section 4)
- * so that under a long reader a key keeps its newest version and one for each snapshot. n inherits
- * v's spi. What is still needed decides where the entry goes: needed by a snapshot -> parked until
- * the oldest snapshot of that moment is gone; too new -> back into the queue; clean -> out.
- * A lone tombstone that is at or below the oldest serializable and every other snapshot, with no
- * reader's stamp and no kept range older than it, goes with its entry; so does an entry that never
- * got a version (its writer aborted).
- * Work is paid for by commits in proportion to their writes: two looks a write keep the queue from
- * growing without ever scanning it whole (eager pruning after Boettcher et al., VLDB 2019). */
+ * An entry with garbage stands in the queue at most once (ENTRY_QUEUED). A look at it walks its
+ * chain from the newest version down and unlinks each version v below n when n is published and no
+ * later than the retention bound, and no registered snapshot lies in [v.commit, n.commit)
+ * (certification rules, section 4) so that under a long reader a key keeps its newest version and
+ * one for each snapshot. n inherits v's spi. What is still needed decides where the entry goes:
+ * needed by a snapshot -> parked until the oldest snapshot of that moment is gone; too new -> back
+ * into the queue; clean -> out. A lone tombstone that is at or below the oldest serializable and
+ * every other snapshot, with no reader's stamp and no kept range older than it, goes with its
+ * entry; so does an entry that never got a version (its writer aborted). Work is paid for by
+ * commits in proportion to their writes: two looks a write keep the queue from growing without ever
+ * scanning it whole (eager pruning after Boettcher et al., VLDB 2019). */
 #include "store/store.h"
 
 #include "base/status.h"
@@ -221,8 +220,8 @@ static void unpark(struct store *store, uint64_t oldest) {
     }
 }
 
-static enum look look_at(struct store *store, const struct reclaimer *who,
-                         const struct view *view, struct entry *entry) {
+static enum look look_at(struct store *store, const struct reclaimer *who, const struct view *view,
+                         struct entry *entry) {
     enum look look = prune(store, who, view, entry);
     /* An entry parked before stays there: one place in each queue. */
     if (look == LOOK_PARK && (flags_of(entry) & ENTRY_PARKED)) return LOOK_CLEAN;

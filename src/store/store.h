@@ -70,7 +70,7 @@ struct reclaimer { /* who reclaims: the handle of the thread in the section */
 
 /* What decides about lone tombstones: see reclaim.c. */
 struct tombstone_rule {
-    uint64_t oldest_serializable; /* S of the certification rules */
+    uint64_t oldest_serializable;                                 /* S of the certification rules */
     bool (*has_older_range)(const void *ranges, uint64_t commit); /* a kept range with s < commit */
     const void *ranges;
 };

@@ -37,10 +37,10 @@ static inline const kh_batch *version_batch(const struct version *version) {
 }
 
 enum entry_flag {
-    ENTRY_DEAD = 1,   /* removed from the index (or about to be): look the key up again */
-    ENTRY_QUEUED = 2, /* in the reclaimer's queue */
-    ENTRY_PARKED = 4, /* in its list of chains that wait for a snapshot to end */
-    ENTRY_HELD = 8,   /* a prepared transaction holds the key exclusively */
+    ENTRY_DEAD = 1,         /* removed from the index (or about to be): look the key up again */
+    ENTRY_QUEUED = 2,       /* in the reclaimer's queue */
+    ENTRY_PARKED = 4,       /* in its list of chains that wait for a snapshot to end */
+    ENTRY_HELD = 8,         /* a prepared transaction holds the key exclusively */
     ENTRY_HELD_SHARED = 16, /* prepared transactions have read it */
     ENTRY_CLAIMED = 32      /* claimed for one commit that met rivals too often */
 };

@@ -1,5 +1,5 @@
-/* certify.c - the rule, step by step as in certify.h. The planted bugs (KH_MUTANT_...) switch off one
- * step each; the suite must catch every one. */
+/* certify.c - the rule, step by step as in certify.h. The planted bugs (KH_MUTANT_...) switch off
+ * one step each; the suite must catch every one. */
 #include "txn/certify.h"
 
 #include "store/store.h"
@@ -117,7 +117,8 @@ static void check_range_recent(const struct certify_request *request,
     }
 }
 
-/* By walking the keys of the range: every key with any version, deleted and newborn ones included. */
+/* By walking the keys of the range: every key with any version, deleted and newborn ones included.
+ */
 static void check_range_index(const struct certify_request *request,
                               struct certify_verdict *verdict, const struct read_range *range) {
     enum { BATCH = 128 };
@@ -158,7 +159,7 @@ static void check_ranges(const struct certify_request *request, struct certify_v
     }
 }
 
-static void raise(uint64_t *eta, uint64_t stamp) {
+static void raise_to(uint64_t *eta, uint64_t stamp) {
     if (stamp > *eta) *eta = stamp;
 }
 
@@ -169,24 +170,24 @@ static void compute_eta(const struct certify_request *request, struct certify_ve
         const struct version *newest = newest_of(write->entry);
         if (write->fate == FATE_DROPPED) {
 #if !defined(KH_MUTANT_NO_LATE_READ)
-            raise(&verdict->eta, newest->commit);
+            raise_to(&verdict->eta, newest->commit);
 #endif
             continue;
         }
         if (newest != NULL) {
 #if !defined(KH_MUTANT_NO_WW)
-            raise(&verdict->eta, newest->commit);
+            raise_to(&verdict->eta, newest->commit);
 #endif
 #if !defined(KH_MUTANT_NO_PS)
-            raise(&verdict->eta, newest->stamp.ps);
+            raise_to(&verdict->eta, newest->stamp.ps);
 #endif
         }
 #if !defined(KH_MUTANT_NO_RANGES)
-        raise(&verdict->eta, ranges_stamp(request->ranges, write->key,
-                                          newest == NULL ? 0 : newest->commit));
+        raise_to(&verdict->eta,
+                 ranges_stamp(request->ranges, write->key, newest == NULL ? 0 : newest->commit));
 #endif
     }
-    if (verdict->has_writes) raise(&verdict->eta, request->floor);
+    if (verdict->has_writes) raise_to(&verdict->eta, request->floor);
 }
 
 void certify(const struct certify_request *request, struct certify_verdict *verdict) {

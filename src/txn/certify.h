@@ -1,10 +1,10 @@
-/* certify.h - may this transaction commit? A pure function of the request and of the versions that it
- * points at: no clock, no I/O, no global, no allocation. It changes nothing but the fates of the
+/* certify.h - may this transaction commit? A pure function of the request and of the versions that
+ * it points at: no clock, no I/O, no global, no allocation. It changes nothing but the fates of the
  * request's writes. Embedded it is called before the log, by a replica after it: one verdict.
  *
- * The rule is the Serial Safety Net (Wang, Johnson, Fekete, Pandis, VLDB J. 26, 2017) over snapshots
- * with eta starting at the snapshot, so that the serial order agrees with real time, and with
- * read-only transactions leaving their snapshot as stamp. Claim: sorting by phi (readers after
+ * The rule is the Serial Safety Net (Wang, Johnson, Fekete, Pandis, VLDB J. 26, 2017) over
+ * snapshots with eta starting at the snapshot, so that the serial order agrees with real time, and
+ * with read-only transactions leaving their snapshot as stamp. Claim: sorting by phi (readers after
  * writers, later commits first) is a serial order. Per version: commit, spi (phi of the writer of
  * the oldest version it stands for), ps (largest stamp of committed serializable readers).
  *   pi  = smallest phi of a direct overwriter of something that was read (its own commit, or none)
@@ -23,7 +23,8 @@ enum certify_answer {
     CERTIFY_COMMIT,
     CERTIFY_CONFLICT, /* write against write: key and rival */
     CERTIFY_CYCLE,    /* eta >= pi */
-    CERTIFY_RESTAGE,  /* a staged value was computed from a version that is not the newest any more */
+    CERTIFY_RESTAGE,  /* a staged value was computed from a version that is not the newest any more
+                       */
     CERTIFY_DEAD      /* an entry has left the index since it was staged: look it up again */
 };
 
@@ -43,8 +44,8 @@ struct recent_writes { /* a ring; complete for commits after `since` */
 struct certify_request {
     bool is_serializable;
     uint64_t snapshot;
-    uint64_t commit;  /* the timestamp that it would get */
-    uint64_t floor;   /* stamps forgotten early (and what the caller asks for on top) */
+    uint64_t commit;      /* the timestamp that it would get */
+    uint64_t floor;       /* stamps forgotten early (and what the caller asks for on top) */
     bool is_current_only; /* everything read must still be current: prepare, and across shards */
     const struct readset *reads;
     struct write *writes; /* staged; their fate is written */

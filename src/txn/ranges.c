@@ -1,5 +1,6 @@
-/* ranges.c - the list of kept range reads. A plain array: it is short (bounded by the scans since the
- * oldest open serializable snapshot), and only writers with an outgoing dependency look at it. */
+/* ranges.c - the list of kept range reads. A plain array: it is short (bounded by the scans since
+ * the oldest open serializable snapshot), and only writers with an outgoing dependency look at it.
+ */
 #include "txn/ranges.h"
 
 #include "base/status.h"
@@ -10,8 +11,7 @@ void ranges_init(struct kept_ranges *ranges, struct mem *mem, uint32_t limit) {
 }
 
 void ranges_fini(struct kept_ranges *ranges) {
-    for (uint32_t i = 0; i < ranges->count; i++)
-        ranges_discard(ranges, NULL, ranges->entries[i]);
+    for (uint32_t i = 0; i < ranges->count; i++) ranges_discard(ranges, NULL, ranges->entries[i]);
     mem_free(ranges->mem, NULL, ranges->entries, ranges->capacity * sizeof *ranges->entries);
     *ranges = (struct kept_ranges){.mem = ranges->mem};
 }
@@ -27,8 +27,8 @@ static kh_bytes append_bytes(unsigned char **next, kh_bytes bytes) {
 struct kept_range *ranges_copy(struct kept_ranges *ranges, struct mem_cache *cache,
                                const struct read_range *range) {
     size_t holes_bytes = range->hole_count * sizeof(kh_bytes);
-    size_t size_bytes = sizeof(struct kept_range) + holes_bytes + range->from.size_bytes +
-                        range->to.size_bytes;
+    size_t size_bytes =
+        sizeof(struct kept_range) + holes_bytes + range->from.size_bytes + range->to.size_bytes;
     for (size_t i = 0; i < range->hole_count; i++) size_bytes += range->holes[i].size_bytes;
     struct kept_range *kept = mem_alloc(ranges->mem, cache, size_bytes);
     if (kept == NULL) return NULL;

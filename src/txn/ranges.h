@@ -1,10 +1,11 @@
 /* ranges.h - committed serializable range reads that can still matter to a writer.
  *
  * Kept beside the versions: a scan, and a get that found nothing, have no version to leave a stamp
- * on. An entry can matter while its stamp is above the oldest open serializable snapshot. Bounded: at
- * the limit the entry with the lowest stamp is folded into the floor, which every writer then
+ * on. An entry can matter while its stamp is above the oldest open serializable snapshot. Bounded:
+ * at the limit the entry with the lowest stamp is folded into the floor, which every writer then
  * counts as a predecessor (sound; false aborts of writers with pi <= floor).
- * Changes in the commit section only; adding is split into prepare (may fail) and commit (cannot). */
+ * Changes in the commit section only; adding is split into prepare (may fail) and commit (cannot).
+ */
 #ifndef KHONSU_TXN_RANGES_H
 #define KHONSU_TXN_RANGES_H
 
@@ -12,9 +13,10 @@
 #include "txn/readset.h"
 
 struct kept_range {
-    struct read_range range; /* its spans lie behind this struct; timestamp: the reader's snapshot */
-    uint64_t stamp;          /* phi of the reader */
-    size_t size_bytes;       /* of the block */
+    struct read_range
+        range;         /* its spans lie behind this struct; timestamp: the reader's snapshot */
+    uint64_t stamp;    /* phi of the reader */
+    size_t size_bytes; /* of the block */
 };
 
 struct kept_ranges {
@@ -23,7 +25,7 @@ struct kept_ranges {
     uint32_t count;
     uint32_t capacity; /* the limit: allocated once, at the first range */
     uint32_t limit;
-    uint64_t floor;     /* largest stamp ever forgotten early */
+    uint64_t floor; /* largest stamp ever forgotten early */
     uint64_t evictions;
 };
 

@@ -80,8 +80,8 @@ kh_status readset_add_range(struct readset *set, struct arena *arena,
     if (set->range_count > 0 && set->item_count + set->range_count >= set->limit)
         status = widen_all(set, arena, error);
     if (status == KH_OK && set->range_count == set->range_capacity)
-        status = grow_array(arena, (void **)&set->ranges, &set->range_capacity,
-                            sizeof *set->ranges, error);
+        status = grow_array(arena, (void **)&set->ranges, &set->range_capacity, sizeof *set->ranges,
+                            error);
     if (status != KH_OK) return status;
     if (index != NULL) *index = set->range_count;
     set->ranges[set->range_count++] = *range;
@@ -100,8 +100,8 @@ kh_status readset_add_absent(struct readset *set, struct arena *arena, kh_bytes 
     void *copy = arena_copy(arena, key.data, key.size_bytes);
     if (copy == NULL) return status_no_memory(error, key.size_bytes);
     kh_bytes kept = {copy, key.size_bytes};
-    struct read_range range = {.from = kept, .to = kept, .is_to_inclusive = true,
-                               .timestamp = timestamp};
+    struct read_range range = {
+        .from = kept, .to = kept, .is_to_inclusive = true, .timestamp = timestamp};
     return readset_add_range(set, arena, &range, NULL, error);
 }
 

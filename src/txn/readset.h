@@ -19,7 +19,7 @@ struct read_item {
 
 /* [from, to]: to.data NULL: no upper bound. */
 struct read_range {
-    kh_bytes from;         /* inclusive; size 0: from the first key */
+    kh_bytes from; /* inclusive; size 0: from the first key */
     kh_bytes to;
     bool is_to_inclusive;
     const kh_bytes *holes; /* ascending */

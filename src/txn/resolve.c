@@ -1,7 +1,7 @@
 /* resolve.c - policies over the batch room's row operations.
  *
- * A delete has no rows to append or merge: append deletes (as the certification model has it), merge and a
- * callback that is not asked conflict. Inputs are borrowed and pinned by the caller. */
+ * A delete has no rows to append or merge: append deletes (as the certification model has it),
+ * merge and a callback that is not asked conflict. Inputs are borrowed and pinned by the caller. */
 #include "txn/resolve.h"
 
 #include "base/status.h"
@@ -41,8 +41,8 @@ static kh_status call_back(const struct resolve_context *context, const struct w
     if (context->callback == NULL)
         return status_fail(error, KH_INVALID, "policy callback without a resolve function");
     kh_batch *value = NULL;
-    kh_resolution answer = context->callback(context->callback_context, write->key, base,
-                                             write->mine, theirs, &value);
+    kh_resolution answer =
+        context->callback(context->callback_context, write->key, base, write->mine, theirs, &value);
     if (answer == KH_RESOLVE_WRITE) {
         *out = value;
         return KH_OK;
@@ -66,8 +66,7 @@ static kh_status merge(const struct resolve_context *context, const struct write
         if (failure != KH_OK) return failure;
         theirs = no_rows;
     }
-    kh_status status =
-        rows_merge(&context->rows, base, write->mine, theirs, out, where, error);
+    kh_status status = rows_merge(&context->rows, base, write->mine, theirs, out, where, error);
     batch_release(no_rows, context->rows.cache);
     return status == KH_MERGE_CONFLICT ? KH_CONFLICT : status;
 }

@@ -1,14 +1,14 @@
 /* txn.h - what one transaction knows: a pooled handle with its snapshot line, epoch record, memory
  * cache, arena, read set and write set.
  *
- * States (low byte of `state`; the rest is the use's serial number, so that whoever acts on a handle
- * from outside, the janitor or a cancel, cannot hit its next use):
+ * States (low byte of `state`; the rest is the use's serial number, so that whoever acts on a
+ * handle from outside, the janitor or a cancel, cannot hit its next use):
  *
  *   IDLE -> ACTIVE -> COMMITTING -> ENDED -> IDLE        commit, and close
  *             |  \-> PREPARED -> COMMITTING | ENDED     two steps
  *             |-> ENDED                                  rollback, refused commit
- *             '-> STOPPED -> ENDED                       expired, cancelled, failed: rollback is left
- *   COMMITTING -> IN_FLIGHT -> ENDED                     the log answers later
+ *             '-> STOPPED -> ENDED                       expired, cancelled, failed: rollback is
+ * left COMMITTING -> IN_FLIGHT -> ENDED                     the log answers later
  *
  * Threads: one at a time (busy); the janitor takes busy as JANITOR for a moment. */
 #ifndef KHONSU_TXN_TXN_H
@@ -68,14 +68,14 @@ struct kh_txn {
     _Atomic uint64_t state;
     struct kh_db *db;
     struct snapshot_line *line;
-    uint64_t snapshot;    /* what it reads at; read committed: the last statement */
+    uint64_t snapshot;            /* what it reads at; read committed: the last statement */
     _Atomic uint64_t deadline_ms; /* in ticks of the database; UINT64_MAX: none */
-    uint8_t isolation;    /* kh_isolation, never default */
-    uint8_t policy;       /* kh_policy, never default */
+    uint8_t isolation;            /* kh_isolation, never default */
+    uint8_t policy;               /* kh_policy, never default */
     bool is_read_only;
-    bool is_tracking;     /* reads go to the read set */
-    bool is_certified;    /* serializable and tracked: certified at commit */
-    bool is_as_of;        /* begun by kh_txn_begin_at */
+    bool is_tracking;  /* reads go to the read set */
+    bool is_certified; /* serializable and tracked: certified at commit */
+    bool is_as_of;     /* begun by kh_txn_begin_at */
     uint32_t fork_generation;
     struct epoch_record epoch;
     struct mem_cache *cache;
@@ -84,10 +84,10 @@ struct kh_txn {
     struct writeset writes;
     struct txn_counters counters;
     /* identity and options */
-    uint64_t birth;       /* published timestamp at begin */
+    uint64_t birth;            /* published timestamp at begin */
     _Atomic uint64_t begin_ms; /* tick */
-    kh_txn_id id;         /* low 0: not assigned yet */
-    uint64_t id_next;     /* rest of the block of ids reserved by this handle */
+    kh_txn_id id;              /* low 0: not assigned yet */
+    uint64_t id_next;          /* rest of the block of ids reserved by this handle */
     uint64_t id_end;
     const char *id_column;
     kh_resolve_fn *resolve;

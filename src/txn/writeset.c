@@ -123,8 +123,7 @@ static kh_status append_write(struct writeset *set, struct arena *arena, kh_byte
 kh_status writeset_slot(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
                         struct write **out, kh_error *error) {
     struct write *write = set->count == 0 ? NULL : find_any(set, key, hash);
-    kh_status status =
-        check_limits(set, 0, write == NULL || write->kind == WRITE_NONE, error);
+    kh_status status = check_limits(set, 0, write == NULL || write->kind == WRITE_NONE, error);
     if (status == KH_OK) status = reserve_undo(set, arena, error);
     if (status == KH_OK && write == NULL)
         status = append_write(set, arena, key, hash, &write, error);

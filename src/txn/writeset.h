@@ -2,9 +2,9 @@
  *
  * One struct write a key, in order of first write. A put or delete replaces what was there; row
  * operations on top of an own put or delete are applied to it at once (its outcome is known), else
- * they are kept in program order and applied at commit to the newest version. Savepoints keep an undo
- * list: rolling back restores each write's former state and policy. Batches are references held
- * here until the transaction ends. Lookup: by hash, linear up to a few keys, then a table. */
+ * they are kept in program order and applied at commit to the newest version. Savepoints keep an
+ * undo list: rolling back restores each write's former state and policy. Batches are references
+ * held here until the transaction ends. Lookup: by hash, linear up to a few keys, then a table. */
 #ifndef KHONSU_TXN_WRITESET_H
 #define KHONSU_TXN_WRITESET_H
 
@@ -28,24 +28,24 @@ struct row_op {
 };
 
 enum write_fate {
-    FATE_PLAIN = 0,  /* no rival: the write goes on top */
-    FATE_RESOLVED,   /* its value was computed from the rival's version, or goes over it by policy */
-    FATE_DROPPED     /* ignored: a late read of the newest version */
+    FATE_PLAIN = 0, /* no rival: the write goes on top */
+    FATE_RESOLVED,  /* its value was computed from the rival's version, or goes over it by policy */
+    FATE_DROPPED    /* ignored: a late read of the newest version */
 };
 
 struct write {
     /* what the program asked for */
     uint64_t hash;
     kh_bytes key;
-    uint8_t kind;   /* enum write_kind */
-    uint8_t policy; /* kh_policy, never default */
+    uint8_t kind;      /* enum write_kind */
+    uint8_t policy;    /* kh_policy, never default */
     bool is_read_back; /* the program has seen a pending write of this key: never undone */
     /* staging (commit) */
-    uint8_t fate;           /* enum write_fate; certify's answer */
+    uint8_t fate;             /* enum write_fate; certify's answer */
     bool is_callback_dropped; /* the staged outcome is "drop" */
-    kh_batch *mine;         /* WRITE_PUT: the value, a reference; once a plain write is staged, the
-                             * staged version has it and this is NULL */
-    struct row_op *ops;     /* WRITE_ROWS: first operation */
+    kh_batch *mine;     /* WRITE_PUT: the value, a reference; once a plain write is staged, the
+                         * staged version has it and this is NULL */
+    struct row_op *ops; /* WRITE_ROWS: first operation */
     struct row_op *last_op;
     struct entry *entry;
     uint64_t rival_above;   /* a newest version above this is a rival */
@@ -86,22 +86,21 @@ struct writeset {
 struct write *writeset_find_slow(const struct writeset *set, kh_bytes key, uint64_t hash);
 
 /* The pending write of key, NULL: none (or undone). */
-static inline struct write *writeset_find(const struct writeset *set, kh_bytes key,
-                                          uint64_t hash) {
+static inline struct write *writeset_find(const struct writeset *set, kh_bytes key, uint64_t hash) {
     if (set->count == 0) return NULL;
     return writeset_find_slow(set, key, hash);
 }
 
-/* The write of key as it is, made empty if need be, with room for its undo: what can fail of a claim.
- * KH_TOO_BIG: too many writes; KH_NO_MEMORY. */
+/* The write of key as it is, made empty if need be, with room for its undo: what can fail of a
+ * claim. KH_TOO_BIG: too many writes; KH_NO_MEMORY. */
 kh_status writeset_slot(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
                         struct write **out, kh_error *error);
 /* Make such a write ready to be overwritten; the caller sets kind, policy and mine. Cannot fail. */
 void writeset_take(struct writeset *set, struct mem_cache *cache, struct write *write,
                    uint64_t value_bytes);
-/* Both: the write of key, made if need be, ready to be overwritten: its former state is in the undo list or
- * released. The caller sets kind, policy and mine. Fails: KH_TOO_BIG, KH_NO_MEMORY; nothing changed.
- * value_bytes: what the new state adds to the size. */
+/* Both: the write of key, made if need be, ready to be overwritten: its former state is in the undo
+ * list or released. The caller sets kind, policy and mine. Fails: KH_TOO_BIG, KH_NO_MEMORY; nothing
+ * changed. value_bytes: what the new state adds to the size. */
 kh_status writeset_claim(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
                          uint64_t value_bytes, struct write **out, kh_error *error);
 /* Append a row operation to a write of kind rows (or none: becomes rows). Moves the reference. */

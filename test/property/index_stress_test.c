@@ -1,14 +1,15 @@
 /* index_stress_test.c - the index under several threads, each of which checks what it is promised.
  *
  * Three sets of keys, mixed in key order:
- *   steady   in the index all the time: each find gives its one entry, each scan all of those in the
- *            range that it covers
+ *   steady   in the index all the time: each find gives its one entry, each scan all of those in
+ *            the range that it covers
  *   shared   made during the run, by several threads each: all get the same entry, and once a
  *            thread has seen it, it finds it ever after
- *   passing  made by several threads and removed by one, in waves that make nodes and the hash front
- *            grow and shrink; whoever meets one sees its whole key (the address sanitizer sees one
- *            met too late); one that was removed is not found any more
- * At the end the index holds what it should. The run is repeated on fresh indexes, KH_STRESS_TRIALS times. */
+ *   passing  made by several threads and removed by one, in waves that make nodes and the hash
+ *            front grow and shrink; whoever meets one sees its whole key (the address sanitizer
+ *            sees one met too late); one that was removed is not found any more
+ * At the end the index holds what it should. The run is repeated on fresh indexes,
+ * KH_STRESS_TRIALS times, with threads that yield at the worst moments in some of them. */
 #include "base/env.h"
 #include "store/guard.h"
 #include "support/index_kit.h"

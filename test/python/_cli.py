@@ -17,10 +17,10 @@ BIN = os.environ["KHONSU_BIN"]
 TIMEOUT_S = 60
 
 
-def khonsu(*arguments, stdin=None):
+def khonsu(*arguments, stdin=None, **options):
     """Runs it with pipes; the completed process, with bytes."""
     return subprocess.run([BIN, *arguments], input=stdin, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False)
+                          stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False, **options)
 
 
 def on_terminal(*arguments, columns=80):
@@ -64,9 +64,9 @@ class CliCase(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         return done.stdout
 
-    def run_wrong(self, code, *arguments, says=None, stdin=None):
+    def run_wrong(self, code, *arguments, says=None, **options):
         """It fails with that exit code and one line on the standard error."""
-        done = khonsu(*arguments, stdin=stdin)
+        done = khonsu(*arguments, **options)
         message = done.stderr.decode()
         self.assertEqual(done.returncode, code, message)
         self.assertEqual(message.count("\n"), 1, message)

@@ -4,6 +4,7 @@ import datetime
 import decimal
 import json
 import os
+import resource
 import subprocess
 import unittest
 
@@ -232,8 +233,11 @@ class Store(CliCase):
         self.run_wrong(3, "put", "absent", "--delete", *store, says="no such key")
         self.run_wrong(1, "put", "k", "--value", self.path("none.arrow"), *store,
                        says="No such file")
+        self.run_wrong(1, "put", "k", "--value", value, "--to", "/dev/full", says="No space left")
         with open(self.store, "rb") as file:
             self.assertEqual(file.read(), before)
+        self.assertEqual(sorted(os.listdir(self.folder)),
+                         ["prices.arrow", "prices.khonsu", "value.arrow"])
 
     def test_put_with_another_id_column_and_a_new_store(self):
         new = self.path("new.khonsu")
@@ -354,6 +358,47 @@ class BadFiles(CliCase):
                                       stderr=subprocess.PIPE, check=False)
                 self.assertEqual(done.returncode, 1, done.stderr)
 
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([BIN, "help"], stdout=full, stderr=subprocess.PIPE, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+
+    def test_a_file_that_cannot_be_finished_is_removed(self):
+        source = self.path("numbers.arrow")
+        store = self.path("s.khonsu")
+        write_file(source, pyarrow.table({"id": range(100_000)}))
+        self.run_ok("import", source, "--key", "k", "--to", store, "-q")
+        before = os.path.getsize(store)
+        # With the signal ignored, a write beyond the limit fails with an errno.
+        limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+                   "restore_signals": False}
+        self.run_wrong(1, "get", "k", "--from", store, "--to", self.path("out.arrow"),
+                       says="File too large", **limited)
+        self.run_wrong(1, "get", "k", "--from", store, "--json", "--to", self.path("out.json"),
+                       says="File too large", **limited)
+        self.run_wrong(1, "import", source, "--key", "k", "--onto", store, "--to", store,
+                       "--compression", "none", says="File too large", **limited)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["numbers.arrow", "s.khonsu"])
+        self.assertEqual(os.path.getsize(store), before)
+
+    def test_values_of_different_schemas(self):
+        source = self.path("other.arrow")
+        store = self.path("s.khonsu")
+        write_file(source, prices())
+        self.run_ok("import", source, "--key", "a", "--to", store, "-q")
+        write_file(source, pyarrow.table({"x": [1]}))
+        self.run_ok("import", source, "--key", "b", "--onto", store, "--to", store, "-q")
+        scan = ["scan", "--from", store]
+        self.run_wrong(1, *scan, says="different schemas")
+        self.run_wrong(1, *scan, "--to", self.path("out.arrow"), says="different schemas")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["other.arrow", "s.khonsu"])
+        self.assertEqual(len(self.run_ok(*scan, "--json").splitlines()), 7)
+        lines = self.run_ok(*scan, "--format", "table", "--rows", "1").decode().splitlines()
+        self.assertEqual([line.split() for line in lines[:2]] + [line.split() for line in lines[3:]],
+                         [["key", "id", "market", "month", "price", "note"],
+                          ["---", "--", "------", "-----", "-----", "-----"],
+                          [], ["key", "x"], ["---", "-"], ["b", "1"],
+                          "(2 of 7 rows; --rows 0 shows all)".split()])
+
     def test_a_reader_that_goes_away_is_no_failure(self):
         source = self.path("many.arrow")
         store = self.path("many.khonsu")
@@ -418,6 +463,7 @@ class Types(CliCase):
                                      pyarrow.large_list(pyarrow.list_(pyarrow.utf8()))),
                        [["x"], []]),
         "fixed_list": (pyarrow.array([[1, 2], None], pyarrow.list_(pyarrow.int8(), 2)), [1, 2]),
+        "list_view": (pyarrow.array([[4, 5], None], pyarrow.list_view(pyarrow.int8())), [4, 5]),
         "struct": (pyarrow.array([{"x": 1, "y": [None]}, None]), {"x": 1, "y": [None]}),
         "map": (pyarrow.array([[("k", 1)], None], pyarrow.map_(pyarrow.utf8(), pyarrow.int32())),
                 [["k", 1]]),

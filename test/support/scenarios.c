@@ -38,6 +38,7 @@ static void check_status(const char *name, kh_status status, bool is_done, bool 
 /* Runs call once with the nth allocation failing; false: it makes fewer. */
 static bool fail_call(const struct scenario_failures *failures, kh_db *db, const struct call *call,
                       uint64_t nth) {
+    kh_txn *used = kit_begin(db, KH_SERIALIZABLE); /* takes the handle that has memory already */
     kh_txn *txn = kit_begin(db, KH_SERIALIZABLE);
     failures->arm(failures->context, nth);
     kh_status status = call->run(txn);
@@ -50,6 +51,7 @@ static bool fail_call(const struct scenario_failures *failures, kh_db *db, const
     }
     (void)kh_txn_rollback(txn);
     kh_txn_close(txn);
+    kit_rollback(used);
     check_unchanged(db, call->name);
     return has_failed;
 }

@@ -191,30 +191,65 @@ static void test_two_schemas_and_none(void **state) {
     kh_bytes_free(bytes);
 }
 
-/* Every place in the footer that could make another reader see other batches. */
+/* Every place that a footer names, and the magic and size behind it, wrong by one bit: another
+ * reader would see other batches. */
 static void test_footers_that_disagree(void **state) {
     (void)state;
     kh_bytes bytes = small(6, 1);
     unsigned char *changed = malloc(bytes.size_bytes);
-    int32_t footer;
-    size_t refused = 0;
+    int32_t size;
+    struct flat_table root;
     assert_non_null(changed);
-    memcpy(&footer, (const char *)bytes.data + bytes.size_bytes - 10, 4);
-    size_t start = bytes.size_bytes - 10 - (size_t)footer;
     memcpy(changed, bytes.data, bytes.size_bytes);
-    for (size_t at = start; at < bytes.size_bytes; at++) {
-        changed[at] ^= 1;
-        kh_status status = ipc_kit_try(NULL, changed, bytes.size_bytes);
-        assert_true(ipc_kit_is_verdict(status));
-        refused += status != KH_OK;
-        changed[at] ^= 1;
+    memcpy(&size, changed + bytes.size_bytes - 10, sizeof size);
+    const unsigned char *footer = changed + bytes.size_bytes - 10 - size;
+    assert_true(flat_root(footer, (size_t)size, &root));
+    for (unsigned field = FOOTER_DICTIONARIES; field <= FOOTER_RECORDS; field++) {
+        struct flat_vector places;
+        assert_true(flat_items(&root, field, sizeof(struct ipc_place), &places));
+        assert_int_equal(places.count, 1);
+        size_t at = (size_t)(places.items - changed);
+        for (size_t i = 0; i < sizeof(struct ipc_place); i++) {
+            bool is_padding = i >= 12 && i < 16;
+            changed[at + i] ^= 8;
+            assert_int_equal(ipc_kit_try(NULL, changed, bytes.size_bytes),
+                             is_padding ? KH_OK : KH_CORRUPT);
+            changed[at + i] ^= 8;
+        }
+        uint32_t count = 0;
+        memcpy(changed + at - 4, &count, 4);
+        assert_int_equal(ipc_kit_try(NULL, changed, bytes.size_bytes), KH_CORRUPT);
+        count = 1;
+        memcpy(changed + at - 4, &count, 4);
     }
-    assert_true(refused > (size_t)footer / 3);
     for (size_t i = bytes.size_bytes - 10; i < bytes.size_bytes; i++) {
         changed[i] ^= 4;
         assert_int_equal(ipc_kit_try(NULL, changed, bytes.size_bytes), KH_CORRUPT);
         changed[i] ^= 4;
     }
+    assert_int_equal(ipc_kit_try(NULL, changed, bytes.size_bytes), KH_OK);
+    free(changed);
+    kh_bytes_free(bytes);
+}
+
+/* A file whose footer tells another schema: other names, other ids. */
+static void test_footers_of_other_schemas(void **state) {
+    (void)state;
+    kh_bytes bytes = small(6, 1);
+    unsigned char *changed = malloc(bytes.size_bytes);
+    int32_t size;
+    size_t refused = 0;
+    assert_non_null(changed);
+    memcpy(changed, bytes.data, bytes.size_bytes);
+    memcpy(&size, changed + bytes.size_bytes - 10, sizeof size);
+    for (size_t at = bytes.size_bytes - 10 - (size_t)size; at < bytes.size_bytes - 10; at++) {
+        if (changed[at] != 'c')
+            continue;
+        changed[at] = 'd';
+        refused += ipc_kit_try(NULL, changed, bytes.size_bytes) == KH_CORRUPT;
+        changed[at] = 'c';
+    }
+    assert_true(refused > 0);
     free(changed);
     kh_bytes_free(bytes);
 }
@@ -254,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_legacy_framing),
         cmocka_unit_test(test_two_schemas_and_none),
         cmocka_unit_test(test_footers_that_disagree),
+        cmocka_unit_test(test_footers_of_other_schemas),
         cmocka_unit_test(test_every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,9 @@ static void numbers_are_found_both_ways(void **state) {
     assert_null(log_schemas_find(&f.schemas, UINT32_MAX));
     assert_int_equal(log_schemas_add(&f.schemas, LIMIT_SCHEMAS, schemas[0], NULL), KH_CORRUPT);
     assert_int_equal(log_schemas_add(&f.schemas, LIMIT_SCHEMAS - 1, schemas[0], NULL), KH_OK);
+    assert_int_equal(log_schemas_add(&f.schemas, 0, schemas[1], NULL), KH_CORRUPT);
+    assert_ptr_equal(log_schemas_find(&f.schemas, 0), schemas[0]);
+    assert_int_equal(log_schemas_add(&f.schemas, 0, schemas[0], NULL), KH_OK);
     /* A second number does not take the first one's place. */
     assert_int_equal(log_schemas_number_of(&f.schemas, schemas[0]), 0);
     assert_ptr_equal(log_schemas_find(&f.schemas, LIMIT_SCHEMAS - 1), schemas[0]);

@@ -72,10 +72,41 @@ static void test_parts_add_up(void **state) {
     assert_int_equal(foreign_live, 0);
 }
 
+/* Views that claim buffers of 2^48 bytes, 65,536 of them: the sum does not wrap to a small one. */
+static void test_claims_do_not_wrap(void **state) {
+    enum { CLAIMS = 65536 };
+    (void)state;
+    struct home home;
+    kh_db *db = home_open(&home);
+    struct ArrowSchema arrow;
+    struct ArrowArray array;
+    kh_schema *schema = NULL;
+    kh_batch *batch = NULL;
+    int64_t *sizes = malloc(CLAIMS * sizeof *sizes);
+    for (int i = 0; i < CLAIMS; i++) sizes[i] = (int64_t)1 << 48;
+    foreign_table(&arrow, "vz");
+    assert_int_equal(kh_schema_import(db, &arrow, &schema, NULL), KH_OK);
+    foreign_array(&array, 300, 1, 1, false);
+    foreign_array(array.children[0], 300, CLAIMS + 3, 0, false);
+    foreign_buffer(array.children[0], 1, NULL, 300 * 16);
+    for (int i = 0; i < CLAIMS; i++) foreign_buffer(array.children[0], 2 + i, "x", 1);
+    foreign_buffer(array.children[0], CLAIMS + 2, sizes, CLAIMS * sizeof *sizes);
+    free(sizes);
+    assert_true(reach_of(schema_root(schema), &array).size_bytes > (uint64_t)1 << 60);
+    home.batch.batch_bytes_max = 1000; /* the copy is small, but not that small */
+    assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL),
+                     KH_TOO_BIG);
+    array.release(&array);
+    kh_schema_release(schema);
+    home_close(&home);
+    assert_int_equal(foreign_live, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_sizes),
         cmocka_unit_test(test_parts_add_up),
+        cmocka_unit_test(test_claims_do_not_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
