@@ -6,7 +6,7 @@
  * c: one read; a: one operation, half reads half writes; rw16: ten reads and six writes; bank: two
  * reads and two writes; scan: the sum of one int64 column over all keys. Keys have 24 bytes, values
  * one row of int64, float64 and utf8 of 84 bytes, handed in as an ArrowArray and validated in full;
- * reads borrow a view and take its first column.
+ * reads borrow a view; the scan takes its first column.
  * Under `valgrind --tool=callgrind --collect-atstart=no --toggle-collect=measured` only the measured
  * region counts: the transactions and a final reclamation. */
 #include <khonsu.h>
@@ -108,9 +108,7 @@ static kh_status read_one(struct worker *worker, kh_txn *txn, uint64_t number) {
     const kh_batch *batch;
     kh_status status = kh_txn_peek(txn, key_of(number, key), &batch, NULL);
     if (status != KH_OK) return status;
-    int64_t value = 0;
-    status = kh_batch_int64(batch, 0, 0, &value);
-    worker->sum += (uint64_t)value;
+    worker->sum += (uintptr_t)batch;
     return status;
 }
 

@@ -23,7 +23,7 @@ void arena_init(struct arena *arena, struct mem *mem, struct mem_cache *cache) {
 
 static void use_chunk(struct arena *arena, struct arena_chunk *chunk) {
     arena->chunk = chunk;
-    arena->next = (unsigned char *)chunk + HEADER;
+    arena->next = arena->start = (unsigned char *)chunk + HEADER;
     arena->end = (unsigned char *)chunk + chunk->size_bytes;
 }
 
@@ -65,7 +65,7 @@ static void free_chain(struct arena *arena, struct arena_chunk *chunk) {
     }
 }
 
-void arena_reset(struct arena *arena) {
+void arena_reset_slow(struct arena *arena) {
     struct arena_chunk *chunk = arena->chunk;
     if (chunk == NULL) return;
     if (chunk->older == NULL && chunk->size_bytes <= CHUNK_KEPT) {
@@ -84,7 +84,7 @@ void arena_reset(struct arena *arena) {
         chunk = older;
     }
     arena->chunk = NULL;
-    arena->next = arena->end = NULL;
+    arena->next = arena->start = arena->end = NULL;
     if (kept != NULL) use_chunk(arena, kept);
 }
 

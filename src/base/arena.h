@@ -13,6 +13,7 @@ struct arena {
     struct mem_cache *cache;
     struct arena_chunk *chunk; /* newest; older ones are linked behind it */
     unsigned char *next;
+    unsigned char *start; /* of the newest chunk's room */
     unsigned char *end;
     size_t total_bytes; /* of all chunks */
 };
@@ -21,7 +22,10 @@ struct arena {
 void arena_init(struct arena *arena, struct mem *mem, struct mem_cache *cache);
 void arena_fini(struct arena *arena);
 /* Free all but one chunk of at most 16 KiB, for the next use. */
-void arena_reset(struct arena *arena);
+void arena_reset_slow(struct arena *arena);
+static inline void arena_reset(struct arena *arena) {
+    if (arena->next != arena->start) arena_reset_slow(arena);
+}
 void *arena_alloc_slow(struct arena *arena, size_t size_bytes);
 
 /* NULL: no memory. size_bytes 0 is allowed (a unique block). */

@@ -87,6 +87,7 @@ static void free_list(struct epoch *epoch, struct epoch_record *record, ck_stack
 
 bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache) {
     if (record->retired_count == 0) return false;
+    record->is_urgent = false;
     hand_over_fresh(record);
     ck_stack_t list;
     ck_stack_init(&list);

@@ -21,7 +21,11 @@ struct epoch_record {
     ck_epoch_record_t ck;
     uint32_t retired_count;
     struct epoch_entry *fresh; /* retired since the last poll */
+    bool is_urgent;            /* something large waits: poll soon */
 };
+
+/* Polling is worth its price (a pass over all records) for so many blocks at once. */
+enum { EPOCH_POLL_AT = 32 };
 
 /* Lies inside the block to be freed. The function frees it (into cache, may be NULL) and must not
  * retire anything. */

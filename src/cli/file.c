@@ -57,12 +57,26 @@ void file_abandon(struct file_output *output) {
     *output = (struct file_output){NULL, NULL, NULL, 0};
 }
 
-int file_finish(struct file_output *output) {
-    int code = CLI_OK;
-    bool is_stdout = output->stream == stdout;
-    if (fflush(output->stream) != 0 && !(is_stdout && file_is_reader_gone())) {
-        code = complain_errno("write", output->path);
+/* Everything written reached the file. A write may have failed long before the last flush. */
+static int flush(struct file_output *output) {
+    errno = 0;
+    bool is_flushed = fflush(output->stream) == 0;
+    if (is_flushed && !ferror(output->stream)) {
+        return CLI_OK;
     }
+    if (output->stream == stdout && file_is_reader_gone()) {
+        return CLI_OK;
+    }
+    int error = output->error != 0 ? output->error : errno;
+    if (error == 0) {
+        return complain(CLI_FAILED, "cannot write %s: is the disk full?", output->path);
+    }
+    errno = error;
+    return complain_errno("write", output->path);
+}
+
+int file_finish(struct file_output *output) {
+    int code = flush(output);
     if (code == CLI_OK && output->part != NULL) {
         if (fclose(output->stream) != 0 || rename(output->part, output->path) != 0) {
             code = complain_errno("write", output->path);
@@ -84,14 +98,16 @@ bool file_is_reader_gone(void) {
     return poll(&standard_output, 1, 0) == 1 && (standard_output.revents & POLLERR) != 0;
 }
 
-static int sink_write(void *context, const void *bytes, size_t size_bytes) {
-    struct file_output *output = context;
+int file_write(struct file_output *output, const void *bytes, size_t size_bytes) {
     errno = 0;
-    if (size_bytes > 0 && fwrite(bytes, 1, size_bytes, output->stream) != size_bytes) {
+    if (output->error == 0 && fwrite(bytes, 1, size_bytes, output->stream) != size_bytes) {
         output->error = errno == 0 ? EIO : errno;
-        return output->error;
     }
-    return 0;
+    return output->error;
+}
+
+static int sink_write(void *context, const void *bytes, size_t size_bytes) {
+    return file_write(context, bytes, size_bytes);
 }
 
 kh_sink file_sink(struct file_output *output) {

@@ -13,7 +13,7 @@ struct file_output {
     FILE *stream;
     char *path;
     char *part; /* where it is written until it is whole; NULL: in place */
-    int error;  /* errno of a write by the sink that failed */
+    int error;  /* errno of the first write that failed */
 };
 
 /* Exit codes (complain.h), having complained. */
@@ -27,6 +27,8 @@ void file_abandon(struct file_output *output);
  * complain to, and it is no failure of ours. */
 bool file_is_reader_gone(void);
 
+/* 0 or an errno, which is kept for file_finish. */
+int file_write(struct file_output *output, const void *bytes, size_t size_bytes);
 kh_sink file_sink(struct file_output *output);
 /* Complain that writing an output failed with that status; returns CLI_FAILED. */
 int file_complain(const struct file_output *output, kh_status status, const kh_error *error);

@@ -127,7 +127,7 @@ static void write_json(struct output *output, kh_bytes key, const struct ArrowSc
         }
         add_json_row(&line, schema, array, row);
         text_add(&line, key.data != NULL ? "}\n" : "\n");
-        (void)fwrite(line.bytes, 1, line.size, output->file.stream);
+        (void)file_write(&output->file, line.bytes, line.size);
     }
     text_free(&name);
     text_free(&line);

@@ -11,6 +11,12 @@
 
 static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 
+/* Nothing in it that could be wrong. */
+static bool is_plain(const kh_txn_options *options) {
+    return options->isolation <= KH_SERIALIZABLE && options->policy <= KH_MERGE &&
+           options->flags == 0 && options->tag == NULL;
+}
+
 static kh_status check_options(const struct kh_db *db, const kh_txn_options *options,
                                kh_error *error) {
     if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK)
@@ -27,10 +33,6 @@ static kh_status check_options(const struct kh_db *db, const kh_txn_options *opt
 }
 
 static kh_status copy_texts(kh_txn *txn, const kh_txn_options *options, kh_error *error) {
-    txn->id_column = txn->db->id_column;
-    txn->tag = NULL;
-    txn->tag_bytes = 0;
-    if (KH_LIKELY(options->tag == NULL && options->id_column == NULL)) return KH_OK;
     if (options->tag != NULL) {
         size_t size_bytes = strlen(options->tag);
         txn->tag = arena_copy(&txn->arena, options->tag, size_bytes + 1);
@@ -61,6 +63,9 @@ static void set_up(kh_txn *txn, const kh_txn_options *options) {
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
     txn->is_read_only = options->flags & KH_BEGIN_READ_ONLY;
     txn->is_as_of = false;
+    txn->id_column = db->id_column;
+    txn->tag = NULL;
+    txn->tag_bytes = 0;
     txn->resolve = db->resolve;
     txn->resolve_context = db->resolve_context;
     if (options->resolve != NULL) {
@@ -129,18 +134,21 @@ kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, k
         status = status_copy_sized(&known, sizeof known, options, "kh_txn_options", error);
         options = &known;
     }
-    if (status == KH_OK) status = check_options(db, options, error);
-    if (status != KH_OK) return status;
+    if (KH_UNLIKELY(status == KH_OK && !is_plain(options)))
+        status = check_options(db, options, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
     if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
     kh_txn *txn;
     status = handle_acquire(db, &txn, error);
     if (status != KH_OK) return status;
     set_up(txn, options);
-    status = copy_texts(txn, options, error);
-    if (status != KH_OK) {
-        handle_release(txn);
-        return status;
+    if (KH_UNLIKELY(options->tag != NULL || options->id_column != NULL)) {
+        status = copy_texts(txn, options, error);
+        if (status != KH_OK) {
+            handle_release(txn);
+            return status;
+        }
     }
     take_snapshot(txn);
     if (txn->isolation == KH_SERIALIZABLE && txn->is_read_only) {
@@ -170,7 +178,6 @@ kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *er
     kh_status status = handle_acquire(db, &txn, error);
     if (status != KH_OK) return status;
     set_up(txn, &options);
-    (void)copy_texts(txn, &options, NULL);
     /* Registered first, then compared: a pruner raises the horizon before it looks at the slots. */
     snapshot_set(txn->line, at);
     uint64_t horizon = kh_db_horizon(db);

@@ -52,6 +52,7 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     arena_init(&txn->arena, mem, txn->cache);
     epoch_register(&db->store.epoch, &txn->epoch);
     txn->reads.limit = db->limits.txn_reads;
+    readset_clear(&txn->reads);
     txn->writes.writes_max = db->limits.txn_writes;
     txn->writes.bytes_max = db->limits.txn_bytes;
     db->handles[index] = txn;
@@ -92,22 +93,27 @@ static void discard_dropped(kh_txn *txn) {
     }
 }
 
+static void discard_kept(kh_txn *txn) {
+    for (uint32_t i = 0; i < txn->kept_count; i++)
+        ranges_discard(&txn->db->ranges, txn->cache, txn->kept[i]);
+    txn->kept_count = 0;
+    txn->kept = NULL;
+}
+
 void handle_release(kh_txn *txn) {
     struct kh_db *db = txn->db;
     if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
         discard_dropped(txn);
         writeset_clear(&txn->writes, txn->cache);
     }
-    if (txn->bases != NULL || txn->held != NULL) release_bases(txn);
-    if (txn->reads.item_capacity > 0 || txn->reads.range_capacity > 0) readset_clear(&txn->reads);
-    for (uint32_t i = 0; i < txn->kept_count; i++)
-        ranges_discard(&db->ranges, txn->cache, txn->kept[i]);
-    txn->kept_count = 0;
-    txn->kept = NULL;
+    if (KH_UNLIKELY(txn->bases != NULL || txn->held != NULL)) release_bases(txn);
+    if (KH_UNLIKELY(txn->kept != NULL)) discard_kept(txn);
+    readset_clear(&txn->reads);
     arena_reset(&txn->arena);
-    if (txn->descriptor >= 0) env_event_close(txn->descriptor);
-    txn->descriptor = -1;
-    (void)epoch_poll(&db->store.epoch, &txn->epoch, txn->cache);
+    if (KH_UNLIKELY(txn->descriptor >= 0)) {
+        env_event_close(txn->descriptor);
+        txn->descriptor = -1;
+    }
     uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
     atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
                           memory_order_release);

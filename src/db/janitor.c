@@ -136,6 +136,20 @@ void janitor_stop(struct kh_db *db) {
     db->janitor = NULL;
 }
 
+/* What the handles have retired and not looked at since. One that is in a call does it itself. */
+static void drain_handles(struct kh_db *db) {
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        kh_txn *txn = db->handles[i];
+        uint32_t busy = BUSY_FREE;
+        if (!atomic_compare_exchange_strong_explicit(&txn->busy, &busy, BUSY_JANITOR,
+                                                     memory_order_acquire, memory_order_relaxed))
+            continue;
+        epoch_drain(&db->store.epoch, &txn->epoch, db->step_cache);
+        atomic_store_explicit(&txn->busy, BUSY_FREE, memory_order_release);
+    }
+}
+
 void kh_db_step(kh_db *db) {
     if (db_is_forked(db)) return;
     lock_take(&db->step_lock);
@@ -155,6 +169,7 @@ void kh_db_step(kh_db *db) {
         epoch_close(&db->store.epoch, who.record);
         epoch_drain(&db->store.epoch, who.record, who.cache);
     }
+    drain_handles(db);
     section_release_deferred(db);
     lock_leave(&db->step_lock);
 }

@@ -122,26 +122,40 @@ static kh_status import_value(kh_txn *txn, const kh_schema *schema, struct Arrow
                                error);
 }
 
+/* With a schema of this database. */
+static kh_status put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
+                           struct ArrowArray *array, kh_policy policy, kh_error *error) {
+    struct write *write = NULL;
+    kh_batch *value = NULL;
+    uint64_t hash = index_hash(txn->db->store.index, key);
+    kh_status status = writeset_slot(&txn->writes, &txn->arena, key, hash, &write, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    status = import_value(txn, schema, array, &value, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    writeset_take(&txn->writes, txn->cache, write, batch_size_bytes(value));
+    write->kind = WRITE_PUT;
+    write->policy = policy_of(txn, policy);
+    write->mine = value;
+    return KH_OK;
+}
+
 kh_status kh_txn_put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
                            struct ArrowArray *array, kh_policy policy, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
     struct kh_db *db = txn->db;
-    struct write *write = NULL;
-    kh_batch *value = NULL;
     status = check_policy(txn, policy, error);
-    if (status == KH_OK) status = admit(txn, key, 0, error);
-    if (status == KH_OK && KH_UNLIKELY(schema_mem(schema) != db->home.mem))
-        status = schema_intern(db->home.schemas, schema, &schema, error);
-    if (KH_LIKELY(status == KH_OK))
-        status = writeset_slot(&txn->writes, &txn->arena, key, index_hash(db->store.index, key),
-                               &write, error);
-    if (KH_LIKELY(status == KH_OK)) status = import_value(txn, schema, array, &value, error);
-    if (KH_LIKELY(status == KH_OK)) {
-        writeset_take(&txn->writes, txn->cache, write, batch_size_bytes(value));
-        write->kind = WRITE_PUT;
-        write->policy = policy_of(txn, policy);
-        write->mine = value;
+    if (KH_LIKELY(status == KH_OK)) status = admit(txn, key, 0, error);
+    if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
+    if (KH_LIKELY(schema_mem(schema) == db->home.mem)) {
+        status = put_array(txn, key, schema, array, policy, error);
+    } else {
+        const kh_schema *twin = NULL;
+        status = schema_intern(db->home.schemas, schema, &twin, error);
+        if (status == KH_OK) {
+            status = put_array(txn, key, twin, array, policy, error);
+            schema_drop(twin);
+        }
     }
     return handle_answer(txn, status);
 }

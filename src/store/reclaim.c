@@ -45,6 +45,7 @@ static kh_status grow(struct store *store, struct entry_queue *queue, size_t cou
  * the other way round keeps moving between them free of failures. */
 kh_status reclaim_reserve(struct store *store, size_t count, kh_error *error) {
     size_t all = store->queue.count + store->parked.count + count;
+    if (KH_LIKELY(all <= store->queue.capacity && all <= store->parked.capacity)) return KH_OK;
     kh_status status = grow(store, &store->queue, all - store->queue.count, error);
     if (status != KH_OK) return status;
     return grow(store, &store->parked, all - store->parked.count, error);
@@ -85,6 +86,10 @@ static void free_version(struct epoch_entry *limbo, struct mem_cache *cache) {
 }
 
 void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version) {
+    enum { LARGE = 16384 };
+    const kh_batch *batch = version_batch(version);
+    if (batch != NULL && (batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
+        who->record->is_urgent = true;
     store_count(&store->versions_live, -1);
     store_count(&store->versions_reclaimed, 1);
     RETIRE(store, who, version);

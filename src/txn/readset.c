@@ -105,12 +105,6 @@ kh_status readset_add_absent(struct readset *set, struct arena *arena, kh_bytes 
     return readset_add_range(set, arena, &range, NULL, error);
 }
 
-void readset_clear(struct readset *set) {
-    uint32_t limit = set->limit;
-    memset(set, 0, sizeof *set);
-    set->limit = limit;
-}
-
 static bool is_hole(const struct read_range *range, kh_bytes key) {
     size_t low = 0;
     size_t high = range->hole_count;

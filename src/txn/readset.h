@@ -27,6 +27,9 @@ struct read_range {
     uint64_t timestamp;
 };
 
+/* Reads of a transaction that need no memory of their own: most read fewer keys. */
+enum { READSET_INLINE = 16 };
+
 struct readset {
     struct read_item *items;
     uint32_t item_count;
@@ -36,6 +39,7 @@ struct readset {
     uint32_t range_capacity;
     uint32_t limit;       /* items and ranges together */
     uint32_t widen_count; /* an index into ranges holds while this stays */
+    struct read_item first_items[READSET_INLINE];
 };
 
 kh_status readset_grow(struct readset *set, struct arena *arena, kh_error *error);
@@ -63,8 +67,15 @@ kh_status readset_add_absent(struct readset *set, struct arena *arena, kh_bytes 
 /* The spans of *range are the arena's already. *index: where it went (it may be narrowed later). */
 kh_status readset_add_range(struct readset *set, struct arena *arena,
                             const struct read_range *range, uint32_t *index, kh_error *error);
-/* Forget everything (the arena is reset by its owner). */
-void readset_clear(struct readset *set);
+/* Forget everything (the arena is reset by its owner); also makes a zeroed one ready. */
+static inline void readset_clear(struct readset *set) {
+    set->items = set->first_items;
+    set->item_count = 0;
+    set->item_capacity = READSET_INLINE;
+    set->ranges = NULL;
+    set->range_count = set->range_capacity = 0;
+    set->widen_count = 0;
+}
 
 bool range_covers(const struct read_range *range, kh_bytes key);
 /* The newest timestamp at which key was read, 0: never. entry may be NULL. */

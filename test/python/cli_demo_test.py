@@ -87,7 +87,8 @@ class Demo(CliCase):
         done = self.demo("--isolation", "read_committed")
         text = done.stdout.decode()
         self.assertEqual(done.returncode, 0, done.stderr.decode() + text)
-        self.assertIn("=> 120 minutes are missing: a read skew, as expected at read_committed", text)
+        self.assertIn("=> 120 minutes are missing: a read skew, as expected at read_committed",
+                      text)
         self.assertIn("=> 45 minutes are missing: a lost update, as expected at read_committed",
                       text)
         self.assertIn("=> nothing is missing: no read skew at serializable", text)

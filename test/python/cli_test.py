@@ -375,6 +375,8 @@ class BadFiles(CliCase):
                        says="File too large", **limited)
         self.run_wrong(1, "get", "k", "--from", store, "--json", "--to", self.path("out.json"),
                        says="File too large", **limited)
+        self.run_wrong(1, "get", "k", "--from", store, "--format", "table", "--rows", "0", "--to",
+                       self.path("out.txt"), says="cannot write", **limited)
         self.run_wrong(1, "import", source, "--key", "k", "--onto", store, "--to", store,
                        "--compression", "none", says="File too large", **limited)
         self.assertEqual(sorted(os.listdir(self.folder)), ["numbers.arrow", "s.khonsu"])
@@ -392,8 +394,9 @@ class BadFiles(CliCase):
         self.run_wrong(1, *scan, "--to", self.path("out.arrow"), says="different schemas")
         self.assertEqual(sorted(os.listdir(self.folder)), ["other.arrow", "s.khonsu"])
         self.assertEqual(len(self.run_ok(*scan, "--json").splitlines()), 7)
-        lines = self.run_ok(*scan, "--format", "table", "--rows", "1").decode().splitlines()
-        self.assertEqual([line.split() for line in lines[:2]] + [line.split() for line in lines[3:]],
+        text = self.run_ok(*scan, "--format", "table", "--rows", "1").decode()
+        words = [line.split() for line in text.splitlines()]
+        self.assertEqual(words[:2] + words[3:],
                          [["key", "id", "market", "month", "price", "note"],
                           ["---", "--", "------", "-----", "-----", "-----"],
                           [], ["key", "x"], ["---", "-"], ["b", "1"],
