@@ -3,10 +3,10 @@
 
 usage: api_docs.py [--check] ROOT
 
-Writes ROOT/docs/api.md: the headers in the order in which khonsu.h includes them, comments as prose,
-declarations as code, the statuses as a table, and an index. With --check nothing is written: exits 1
-when that file is not what would be written, or when a document of the repository links to a file or
-a heading that is not there.
+Writes ROOT/docs/api.md: the headers in the order in which khonsu.h includes them, comments as
+prose, declarations as code, the statuses as a table, and an index. With --check nothing is written.
+Exits 1 when a document of the repository links to a file or a heading that is not there, or, with
+--check, when that file is not what would be written.
 """
 
 import os
@@ -122,9 +122,11 @@ def reference(root):
         for heading, functions in index:
             names = ", ".join(f"`{name}`" for name in functions)
             depth = "" if heading == path else "  "
-            contents.append(f"{depth}- [{heading}](#{slug(heading)})" + (f": {names}" * bool(names)))
+            after = f": {names}" if names else ""
+            contents.append(f"{depth}- [{heading}](#{slug(heading)}){after}")
     return "\n".join([
-        "# The C API\n", "Made from the public headers by `make docs`; the headers are the truth.\n",
+        "# The C API\n",
+        "Made from the public headers by `make docs`; the headers are the truth.\n",
         prose(re.match(r"/\*.*?\*/", front, re.DOTALL).group(0)) + "\n",
         "## Contents\n", "\n".join(contents) + "\n", *sections])
 

@@ -69,13 +69,34 @@ static kh_status take_prepared(kh_txn *txn, kh_error *error) {
     return handle_contended(txn, error) == KH_MISUSE ? KH_MISUSE : KH_OK;
 }
 
-static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp, kh_error *error) {
+/* The handle of a detached one is ours from here on: the pipeline must not give it back meanwhile. */
+static bool take_over(kh_txn *txn) {
+    lock_take(&txn->db->section);
+    bool was_detached = txn->is_detached;
+    txn->is_detached = false;
+    lock_leave(&txn->db->section);
+    return was_detached;
+}
+
+static void give_back(kh_txn *txn) {
+    lock_take(&txn->db->section);
+    bool is_over = txn_state_of(txn) == TXN_ENDED && !txn->is_lost;
+    if (!is_over) txn->is_detached = true;
+    lock_leave(&txn->db->section);
+    if (is_over) handle_release(txn);
+}
+
+static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp,
+                            kh_error *error) {
     kh_status status = take_prepared(txn, error);
     if (status != KH_OK) return status;
+    bool was_detached = take_over(txn);
     status = commit_prepared(txn, is_commit, error);
     if (status == KH_OK) status = commit_await(txn);
+    if (!is_commit && status == KH_OK) stage_discard(txn);
     if (is_commit) status = finish_commit(txn, status, timestamp, error);
     handle_leave(txn);
+    if (was_detached) give_back(txn);
     return status;
 }
 
@@ -230,7 +251,6 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     lock_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     if (has_deferred) section_release_deferred(db);
-    if (status == KH_OK && !is_commit) stage_discard(txn);
     return status;
 }
 

@@ -4,10 +4,10 @@
  * 2016) keeps the order; a lossy, seeded hash front answers most point reads (a miss asks the
  * tree). KH_HASH_FRONT=0 builds without the front: every test must pass so.
  * Where things are: art.h the tree's rules (art*.c finding, changing, scanning), node.h one node,
- * guard.h its version lock, front.h the front and why it never holds a freed entry, grave.h what is
- * retired. Measured with bench/index_bench.c at keys of 24 bytes, callgrind: a hit in the front 108
- * instructions with hashing (121 on average, with the 3 % that the tree answers); 11 bytes a key for
- * the front, 12 (dense keys) to 20 (random digits) for the tree.
+ * guard.h its version lock, front.h the front and why it never holds a freed entry, grave.h what
+ * is retired. Measured with bench/index_bench.c, keys of 24 bytes, callgrind: a hit in the front
+ * costs 108 instructions with hashing (121 on average, with the 3 % that the tree answers); at 1M
+ * keys the front takes 11 bytes a key, the tree 12 (dense keys) to 20 (random digits).
  * Point lookups and scans: no lock, no allocation, no shared write. All calls except create and
  * destroy are made inside an epoch section of the caller's record. Keys are 1 to 65,535 arbitrary
  * bytes, ordered by memcmp, a proper prefix first; one key may be the prefix of another. */

@@ -599,8 +599,8 @@ static void test_disjoint_never_abort(void **state) {
     kh_db *db = *state;
     enum { TXNS = 24 };
     kh_txn *txns[TXNS];
-    char key[16];
-    char to[16];
+    char key[32];
+    char to[32];
     for (int i = 0; i < TXNS; i++) {
         txns[i] = kit_begin(db, kit_levels[i % 3]);
     }

@@ -330,6 +330,16 @@ static void test_waves(void **state) {
     }
 }
 
+/* Three threads make the same keys in key order: they change and outgrow the same nodes. */
+static void test_same_nodes(void **state) {
+    (void)state;
+    static run_fn *const runs[WORKERS] = {make_run, make_run, make_run, read_run, read_run};
+    for (uint64_t trial = 0; trial < TRIALS / 3; trial++) {
+        disturb(13);
+        run_trial(&stress_now, 2 * trial, runs);
+    }
+}
+
 /* A few keys made by two threads and removed by one as soon as they are there. */
 static void test_hot_keys(void **state) {
     (void)state;
@@ -340,6 +350,7 @@ static void test_hot_keys(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_waves),
+                                       cmocka_unit_test(test_same_nodes),
                                        cmocka_unit_test(test_hot_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

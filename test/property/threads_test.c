@@ -7,6 +7,7 @@
 #include "support/kv_batches.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -470,6 +471,64 @@ static void test_rows_of_one_batch(void **state) {
     kit_close(crew.db);
 }
 
+/* ---- a deferrable reader that waits ---------------------------------------------------------- */
+
+struct deferred {
+    kh_db *db;
+    int64_t a;
+    int64_t b;
+    kh_status status;
+};
+
+static void *read_deferred(void *argument) {
+    struct deferred *reader = argument;
+    kh_txn *txn = NULL;
+    reader->status = kit_try_begin(reader->db, KH_SERIALIZABLE, KH_FAIL,
+                                   KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE, &txn);
+    if (reader->status == KH_OK) {
+        (void)get_number(txn, kit_key("a"), &reader->a);
+        (void)get_number(txn, kit_key("b"), &reader->b);
+        reader->status = kh_txn_commit(txn, NULL, NULL);
+    }
+    kh_txn_close(txn);
+    return NULL;
+}
+
+static uint64_t count_snapshots(kh_db *db) {
+    kh_stats stats;
+    memset(&stats, 0, sizeof stats);
+    stats.size = sizeof stats;
+    kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
+    return stats.snapshots;
+}
+
+/* T1 read a; T2 changed a; the reader came and waits for T1, which commits below it: it must take a new
+ * snapshot, and see T1's write, too. (With only T2's it would have seen a state of no serial order
+ * with T1 before T2.) */
+static void test_deferrable_takes_a_new_snapshot(void **state) {
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        struct deferred reader = {open_threaded(), 0, 0, KH_INVALID};
+        pthread_t thread;
+        kit_store(reader.db, "a", 1);
+        kit_store(reader.db, "b", 1);
+        kh_txn *t1 = kit_begin(reader.db, KH_SERIALIZABLE);
+        (void)kit_get(t1, "a");
+        kit_put(t1, "b", 2);
+        kit_store(reader.db, "a", 2);
+        assert_int_equal(pthread_create(&thread, NULL, read_deferred, &reader), 0);
+        for (int spins = 0; spins < 100000 && count_snapshots(reader.db) < 2; spins++) {
+            (void)sched_yield();
+        }
+        kit_commit_ok(t1);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        kit_is(reader.status, KH_OK);
+        assert_int_equal(reader.a, 2);
+        assert_int_equal(reader.b, 2);
+        kit_close(reader.db);
+    }
+}
+
 int main(void) {
     static kh_isolation serializable = KH_SERIALIZABLE;
     static kh_isolation repeatable = KH_REPEATABLE_READ;
@@ -479,6 +538,7 @@ int main(void) {
         cmocka_unit_test(test_write_skew_pairs),
         cmocka_unit_test(test_list_append),
         cmocka_unit_test(test_rows_of_one_batch),
+        cmocka_unit_test(test_deferrable_takes_a_new_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-"""The README's first program compiles without a warning and runs, exactly as it is printed there."""
+"""The README's first program compiles without a warning and runs, exactly as it stands there."""
 
 import os
 import re
