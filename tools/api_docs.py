@@ -59,9 +59,11 @@ def is_plumbing(code):
 
 def rewrap(declaration):
     """A function's declaration without the attributes, set in by four where it is long."""
-    plain = re.sub(r"\b(KH_API|KH_WARN_UNUSED)\s+", "", declaration.group(0))
-    return "\n".join(textwrap.wrap(" ".join(plain.split()), 96, subsequent_indent="    ",
-                                   break_long_words=False))
+    plain = " ".join(re.sub(r"\b(KH_API|KH_WARN_UNUSED)\s+", "", declaration.group(0)).split())
+    # Lines break between parameters only.
+    whole = re.sub(r"(?<!,) ", "\0", plain)
+    return "\n".join(textwrap.wrap(whole, 96, subsequent_indent="    ",
+                                   break_long_words=False)).replace("\0", " ")
 
 
 def declarations(code):

@@ -77,7 +77,7 @@ static void set_up(kh_txn *txn, const kh_txn_options *options) {
     txn->stop_status = KH_OK;
     txn->committed = 0;
     txn->has_conflict = false;
-    txn->is_started = txn->is_counted = txn->is_lost = false;
+    txn->is_sampled = txn->is_started = txn->is_counted = txn->is_lost = false;
     txn->is_detached = false;
     txn->is_claiming = false;
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);

@@ -294,6 +294,18 @@ static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
     return ATTEMPT_DONE;
 }
 
+/* The log is behind: no more records than LIMIT_IN_FLIGHT wait for its answer. */
+static kh_status wait_for_room(kh_txn *txn, kh_error *error) {
+    struct kh_db *db = txn->db;
+    while (db->pipeline.count >= LIMIT_IN_FLIGHT && db->pipeline.poison == KH_OK) {
+        pipeline_ask(db);
+        if (db->pipeline.count < LIMIT_IN_FLIGHT) break;
+        if (!section_wait(db, txn_deadline(txn)))
+            return status_fail(error, KH_BUSY, "%u records wait for the log", LIMIT_IN_FLIGHT);
+    }
+    return KH_OK;
+}
+
 /* With the section held. */
 static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming, kh_status *status,
                             kh_error *error) {
@@ -302,6 +314,10 @@ static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming
         *status = claim(txn, error);
         if (*status != KH_OK) return ATTEMPT_DONE;
         mark_claims(txn, true);
+    }
+    if (KH_UNLIKELY(db->pipeline.count >= LIMIT_IN_FLIGHT)) {
+        *status = wait_for_room(txn, error);
+        if (*status != KH_OK) return ATTEMPT_DONE;
     }
     if (KH_UNLIKELY(db->claimer != NULL)) {
         *status = wait_for_claim(txn, error);
@@ -347,7 +363,10 @@ static kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restag
         return status;
     }
     lock_take(&db->section);
+    uint64_t entered_ns = txn->is_sampled ? env_monotonic_ns(&db->clock) : 0;
     *result = attempt(txn, kind, restages >= LIMIT_RESTAGE, &status, error);
+    if (KH_UNLIKELY(txn->is_sampled))
+        histogram_note(&db->section_ns, env_monotonic_ns(&db->clock) - entered_ns);
     leave_section(txn);
     return status;
 }
@@ -392,7 +411,6 @@ kh_status commit_await(kh_txn *txn) {
  * its slot after its versions are linked and published.) */
 static bool is_clear(const kh_txn *txn) {
     const struct kh_db *db = txn->db;
-    atomic_thread_fence(memory_order_seq_cst);
     if (snapshot_oldest_serializable(&db->store.snapshots, txn->line) < txn->snapshot) return false;
     if (section_has_in_flight(db)) return false;
     if (atomic_load_explicit(&db->store.visible, memory_order_acquire) == txn->snapshot)

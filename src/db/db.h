@@ -67,6 +67,7 @@ struct kh_db {
     void *resolve_context;
     kh_limits limits;
     struct env_clock clock;
+    _Atomic bool is_poison_told; /* the message hook knows */
     kh_message_fn *message;
     void *message_context;
     uint32_t node;

@@ -27,7 +27,12 @@ static kh_status finish_commit(kh_txn *txn, kh_status status, kh_timestamp *time
         txn_count(&txn->counters.commits, 1);
         txn_count(&txn->counters.writes, txn->writes.live_count);
         if (timestamp != NULL) *timestamp = txn->committed;
-    } else if (status == KH_UNKNOWN) {
+    } else if (status == KH_UNKNOWN || status == KH_POISONED) {
+        if (!atomic_exchange_explicit(&txn->db->is_poison_told, true, memory_order_relaxed))
+            section_say(txn->db, KH_LOG_ERROR,
+                        "the log failed: commits are refused until the database is reopened");
+    }
+    if (status == KH_UNKNOWN) {
         (void)status_fail(error, status, "the log took the record and lost track of it");
     } else if (status == KH_POISONED) {
         (void)status_fail(error, status, "the log refused the record");
@@ -37,15 +42,16 @@ static kh_status finish_commit(kh_txn *txn, kh_status status, kh_timestamp *time
 
 static kh_status commit_writes(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
     struct kh_db *db = txn->db;
-    bool is_sampled = (++txn->sample_count & (SAMPLE_EVERY - 1)) == 0;
-    uint64_t begun_ns = is_sampled ? env_monotonic_ns(&db->clock) : 0;
+    txn->is_sampled = (++txn->sample_count & (SAMPLE_EVERY - 1)) == 0;
+    uint64_t begun_ns = txn->is_sampled ? env_monotonic_ns(&db->clock) : 0;
     kh_status status = commit_submit(txn, RECORD_COMMIT, error);
     if (KH_UNLIKELY(status != KH_OK)) {
         commit_end_failed(txn, status);
         return status;
     }
     status = commit_await(txn);
-    if (is_sampled) histogram_note(&db->commit_ns, env_monotonic_ns(&db->clock) - begun_ns);
+    if (KH_UNLIKELY(txn->is_sampled))
+        histogram_note(&db->commit_ns, env_monotonic_ns(&db->clock) - begun_ns);
     return finish_commit(txn, status, timestamp, error);
 }
 

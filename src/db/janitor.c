@@ -61,7 +61,11 @@ static void expire(struct kh_db *db, uint64_t now_ms, bool *has_active) {
         if ((word & STATE_MASK) != TXN_IDLE) *has_active = true;
         if ((word & STATE_MASK) != TXN_ACTIVE) continue;
         uint64_t deadline_ms = txn_deadline(txn);
-        if (now_ms > deadline_ms) (void)janitor_revoke(txn, word >> STATE_BITS, KH_EXPIRED);
+        if (now_ms <= deadline_ms) continue;
+        uint64_t id = handle_peek_id(txn);
+        if (janitor_revoke(txn, word >> STATE_BITS, KH_EXPIRED))
+            section_say(db, KH_LOG_WARNING, "transaction %llu is past its timeout and was stopped",
+                        (unsigned long long)id);
     }
 }
 

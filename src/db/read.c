@@ -173,7 +173,10 @@ kh_status kh_txn_get_many(kh_txn *txn, const kh_bytes *keys, size_t key_count, k
     status = get_all(txn, keys, key_count, out, &done_count, error);
     epoch_close(&txn->db->store.epoch, &txn->epoch);
     if (status != KH_OK)
-        for (size_t i = 0; i < done_count; i++) batch_release(out[i], txn->cache);
+        for (size_t i = 0; i < done_count; i++) {
+            batch_release(out[i], txn->cache);
+            out[i] = NULL;
+        }
     txn_count(&txn->counters.reads, key_count);
     return handle_answer(txn, status);
 }

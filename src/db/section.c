@@ -3,6 +3,8 @@
 
 #include "base/status.h"
 #include "db/handle.h"
+#include <stdarg.h>
+#include <stdio.h>
 
 uint64_t section_next_timestamp(struct kh_db *db) {
     uint64_t wall_ms = env_wall_ms(&db->clock);
@@ -163,4 +165,14 @@ void section_release_deferred(struct kh_db *db) {
         handle_release(txn);
         txn = next;
     }
+}
+
+void section_say(struct kh_db *db, kh_log_level level, const char *format, ...) {
+    if (db->message == NULL) return;
+    char line[256];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    db->message(db->message_context, level, line);
 }

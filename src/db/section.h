@@ -32,6 +32,9 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);
 void section_note_phi(struct kh_db *db, uint64_t phi);
 /* The janitor sleeps: wake it, and bring the tick up to date for txn. */
 void section_wake_janitor(struct kh_db *db, kh_txn *txn);
+/* Give the message hook a line, if there is one. Outside of locks. */
+__attribute__((cold, format(printf, 3, 4))) void section_say(struct kh_db *db, kh_log_level level,
+                                                             const char *format, ...);
 /* Put a detached, ended handle aside, in the section; give those put aside back, outside of it. */
 void section_defer_release(struct kh_db *db, kh_txn *txn);
 void section_release_deferred(struct kh_db *db);

@@ -168,7 +168,7 @@ kh_status watch_open(struct watch_hub *hub, kh_bytes prefix, struct kh_watch **o
     lock_take(&hub->lock);
     watch->next = hub->first;
     hub->first = watch;
-    atomic_fetch_add_explicit(&hub->count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hub->count, 1, memory_order_seq_cst);
     lock_leave(&hub->lock);
     *out = watch;
     return KH_OK;
@@ -249,7 +249,7 @@ void kh_watch_close(kh_watch *watch) {
     struct kh_watch **link = &hub->first;
     while (*link != watch) link = &(*link)->next;
     *link = watch->next;
-    atomic_fetch_sub_explicit(&hub->count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&hub->count, 1, memory_order_seq_cst);
     lock_leave(&hub->lock);
     while (watch->oldest != NULL) free_event(hub, take_oldest(watch));
     free_event(hub, watch->lent);

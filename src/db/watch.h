@@ -1,12 +1,12 @@
 /* watch.h - watchers of prefixes: told of each published write in commit order, woken without
  * polling. The engine's side; the public functions are in khonsu/db.h.
  *
- * publish runs in the commit section: it cannot fail, and costs one relaxed load when nobody
- * watches. Call it after the commit timestamp has become visible, so that who is woken sees the
- * write. When there is no memory for an event, the event is lost and its watch told so; the oldest
- * event is dropped, and its watch told so, when one too many waits.
- * kh_watch_open: after watch_open take and leave the lock of the commit section once. Commits that
- * did not see the watch have then been published, and kh_db_now() is not before them. */
+ * publish runs in the commit section: it cannot fail, and costs one load when nobody watches. When
+ * there is no memory for an event, the event is lost and its watch told so; the oldest event is
+ * dropped, and its watch told so, when one too many waits.
+ * Call it after the commit timestamp has become visible by a seq_cst store: who is woken then sees
+ * the write, and a commit that did not see a watch being opened (the count is seq_cst too) is not
+ * after kh_db_now() at the end of the opening. */
 #ifndef KHONSU_DB_WATCH_H
 #define KHONSU_DB_WATCH_H
 
@@ -18,7 +18,7 @@ struct mem;
 
 struct watch_hub { /* lies in struct kh_db */
     struct mem *mem;
-    _Atomic uint32_t count; /* open watches; relaxed: a watch sees commits after its opening */
+    _Atomic uint32_t count; /* open watches; changed under the lock, seq_cst (see above) */
     struct lock lock;       /* RANK_WATCH: the list and every watch's queue */
     struct kh_watch *first;
     uint32_t events_max; /* kh_limits.watch_events */
@@ -29,7 +29,7 @@ void watch_hub_init(struct watch_hub *hub, struct mem *mem, uint32_t events_max)
 void watch_hub_fini(struct watch_hub *hub); /* no watch is open */
 
 static inline bool watch_is_wanted(const struct watch_hub *hub) {
-    return atomic_load_explicit(&hub->count, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&hub->count, memory_order_seq_cst) != 0;
 }
 /* Queue an event at every watch whose prefix key has; wake the waiters. In the commit section (its
  * rank is below RANK_WATCH), outside of the zone in which allocating is forbidden: allocates from

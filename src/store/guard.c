@@ -18,7 +18,12 @@ void guard_disturb(void) {
     uint32_t steps = atomic_load_explicit(&disturb_steps, memory_order_relaxed);
     if (steps == 0) return;
     random = random * 1664525u + 1013904223u; /* any constants that mix the upper half will do */
-    if ((random >> 16) % steps == 0) env_yield();
+    if ((random >> 16) % steps != 0) return;
+    /* On a busy machine a yield lets strangers run; a pause lets the other threads pass. */
+    if (random >> 31 == 0)
+        env_yield();
+    else
+        env_pause_ns(20000);
 }
 #endif
 

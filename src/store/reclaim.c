@@ -239,8 +239,9 @@ size_t reclaim_some(struct store *store, const struct reclaimer *who, uint64_t u
     uint64_t visible = atomic_load_explicit(&store->visible, memory_order_relaxed);
     if (until > visible) until = visible;
     uint64_t horizon = atomic_load_explicit(&store->horizon, memory_order_relaxed);
-    if (until > horizon) atomic_store_explicit(&store->horizon, until, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* horizon and visible first, then the slots */
+    /* Sequentially consistent, as the looks at the slots below: the horizon rises first. */
+    (void)atomic_exchange_explicit(&store->horizon, until > horizon ? until : horizon,
+                                   memory_order_seq_cst);
     struct view view = {visible, until, store->snapshot_buffer, 0, rule};
     view.list_count = snapshot_list(&store->snapshots, store->snapshot_buffer);
     uint64_t oldest = view.list_count > 0 ? view.list[0] : SNAPSHOT_NONE;

@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 
+/* Sequentially consistent: after the published timestamp was raised, before a slot that was
+ * registered later than that (snapshot.h). A plain load on x86. */
 static uint64_t load_slot(const struct snapshots *snapshots, uint32_t line, int slot) {
-    return atomic_load_explicit(&snapshots->lines[line].slots[slot], memory_order_acquire);
+    return atomic_load_explicit(&snapshots->lines[line].slots[slot], memory_order_seq_cst);
 }
 
 uint64_t snapshot_oldest(const struct snapshots *snapshots) {

@@ -191,11 +191,16 @@ kh_status writeset_add_rows(struct writeset *set, struct arena *arena, kh_bytes 
         write->kind = WRITE_ROWS;
         write->policy = policy;
         write->ops = write->last_op = op;
+        write->op_count = 1;
         return KH_OK;
     }
     kh_status status = check_limits(set, value_bytes, false, error);
+    if (status == KH_OK && write->op_count >= LIMIT_TXN_ROW_OPS)
+        status = status_fail(error, KH_TOO_BIG, "more than %u row operations on one key",
+                             LIMIT_TXN_ROW_OPS);
     if (status == KH_OK) status = reserve_undo(set, arena, error);
     if (status != KH_OK) return status;
+    write->op_count++;
     if (set->mark_count > 0) {
         struct write former = *write;
         status = copy_ops(write, arena, error);

@@ -47,6 +47,7 @@ struct write {
                          * staged version has it and this is NULL */
     struct row_op *ops; /* WRITE_ROWS: first operation */
     struct row_op *last_op;
+    uint32_t op_count;
     struct entry *entry;
     uint64_t rival_above;   /* a newest version above this is a rival */
     uint64_t staged_on;     /* commit of the version that the staged value was computed from */

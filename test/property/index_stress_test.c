@@ -27,7 +27,7 @@ enum {
     WORKERS = 3 + READERS,
     WAVES = 3,
     READER_STEPS = 3000,
-    HOT_STEPS = 6000,
+    HOT_STEPS = 4000,
     SCAN_ROOM = 70
 };
 
@@ -228,12 +228,14 @@ static void wave_run(void *context) {
     atomic_fetch_sub(&stress->working, 1);
 }
 
-static void fill(struct stress *stress, uint64_t random) {
+static void fill(struct stress *stress, uint64_t random, bool is_dense) {
     unsigned char bytes[INDEX_KIT_KEY_ROOM];
     for (unsigned i = 0; stress->keys.count < KEYS; i++) {
         /* Few of the extreme shapes: there are only so many different keys of theirs. */
         unsigned shape = i % 8 == 0 ? i / 8 % INDEX_KIT_SHAPES : 2 + i % 5;
         kh_bytes key = {bytes, index_kit_key(bytes, shape, &random)};
+        if (is_dense)
+            key.size_bytes = (size_t)snprintf((char *)bytes, sizeof bytes, "dense%04u", i);
         if (index_kit_row(&stress->keys, key) == NULL) index_kit_note(&stress->keys, key, NULL);
     }
     for (size_t i = 0; i < KEYS; i += 3) {
@@ -287,12 +289,13 @@ static void check_end(struct stress *stress) {
 
 typedef void run_fn(void *context);
 
-static void run_trial(struct stress *stress, uint64_t seed, run_fn *const runs[WORKERS]) {
+static void run_trial(struct stress *stress, uint64_t seed, bool is_dense,
+                      run_fn *const runs[WORKERS]) {
     struct worker workers[WORKERS];
     memset(stress, 0, sizeof *stress);
     stress->is_side_by_side = seed % 2 == 0;
     index_kit_open_pooled(&stress->kit);
-    fill(stress, seed);
+    fill(stress, seed, is_dense);
     atomic_store(&stress->working, WORKERS - READERS);
     for (unsigned i = 0; i < WORKERS; i++) start(&workers[i], stress, i, runs[i]);
     for (unsigned i = 0; i < WORKERS; i++) env_thread_join(workers[i].thread);
@@ -326,7 +329,7 @@ static void test_waves(void **state) {
     uint64_t trials = text == NULL ? TRIALS : strtoull(text, NULL, 10);
     for (uint64_t trial = 0; trial < trials; trial++) {
         disturb(steps[trial % 3]);
-        run_trial(&stress_now, trial * 1000003, runs);
+        run_trial(&stress_now, trial * 1000003, false, runs);
     }
 }
 
@@ -336,16 +339,19 @@ static void test_same_nodes(void **state) {
     static run_fn *const runs[WORKERS] = {make_run, make_run, make_run, read_run, read_run};
     for (uint64_t trial = 0; trial < TRIALS / 3; trial++) {
         disturb(13);
-        run_trial(&stress_now, 2 * trial, runs);
+        run_trial(&stress_now, 2 * trial, trial % 2 == 1, runs);
     }
 }
 
-/* A few keys made by two threads and removed by one as soon as they are there. */
+/* A few keys of a few nodes, made by two threads and removed by one as soon as they are there. */
 static void test_hot_keys(void **state) {
     (void)state;
     static run_fn *const runs[WORKERS] = {cool_run, heat_run, heat_run, read_run, read_run};
-    disturb(23);
-    run_trial(&stress_now, 1, runs);
+    static const uint32_t steps[] = {23, 9, 60};
+    for (uint64_t trial = 0; trial < TRIALS / 3 * 2; trial++) {
+        disturb(steps[trial % 3]);
+        run_trial(&stress_now, trial, trial % 2 == 0, runs);
+    }
 }
 
 int main(void) {

@@ -42,10 +42,18 @@ static void *work(void *argument) {
     return NULL;
 }
 
+static int thread_count(void) {
+    return (int)kit_env("KH_TEST_THREADS", 6);
+}
+
+static int scaled(int rounds) {
+    return (int)((uint64_t)rounds * kit_env("KH_TEST_SCALE", SCALE_DEFAULT) / 100) + 1;
+}
+
 static void run_crew(struct crew *crew, int rounds) {
     pthread_t threads[THREADS_MAX];
-    crew->thread_count = (int)kit_env("KH_TEST_THREADS", 4);
-    crew->rounds = (int)((uint64_t)rounds * kit_env("KH_TEST_SCALE", SCALE_DEFAULT) / 100) + 1;
+    crew->thread_count = thread_count();
+    crew->rounds = scaled(rounds);
     crew->seed = kit_env("KH_TEST_SEED", 1);
     assert_in_range(crew->thread_count, 1, THREADS_MAX);
     for (int i = 0; i < crew->thread_count; i++) {
@@ -75,6 +83,14 @@ static kh_status run_in(kh_db *db, kh_isolation isolation, uint32_t flags, kh_ru
     return kh_db_run(db, &options, body, context, NULL, NULL, NULL);
 }
 
+/* Now and then another thread's turn, in the middle of a transaction. */
+static void let_others(void) {
+    static _Thread_local unsigned calls;
+    if (++calls % 3 == 0) {
+        (void)sched_yield();
+    }
+}
+
 static kh_bytes name_key(char space[24], const char *prefix, int number) {
     (void)snprintf(space, 24, "%s%02d", prefix, number);
     return kit_key(space);
@@ -82,6 +98,7 @@ static kh_bytes name_key(char space[24], const char *prefix, int number) {
 
 static kh_status get_number(kh_txn *txn, kh_bytes key, int64_t *out) {
     const kh_batch *batch = NULL;
+    let_others();
     kh_status status = kh_txn_peek(txn, key, &batch, NULL);
     return status == KH_OK ? kh_batch_int64(batch, 0, 0, out) : status;
 }
@@ -178,7 +195,7 @@ static void test_bank(void **state) {
         (void)name_key(space, "account", i);
         kit_store(crew.db, space, BALANCE);
     }
-    run_crew(&crew, 1500);
+    run_crew(&crew, 6000);
     kit_is(run_in(crew.db, KH_REPEATABLE_READ, 0, add_accounts, &sum), KH_OK);
     assert_int_equal(sum.total, ACCOUNTS * BALANCE);
     kit_close(crew.db);
@@ -245,7 +262,7 @@ static void test_write_skew_pairs(void **state) {
         (void)name_key(space, "pair", i);
         kit_store(crew.db, space, 1);
     }
-    run_crew(&crew, 2000);
+    run_crew(&crew, 8000);
     kit_close(crew.db);
 }
 
@@ -274,6 +291,7 @@ static kh_status read_list(kh_txn *txn, int key, int *list, int *count) {
     const kh_batch *batch = NULL;
     kh_status status = kh_txn_peek(txn, name_key(space, "list", key), &batch, NULL);
     *count = 0;
+    let_others();
     if (status != KH_OK) {
         return status == KH_NOT_FOUND ? KH_OK : status;
     }
@@ -386,8 +404,8 @@ static void test_list_append(void **state) {
     (void)state;
     struct recorder recorder = {.schema = kit_number_schema(NULL)};
     struct crew crew = {.db = open_threaded(), .run = list_job, .extra = &recorder};
-    int rounds = 3000;
-    int capacity = THREADS_MAX * (rounds + 1) * 2;
+    int rounds = 10000;
+    int capacity = thread_count() * scaled(rounds);
     recorder.key_count = capacity / TXNS_PER_KEY + LIVE_KEYS;
     recorder.txns = calloc((size_t)(capacity + recorder.key_count), sizeof *recorder.txns);
     assert_non_null(recorder.txns);
@@ -456,7 +474,7 @@ static void rows_job(struct crew *crew, int thread, struct kv_random *random) {
 static void test_rows_of_one_batch(void **state) {
     (void)state;
     struct crew crew = {.db = open_threaded(), .run = rows_job};
-    run_crew(&crew, 2000);
+    run_crew(&crew, 8000);
     kh_txn *txn = kit_begin(crew.db, KH_REPEATABLE_READ);
     kh_batch *batch = NULL;
     kit_is(kh_txn_get(txn, kit_key("shared"), &batch, NULL), KH_OK);

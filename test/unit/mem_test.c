@@ -351,7 +351,7 @@ static void the_process_context_is_one(void **state) {
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-enum { BLOCKS = 20000, RING = 64 };
+enum { BLOCKS = 6000, RING = 64 };
 
 /* Blocks that one thread allocates and another frees, through a ring under a lock. */
 struct belt {
@@ -399,7 +399,7 @@ static void take_blocks(void *context) {
     mem_cache_destroy(cache);
 }
 
-/* Also: what is in the pool comes round again. 20,000 blocks of 1,000 bytes pass, and the pool
+/* Also: what is in the pool comes round again. 6,000 blocks of 1,000 bytes pass, and the pool
  * never holds more than a few slabs. */
 static void blocks_cross_threads_and_come_round(void **state) {
     (void)state;
