@@ -51,7 +51,8 @@ typedef enum kh_resolution {
 } kh_resolution;
 
 /* The callback of KH_CALLBACK. base: what this transaction read (else the newest at its begin);
- * mine: its write; theirs: the newest committed; each NULL when absent or deleted, borrowed for the
+ * (KH_CONFLICT instead of a call when, at read committed, what it read was not kept: declare the
+ * policy at begin); mine: its write; theirs: the newest committed; each NULL when absent or deleted, borrowed for the
  * call. Must be deterministic; runs outside of locks, on the committing thread, perhaps several
  * times for one commit; must not use the committing transaction. */
 typedef kh_resolution kh_resolve_fn(void *context, kh_bytes key, const kh_batch *base,

@@ -34,7 +34,8 @@ static bool restore_stored(void *context, kh_bytes key, kh_bytes value) {
     return restore->status == KH_OK;
 }
 
-static kh_status restore_writes(struct restore *restore, const struct record *record) {
+static kh_status restore_writes(struct restore *restore, const struct record *record,
+                                kh_log_position position) {
     struct kh_db *db = restore->db;
     for (size_t i = 0; i < record->write_count; i++) {
         const struct record_write *write = &record->writes[i];
@@ -47,7 +48,13 @@ static kh_status restore_writes(struct restore *restore, const struct record *re
         }
     }
     section_note_outcome(db, record->id, record->commit);
-    return KH_OK;
+    if (db->storage == NULL) return KH_OK;
+    /* The log went on where the storage ended (it was away): it catches up here. */
+    kh_status status =
+        seal_store(db, record->writes, record->write_count, record->commit, position + 1);
+    if (status == KH_IO)
+        return status_fail(restore->error, status, "the storage refused a replayed record");
+    return status;
 }
 
 static kh_status restore_write_of(kh_txn *txn, const struct record_write *from, kh_error *error) {
@@ -117,7 +124,8 @@ static kh_status restore_prepared(struct restore *restore, const struct record *
     return status;
 }
 
-static kh_status restore_decision(struct restore *restore, const struct record *record) {
+static kh_status restore_decision(struct restore *restore, const struct record *record,
+                                  kh_log_position position) {
     struct kh_db *db = restore->db;
     kh_txn *txn = prepared_find(db, record->id);
     if (txn == NULL) return KH_OK; /* prepared and decided below the storage's position */
@@ -127,7 +135,16 @@ static kh_status restore_decision(struct restore *restore, const struct record *
     prepared_forget(txn);
     txn->committed = record->commit;
     txn->verdict.phi = record->commit;
-    if (is_commit) {
+    txn->flight_kind = (uint8_t)record->kind;
+    txn->flight_position = position;
+    if (is_commit && db->storage != NULL && position >= restore->applied) {
+        status = seal_storage(txn);
+        if (status != KH_OK)
+            return status_fail(restore->error, status, "the storage refused a replayed record");
+    }
+    if (is_commit && position < restore->applied) {
+        stage_discard(txn); /* the storage has its values */
+    } else if (is_commit) {
         apply_install(txn);
     } else {
         stage_discard(txn);
@@ -146,14 +163,14 @@ static kh_status restore_record(void *context, kh_log_position position,
     kh_status status = KH_OK;
     switch (record->kind) {
     case RECORD_COMMIT:
-        if (position >= restore->applied) status = restore_writes(restore, record);
+        if (position >= restore->applied) status = restore_writes(restore, record, position);
         break;
     case RECORD_PREPARE:
         status = restore_prepared(restore, record);
         break;
     case RECORD_DECIDE_COMMIT:
     case RECORD_DECIDE_ABORT:
-        status = restore_decision(restore, record);
+        status = restore_decision(restore, record, position);
         break;
     default:
         break;
@@ -192,6 +209,9 @@ kh_status restore_all(struct kh_db *db, const struct kh_storage *storage, kh_err
     }
     epoch_close(&db->store.epoch, &db->step_epoch);
     atomic_store_explicit(&db->store.visible, db->store.clock, memory_order_release);
+    /* A storage has the newest values only. */
+    if (storage != NULL)
+        atomic_store_explicit(&db->store.horizon, db->store.clock, memory_order_release);
     db->recent.since = db->store.clock;
     db->recent.count = 0;
     return status;

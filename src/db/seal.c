@@ -118,9 +118,8 @@ kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t
 
 /* ---- storage --------------------------------------------------------------------------------- */
 
-static kh_status encode_stored(kh_txn *txn, const struct write *write, struct arena *arena,
+static kh_status encode_stored(const kh_batch *batch, uint64_t commit, struct arena *arena,
                                kh_bytes *out) {
-    const kh_batch *batch = version_batch(write->staged);
     *out = (kh_bytes){NULL, 0};
     if (batch == NULL) return KH_OK;
     kh_bytes stream;
@@ -128,7 +127,7 @@ static kh_status encode_stored(kh_txn *txn, const struct write *write, struct ar
     if (status != KH_OK) return status;
     unsigned char *bytes = arena_alloc(arena, stream.size_bytes + 8);
     if (bytes != NULL) {
-        memcpy(bytes, &txn->committed, 8);
+        memcpy(bytes, &commit, 8);
         memcpy(bytes + 8, stream.data, stream.size_bytes);
         *out = (kh_bytes){bytes, stream.size_bytes + 8};
     }
@@ -136,24 +135,41 @@ static kh_status encode_stored(kh_txn *txn, const struct write *write, struct ar
     return bytes == NULL ? KH_NO_MEMORY : KH_OK;
 }
 
-kh_status seal_storage(kh_txn *txn) {
-    struct kh_db *db = txn->db;
-    if (txn->flight_kind != RECORD_COMMIT && txn->flight_kind != RECORD_DECIDE_COMMIT) return KH_OK;
+kh_status seal_store(struct kh_db *db, const struct record_write *writes, size_t write_count,
+                     uint64_t commit, kh_log_position position) {
     struct arena arena;
-    arena_init(&arena, db->home.mem, txn->cache);
-    kh_mutation *mutations = arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *mutations);
-    size_t count = 0;
+    arena_init(&arena, db->home.mem, NULL);
+    kh_mutation *mutations = arena_alloc(&arena, (write_count + 1) * sizeof *mutations);
     kh_status status = mutations == NULL ? KH_NO_MEMORY : KH_OK;
+    for (size_t i = 0; i < write_count && status == KH_OK; i++) {
+        mutations[i].key = writes[i].key;
+        status = encode_stored(writes[i].batch, commit, &arena, &mutations[i].value);
+    }
+    if (status == KH_OK &&
+        db->storage->apply(db->storage->context, mutations, write_count, position) != 0)
+        status = KH_IO;
+    arena_fini(&arena);
+    return status;
+}
+
+kh_status seal_storage(kh_txn *txn) {
+    bool has_writes =
+        txn->flight_kind == RECORD_COMMIT || txn->flight_kind == RECORD_DECIDE_COMMIT;
+    if (!has_writes) return KH_OK;
+    struct arena arena;
+    arena_init(&arena, txn->db->home.mem, txn->cache);
+    struct record_write *writes =
+        arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *writes);
+    kh_status status = writes == NULL ? KH_NO_MEMORY : KH_OK;
+    size_t count = 0;
     for (uint32_t i = 0; i < txn->writes.count && status == KH_OK; i++) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
-        mutations[count].key = write->key;
-        status = encode_stored(txn, write, &arena, &mutations[count].value);
-        count++;
+        writes[count++] =
+            (struct record_write){.key = write->key, .batch = version_batch(write->staged)};
     }
-    if (status == KH_OK &&
-        db->storage->apply(db->storage->context, mutations, count, txn->flight_position + 1) != 0)
-        status = KH_IO;
+    if (status == KH_OK)
+        status = seal_store(txn->db, writes, count, txn->committed, txn->flight_position + 1);
     arena_fini(&arena);
     return status;
 }

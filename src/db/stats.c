@@ -38,12 +38,24 @@ static void add_handle(const struct txn_counters *from, kh_stats *to) {
 #undef ADD
 }
 
+/* An id is what the transaction would be cancelled by: it gets one now, unless a call runs in it. */
+static uint64_t id_of(kh_txn *txn) {
+    uint32_t busy = BUSY_FREE;
+    if (handle_peek_id(txn) == 0 &&
+        atomic_compare_exchange_strong_explicit(&txn->busy, &busy, BUSY_JANITOR,
+                                                memory_order_acquire, memory_order_relaxed)) {
+        if (txn_state_of(txn) == TXN_ACTIVE) (void)handle_id(txn);
+        atomic_store_explicit(&txn->busy, BUSY_FREE, memory_order_release);
+    }
+    return handle_peek_id(txn);
+}
+
 static void add_snapshots(kh_db *db, kh_stats *out) {
     uint64_t tick = db_tick(db);
     uint64_t oldest = SNAPSHOT_NONE;
     uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
-        const kh_txn *txn = db->handles[i];
+        kh_txn *txn = db->handles[i];
         uint64_t snapshot =
             atomic_load_explicit(&txn->line->slots[SLOT_READ], memory_order_relaxed);
         uint64_t base = atomic_load_explicit(&txn->line->slots[SLOT_BASE], memory_order_relaxed);
@@ -54,7 +66,7 @@ static void add_snapshots(kh_db *db, kh_stats *out) {
         oldest = snapshot;
         uint64_t begin_ms = txn_begin_tick(txn);
         out->oldest_snapshot_age_ms = tick > begin_ms ? tick - begin_ms : 0;
-        out->oldest_snapshot_txn = (kh_txn_id){db->id_high, handle_peek_id(txn)};
+        out->oldest_snapshot_txn = (kh_txn_id){db->id_high, id_of(txn)};
     }
 }
 

@@ -9,7 +9,7 @@
 #include "support/kit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SCALE_DEFAULT 3
+#define SCALE_DEFAULT 2
 #else
 #define SCALE_DEFAULT 100
 #endif
