@@ -18,6 +18,7 @@
 #include "db/apply.h"
 #include "db/pipeline.h"
 #include "db/prepared.h"
+#include "db/seal.h"
 #include "db/section.h"
 #include "db/stage.h"
 #include <string.h>
@@ -358,6 +359,7 @@ static kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restag
     }
     epoch_open(&db->store.epoch, &txn->epoch);
     status = stage_entries(txn, error);
+    if (status == KH_OK && db->pipeline.log != NULL) status = seal_stage(txn, kind, error);
     if (KH_UNLIKELY(status != KH_OK)) {
         epoch_close(&db->store.epoch, &txn->epoch);
         return status;

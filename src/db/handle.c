@@ -53,6 +53,7 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     epoch_register(&db->store.epoch, &txn->epoch);
     txn->reads.limit = db->limits.txn_reads;
     readset_clear(&txn->reads);
+    ipc_buffer_init(&txn->frame, mem);
     txn->writes.writes_max = db->limits.txn_writes;
     txn->writes.bytes_max = db->limits.txn_bytes;
     db->handles[index] = txn;
@@ -93,6 +94,16 @@ static void discard_dropped(kh_txn *txn) {
     }
 }
 
+/* A small frame's memory is kept for the next use of the handle. */
+static void release_frame(kh_txn *txn) {
+    enum { KEPT_BYTES = 16384 };
+    txn->frame.size_bytes = 0;
+    txn->frame.is_failed = false;
+    if (txn->frame.capacity_bytes <= KEPT_BYTES) return;
+    ipc_buffer_fini(&txn->frame);
+    ipc_buffer_init(&txn->frame, txn->db->home.mem);
+}
+
 static void discard_kept(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->kept_count; i++)
         ranges_discard(&txn->db->ranges, txn->cache, txn->kept[i]);
@@ -110,6 +121,7 @@ void handle_release(kh_txn *txn) {
     if (KH_UNLIKELY(txn->kept != NULL)) discard_kept(txn);
     readset_clear(&txn->reads);
     arena_reset(&txn->arena);
+    if (KH_UNLIKELY(txn->frame.capacity_bytes > 0)) release_frame(txn);
     if (KH_UNLIKELY(txn->descriptor >= 0)) {
         env_event_close(txn->descriptor);
         txn->descriptor = -1;
@@ -125,6 +137,7 @@ void handle_destroy_all(struct kh_db *db) {
     for (uint32_t i = 0; i < count; i++) {
         kh_txn *txn = db->handles[i];
         arena_fini(&txn->arena);
+        ipc_buffer_fini(&txn->frame);
         epoch_unregister(&db->store.epoch, &txn->epoch, txn->cache);
         mem_cache_destroy(txn->cache);
     }

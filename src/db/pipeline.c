@@ -162,9 +162,10 @@ void pipeline_settle(struct kh_db *db, const struct reclaimer *who) {
 
 /* ---- appending ------------------------------------------------------------------------------- */
 
-static kh_status append_frame(struct kh_db *db, uint64_t cookie, kh_error *error) {
+static kh_status append_frame(struct kh_db *db, const struct ipc_buffer *encoded, uint64_t cookie,
+                              kh_error *error) {
     struct pipeline *pipeline = &db->pipeline;
-    kh_bytes frame = {pipeline->frame.bytes, pipeline->frame.size_bytes};
+    kh_bytes frame = {encoded->bytes, encoded->size_bytes};
     atomic_store_explicit(&pipeline->appender, env_self(), memory_order_relaxed);
     int code = pipeline->log->append(pipeline->log->context, &frame, 1, cookie);
     atomic_store_explicit(&pipeline->appender, 0, memory_order_relaxed);
@@ -177,6 +178,23 @@ static kh_status append_frame(struct kh_db *db, uint64_t cookie, kh_error *error
     return KH_OK;
 }
 
+/* Commits and prepares were encoded while staging and need their stamps only, unless a rival came
+ * between (a write without conflict, resolved by policy); decisions are a few bytes. */
+static kh_status append_record(kh_txn *txn, enum record_kind kind, uint64_t cookie,
+                               kh_error *error) {
+    struct kh_db *db = txn->db;
+    kh_status status = KH_OK;
+    if (kind == RECORD_DECIDE_COMMIT || kind == RECORD_DECIDE_ABORT) {
+        status = seal_encode(txn, kind, &db->pipeline.frame, error);
+        if (status != KH_OK) return status;
+        return append_frame(db, &db->pipeline.frame, cookie, error);
+    }
+    if (txn->frame.size_bytes == 0 || !seal_is_current(txn)) status = seal_again(txn, kind, error);
+    if (status != KH_OK) return status;
+    record_seal(txn->frame.bytes, txn->committed, txn->verdict.eta, txn->verdict.pi);
+    return append_frame(db, &txn->frame, cookie, error);
+}
+
 kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
     struct kh_db *db = txn->db;
     struct pipeline *pipeline = &db->pipeline;
@@ -186,8 +204,7 @@ kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
     txn->flight_kind = (uint8_t)kind;
     txn->flight_position = pipeline->position;
     if (pipeline->log != NULL) {
-        kh_status status = seal_encode(txn, kind, &pipeline->frame, error);
-        if (status == KH_OK) status = append_frame(db, cookie, error);
+        kh_status status = append_record(txn, kind, cookie, error);
         if (status != KH_OK) return status;
     } else {
         pipeline->position++;
@@ -211,7 +228,8 @@ static kh_status record_schema(struct kh_db *db, const kh_schema *schema, kh_err
             status = status_fail(error, KH_POISONED, "the log has failed: reopen the database");
         number = log_schemas_next(&pipeline->schemas);
         if (status == KH_OK) status = seal_encode_schema(db, schema, number, error);
-        if (status == KH_OK) status = append_frame(db, ++pipeline->next_cookie, error);
+        if (status == KH_OK)
+            status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, error);
         if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
     }
     lock_leave(&db->section);

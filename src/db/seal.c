@@ -5,6 +5,7 @@
 #include "db/seal.h"
 
 #include "base/status.h"
+#include "db/handle.h"
 #include <string.h>
 
 struct record_codec seal_codec(struct kh_db *db, struct mem_cache *cache) {
@@ -29,6 +30,39 @@ static bool make_parts(const kh_txn *txn, struct arena *arena, struct parts *out
     out->reads = arena_alloc(arena, (txn->reads.item_count + 1u) * sizeof *out->reads);
     out->ranges = arena_alloc(arena, (txn->reads.range_count + 1u) * sizeof *out->ranges);
     return out->writes != NULL && out->dropped != NULL && out->reads != NULL && out->ranges != NULL;
+}
+
+static uint64_t newest_commit(const struct write *write) {
+    const struct version *newest = atomic_load_explicit(&write->entry->head, memory_order_acquire);
+    return newest == NULL ? 0 : newest->commit;
+}
+
+/* What certify will say if nobody comes between. */
+static uint8_t foretell(const kh_txn *txn, const struct write *write, uint64_t newest) {
+    if (newest > write->rival_above) {
+        if (write->policy == KH_IGNORE || write->is_callback_dropped) return FATE_DROPPED;
+        return FATE_RESOLVED;
+    }
+    return write->kind == WRITE_ROWS && newest > txn->snapshot ? FATE_RESOLVED : FATE_PLAIN;
+}
+
+static void note_sealed(kh_txn *txn) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        write->sealed_base = newest_commit(write);
+        write->sealed_fate = write->fate = foretell(txn, write, write->sealed_base);
+    }
+}
+
+bool seal_is_current(const kh_txn *txn) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        if (write->fate != write->sealed_fate || newest_commit(write) != write->sealed_base)
+            return false;
+    }
+    return true;
 }
 
 static void fill_writes(const kh_txn *txn, const struct parts *parts, struct record *record) {
@@ -82,6 +116,28 @@ static bool fill(const kh_txn *txn, struct arena *arena, struct record *record) 
     record->reads = parts.reads;
     record->read_count = txn->reads.item_count;
     return fill_ranges(txn, arena, &parts, record);
+}
+
+kh_status seal_stage(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    note_sealed(txn);
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        /* A conflict that certify will find: there is nothing to encode. */
+        if (write->kind != WRITE_NONE && write->fate != FATE_DROPPED && write->staged == NULL)
+            return KH_OK;
+    }
+    (void)handle_id(txn);
+    return seal_encode(txn, kind, &txn->frame, error);
+}
+
+kh_status seal_again(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE) continue;
+        write->sealed_base = newest_commit(write);
+        write->sealed_fate = write->fate;
+    }
+    return seal_encode(txn, kind, &txn->frame, error);
 }
 
 kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *frame,

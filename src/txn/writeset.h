@@ -52,6 +52,8 @@ struct write {
     uint64_t rival_above;   /* a newest version above this is a rival */
     uint64_t staged_on;     /* commit of the version that the staged value was computed from */
     bool is_staged_on;      /* the newest version must still be staged_on */
+    uint64_t sealed_base;   /* the encoded record says: newest version below it */
+    uint8_t sealed_fate;    /* and what becomes of the write */
     uint64_t rival;         /* the version met, with a fate other than plain */
     struct version *staged; /* what apply links */
 };

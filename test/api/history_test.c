@@ -1,5 +1,5 @@
-/* history_test.c - reading as of a past timestamp and a key's versions, with and without retention, by a
- * clock that the test moves. */
+/* history_test.c - reading as of a past timestamp and a key's versions, with and without
+ * retention, by a clock that the test moves. */
 #include "support/kit.h"
 
 static struct kit_clock hands;

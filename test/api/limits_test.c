@@ -115,7 +115,8 @@ static void test_snapshot_age(void **state) {
     kit_is(kh_txn_get(reader, kit_key("k"), &batch, NULL), KH_EXPIRED);
     kit_store(db, "k", 3);
     kh_db_step(db);
-    assert_int_equal(stats_of(db).versions_live, stats_of(db).keys); /* its snapshot holds nothing */
+    /* its snapshot holds nothing any more */
+    assert_int_equal(stats_of(db).versions_live, stats_of(db).keys);
     (void)kh_txn_rollback(reader);
     kh_txn_close(reader);
     kit_close(db);

@@ -1,6 +1,6 @@
-/* misuse_test.c - what a wrong call gets: keys out of range, calls after the end, two threads in one
- * transaction, closing what is in use, fork, writes in read-only transactions, options that make no
- * sense. Each is a typed answer, and the database is usable after it. */
+/* misuse_test.c - what a wrong call gets: keys out of range, calls after the end, two threads in
+ * one transaction, closing what is in use, fork, writes in read-only transactions, options that
+ * make no sense. Each is a typed answer, and the database is usable after it. */
 #include "support/calls.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* run_test.c - kh_db_run: the body runs again after RETRY-class failures and only then, up to a limit;
- * and waits between, without the test waiting long. */
+/* run_test.c - kh_db_run: the body runs again after RETRY-class failures and only then, up to a
+ * limit; and waits between, without the test waiting long. */
 #include "support/kit.h"
 
 struct script {

@@ -1,5 +1,6 @@
-/* storage_test.c - a storage written outside of the library holds the newest values: written in commit
- * order before readers see them, read back at open, and followed by what the log has more. */
+/* storage_test.c - a storage written outside of the library holds the newest values: written in
+ * commit order before readers see them, read back at open, and followed by what the log has more.
+ */
 #include "support/held_log.h"
 #include "support/map_storage.h"
 

@@ -1,8 +1,9 @@
-/* interleavings_test.c - every interleaving of two tiny transactions, and of three from a smaller set of
- * programs, over two keys, at every level and at mixed ones, through the real engine, each step
- * against the serial oracle: reads are those of the level, write conflicts come when they must and
- * only then, what is committed has a serial order, transactions that do not touch get through, and
- * a refusal for the serial order's sake is never a false one. Prints how many of each it saw.
+/* interleavings_test.c - every interleaving of two tiny transactions, and of three from a smaller
+ * set of programs, over two keys, at every level and at mixed ones, through the real engine, each
+ * step against the serial oracle: reads are those of the level, write conflicts come when they
+ * must and only then, what is committed has a serial order, transactions that do not touch get
+ * through, and a refusal for the serial order's sake is never a false one. Prints how many of each
+ * it saw.
  *
  * KH_TEST_SCALE: per cent of the pairs and triples to run. */
 #include "model/serial_oracle.h"

@@ -1,6 +1,6 @@
-/* malloc_test.c - the n-th malloc of the process fails, for all n, on every public call, also where the
- * memory is that of other libraries. The allocation functions of this program are its own; they hand
- * on to the C library's. Not under sanitizers, which bring theirs. */
+/* malloc_test.c - the n-th malloc of the process fails, for all n, on every public call, also
+ * where the memory is that of other libraries. The allocation functions of this program are its
+ * own; they hand on to the C library's. Not under sanitizers, which bring theirs. */
 #include "support/scenarios.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)

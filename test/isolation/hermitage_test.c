@@ -1,8 +1,9 @@
-/* hermitage_test.c - the anomaly cases of Hermitage (Kleppmann, github.com/ept/hermitage), by their
- * names, at every level, stepped from one thread with several transactions open.
+/* hermitage_test.c - the anomaly cases of Hermitage (Kleppmann, github.com/ept/hermitage), by
+ * their names, at every level, stepped from one thread with several transactions open.
  *
- * Each case says whether its anomaly was observed; the table at the end says at which levels it may
- * be. With --markdown the table is measured and printed: the lines that begin with "|". Keys "1" and "2" begin as 10 and 20. */
+ * Each case says whether its anomaly was observed; the table at the end says at which levels it
+ * may be. With --markdown the table is measured and printed: the lines that begin with "|". Keys
+ * "1" and "2" begin as 10 and 20. */
 #include "support/kit.h"
 
 struct stage {

@@ -1,5 +1,5 @@
-/* policy_matrix_test.c - mine {put, row operations, delete} x theirs {the same} x policy x level x what
- * this transaction read: outcome and resulting value of each cell, from two tables.
+/* policy_matrix_test.c - mine {put, row operations, delete} x theirs {the same} x policy x level x
+ * what this transaction read: outcome and resulting value of each cell, from two tables.
  *
  * The first table says which way a cell goes (outcomes), the second what value that way gives
  * (values). Order in each cell: begin; read the key (if so); write; read the own write back (if
@@ -18,7 +18,8 @@ static const char *const operation_names[OPERATION_COUNT] = {
 static const char *const mine_rows[OPERATION_COUNT] = {
     "1=11/100 2=20/200 3=30/300 4=40/400", "4=40/400", "1=11/111 4=40/400", "1=11/_", "1=_/_", "-"};
 static const char *const theirs_rows[OPERATION_COUNT] = {
-    "1=10/100 2=20/222 3=30/300 5=50/500", "5=50/500", "2=22/222 5=50/500", "2=_/222", "3=_/_", "-"};
+    "1=10/100 2=20/222 3=30/300 5=50/500", "5=50/500", "2=22/222 5=50/500", "2=_/222", "3=_/_",
+    "-"};
 /* What is there after the rival alone. */
 static const char *const theirs_values[OPERATION_COUNT] = {
     "1=10/100 2=20/222 3=30/300 5=50/500",
@@ -64,8 +65,9 @@ static const char *const access_names[ACCESS_COUNT] = {"nothing", "the key befor
 enum kind { KIND_PUT, KIND_ROWS, KIND_DELETE, KIND_COUNT };
 static const char *const kind_names[KIND_COUNT] = {"put", "rows", "delete"};
 
-/* One letter a policy, fail first: C KH_CONFLICT; X a status of class RETRY; D the write is dropped;
- * T it is written on top; A appended; M merged; K called back; R row operations on the newest. */
+/* One letter a policy, fail first: C KH_CONFLICT; X a status of class RETRY; D the write is
+ * dropped; T it is written on top; A appended; M merged; K called back; R row operations on the
+ * newest. */
 static const char *const outcomes[3][ACCESS_COUNT][KIND_COUNT] = {
     /* read committed: a key that is only written never conflicts; reading row operations back reads
      * the key, reading a put or delete back does not */
@@ -468,7 +470,8 @@ static void print_ways(kh_db *db) {
     static const char *const ways[] = {"refused", "dropped", "on top", "appended", "merged",
                                        "callback", "rows on the newest"};
     static const char letters[] = "CDTAMKR";
-    (void)printf("| level | has read | mine | fail | ignore | replace | append | merge | callback |\n"
+    (void)printf("| level | has read | mine "
+                 "| fail | ignore | replace | append | merge | callback |\n"
                  "|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < 3 * ACCESS_COUNT * KIND_COUNT; i++) {
         static const enum operation samples[KIND_COUNT] = {PUT, UPSERT, DELETE};

@@ -1,4 +1,4 @@
-"""The certification rule, executable: what each commit must be answered, given all that came before.
+"""The certification rule, executable: what each commit must be answered, given what came before.
 
 A store of numbered commits. Every version carries three stamps: `commit`, the number of the commit
 that wrote it; `spi`, the place of its writer in the serial order; `ps`, the latest place of a
@@ -120,7 +120,7 @@ class Store:
         return txn
 
     def is_safe(self):
-        """Can no open transaction come before what is visible now? Those of this snapshot cannot."""
+        """Can no open one come before what is visible now? Those of this snapshot cannot."""
         return all(snapshot == self.clock for snapshot in self.open_writers.values())
 
     def end(self, txn):
@@ -235,7 +235,7 @@ class Store:
         for key in written:
             eta = max([eta] + self.stamps_over(key))
         if pi <= eta:
-            return Verdict("refused")
+            return Verdict("refused", None, 0, written, dropped)
         return Verdict("commit", None, pi if written else eta, written, dropped)
 
     def apply(self, txn, verdict):

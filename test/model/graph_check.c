@@ -67,8 +67,8 @@ static void collect(struct graph *graph) {
     }
 }
 
-/* How many values at the end of the list the transaction has appended itself before operation at; -1:
- * one is missing. */
+/* How many values at the end of the list the transaction has appended itself before operation at;
+ * -1: one is missing. */
 static int own_suffix(const struct graph_txn *txn, int at) {
     const struct graph_op *read = &txn->ops[at];
     int own = 0;

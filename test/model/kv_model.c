@@ -203,8 +203,8 @@ void kv_release(struct kv_txn *txn, int savepoint) {
 
 /* ---- commit ---------------------------------------------------------------------------------- */
 
-/* At read committed a value that was read is kept as a base only if the transaction's own policy asks
- * for one; a write that asks later may be refused. */
+/* At read committed a value that was read is kept as a base only if the transaction's own policy
+ * asks for one; a write that asks later may be refused. */
 static unsigned without_base(const struct kv_txn *txn, int key) {
     enum kv_policy asked = txn->writes[key].policy;
     bool is_asked = asked == KV_MERGE || asked == KV_CALLBACK;

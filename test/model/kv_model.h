@@ -2,8 +2,8 @@
  * transactions that say what their commit may answer. Knows nothing of the library.
  *
  * Keys are numbers below KV_KEYS, in key order. A value is up to KV_IDS rows of two cells, by id.
- * Certification is not modelled here: at serializable a commit that read anything may also be refused
- * (the cross-check with the executable rule judges those). */
+ * Certification is not modelled here: at serializable a commit that read anything may also be
+ * refused (the cross-check with the executable rule judges those). */
 #ifndef TEST_MODEL_KV_MODEL_H
 #define TEST_MODEL_KV_MODEL_H
 

@@ -1,6 +1,6 @@
-/* serial_oracle.h - what a few tiny transactions over two keys may read, when a write must conflict,
- * and whether a serial order explains what was committed. Plain arrays of versions; knows nothing
- * of the library, and nothing of how it decides.
+/* serial_oracle.h - what a few tiny transactions over two keys may read, when a write must
+ * conflict, and whether a serial order explains what was committed. Plain arrays of versions;
+ * knows nothing of the library, and nothing of how it decides.
  *
  * A value is up to four numbers (rows): cell 0 is what put writes, cell 1 + t what transaction t's
  * row operation writes; 0 is no row. Conflict policy: fail. */

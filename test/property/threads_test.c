@@ -1,6 +1,7 @@
-/* threads_test.c - real threads on one database: a bank whose sum must hold in every snapshot, pairs
- * that write skew would break, list-append whose history must be strictly serializable, rows of one
- * shared batch changed by all. Threads count what is wrong; the test asserts that nothing was.
+/* threads_test.c - real threads on one database: a bank whose sum must hold in every snapshot,
+ * pairs that write skew would break, list-append whose history must be strictly serializable, rows
+ * of one shared batch changed by all. Threads count what is wrong; the test asserts that nothing
+ * was.
  *
  * KH_TEST_THREADS, KH_TEST_SCALE (per cent), KH_TEST_SEED. */
 #include "model/graph_check.h"
@@ -520,9 +521,9 @@ static uint64_t count_snapshots(kh_db *db) {
     return stats.snapshots;
 }
 
-/* T1 read a; T2 changed a; the reader came and waits for T1, which commits below it: it must take a new
- * snapshot, and see T1's write, too. (With only T2's it would have seen a state of no serial order
- * with T1 before T2.) */
+/* T1 read a; T2 changed a; the reader came and waits for T1, which commits below it: it must take
+ * a new snapshot, and see T1's write, too. (With only T2's it would have seen a state of no serial
+ * order with T1 before T2.) */
 static void test_deferrable_takes_a_new_snapshot(void **state) {
     (void)state;
     for (int i = 0; i < 50; i++) {

@@ -1,4 +1,4 @@
-"""The little of khonsu.h that the checks need, through ctypes: numbers in rows, under short keys."""
+"""The little of khonsu.h that the checks need, by ctypes: numbers in rows, under short keys."""
 
 import ctypes
 import os

@@ -15,6 +15,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "model"))
 
 import certify_model as model  # noqa: E402  (the path comes first)
+from certify_graph import Graph  # noqa: E402
 from _engine import (BUSY, CONFLICT, DEFERRABLE, NOT_SERIALIZABLE, OK, READ_ONLY,  # noqa: E402
                      Engine)
 
@@ -37,9 +38,11 @@ def call_back(mine, theirs):
 class Pair:
     """One transaction, in the engine and in the model."""
 
-    def __init__(self, in_engine, in_model, policy):
+    def __init__(self, in_engine, in_model, policy, name):
         self.in_engine, self.in_model, self.policy = in_engine, in_model, policy
+        self.name = name
         self.left = 0
+        self.begin = 0
 
 
 class History:
@@ -54,7 +57,9 @@ class History:
         self.begun = 0
         self.number = 100
         self.steps = []
-        self.counts = {"commit": 0, "conflict": 0, "refused": 0}
+        self.graph = Graph()
+        self.time = 0
+        self.counts = {"commit": 0, "conflict": 0, "refused": 0, "refused falsely": 0}
 
     def differ(self, what, engine, expected):
         if engine != expected:
@@ -63,7 +68,7 @@ class History:
 
     def fill(self):
         txn = self.engine.begin(model.READ_COMMITTED, model.FAIL)
-        pair = Pair(txn, self.store.begin(model.READ_COMMITTED), model.FAIL)
+        pair = Pair(txn, self.store.begin(model.READ_COMMITTED), model.FAIL, 0)
         for key in range(self.key_count):
             if self.random.random() < 0.6:
                 self.write(pair, key, {0: key, 1: 1})
@@ -86,8 +91,9 @@ class History:
             self.differ("a deferrable begin", txn is None, not self.store.is_safe())
         if txn is None:
             return
-        pair = Pair(txn, self.store.begin(level, bool(flags & READ_ONLY)), policy)
-        pair.name = self.begun
+        pair = Pair(txn, self.store.begin(level, bool(flags & READ_ONLY)), policy, self.begun)
+        self.time += 1
+        pair.begin = self.time
         pair.left = self.random.randint(1, 4)
         pair.is_slow = self.random.random() < 0.25
         self.open.append(pair)
@@ -130,8 +136,14 @@ class History:
         status = self.engine.commit(pair.in_engine)
         self.steps.append(f"commit: {status}")
         self.differ("commit", status, ANSWERS[verdict.answer])
+        self.time += 1
         if verdict.answer == "commit":
             self.store.apply(pair.in_model, verdict)
+            self.graph.add(pair.name, pair.in_model, verdict, self.store, pair.begin, self.time)
+        elif verdict.answer == "refused" and not self.graph.would_cycle(
+                pair.name, pair.in_model, verdict.writes, verdict.dropped, self.store,
+                pair.begin, self.time):
+            self.counts["refused falsely"] += 1
         self.store.end(pair.in_model)
         self.counts[verdict.answer] += 1
 
@@ -174,13 +186,16 @@ class Cross(unittest.TestCase):
         histories = int(os.environ.get("KH_TEST_HISTORIES", "150"))
         self.assertNotEqual(BUSY, OK)
         for name, setting in SETTINGS.items():
-            totals = {"commit": 0, "conflict": 0, "refused": 0}
+            totals = dict.fromkeys(("commit", "conflict", "refused", "refused falsely"), 0)
             for seed in range(first, first + histories):
                 with self.subTest(setting=name, seed=seed):
-                    for answer, count in History(seed, **setting).run().items():
+                    history = History(seed, **setting)
+                    for answer, count in history.run().items():
                         totals[answer] += count
+                    self.assertFalse(history.graph.has_cycle())
             print(f"{name}: {histories} histories, {totals}")
-            self.assertTrue(all(totals.values()))
+            self.assertTrue(totals["commit"] and totals["conflict"] and totals["refused"])
+            self.assertLess(totals["refused falsely"] * 5, totals["refused"] + 20)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-/* kv_batches.h - keys and values of the model (model/kv_model.h) as those of the library, and back. */
+/* kv_batches.h - keys and values of the model (model/kv_model.h) as those of the library, and
+ * back. */
 #ifndef TEST_SUPPORT_KV_BATCHES_H
 #define TEST_SUPPORT_KV_BATCHES_H
 

@@ -1,5 +1,5 @@
-/* kv_world.h - a database, its model, and random steps that both take: what the property test is made
- * of. Each step asserts that the database answers as the model says it must. */
+/* kv_world.h - a database, its model, and random steps that both take: what the property test is
+ * made of. Each step asserts that the database answers as the model says it must. */
 #ifndef TEST_SUPPORT_KV_WORLD_H
 #define TEST_SUPPORT_KV_WORLD_H
 

@@ -1,5 +1,5 @@
-/* map_storage.h - a storage of the test's own: newest values in a list in memory, which survives the
- * database. One call at a time. */
+/* map_storage.h - a storage of the test's own: newest values in a list in memory, which survives
+ * the database. One call at a time. */
 #ifndef TEST_SUPPORT_MAP_STORAGE_H
 #define TEST_SUPPORT_MAP_STORAGE_H
 

@@ -1,5 +1,6 @@
-/* scenarios.h - every public call that allocates, run again and again with the n-th allocation failing
- * for all n. The failures are the caller's: those of an allocator hook, or of malloc itself. */
+/* scenarios.h - every public call that allocates, run again and again with the n-th allocation
+ * failing for all n. The failures are the caller's: those of an allocator hook, or of malloc
+ * itself. */
 #ifndef TEST_SUPPORT_SCENARIOS_H
 #define TEST_SUPPORT_SCENARIOS_H
 
@@ -12,8 +13,8 @@ struct scenario_failures {
     const kh_allocator *allocator; /* of the databases; NULL: the library's */
 };
 
-/* Each call on a transaction. What failed for want of memory says KH_NO_MEMORY, changes nothing, and
- * leaves the database usable; returns how many failures there were. */
+/* Each call on a transaction. What failed for want of memory says KH_NO_MEMORY, changes nothing,
+ * and leaves the database usable; returns how many failures there were. */
 uint64_t scenarios_calls(const struct scenario_failures *failures);
 /* Commits, prepares and started commits of what every writing call wrote. */
 uint64_t scenarios_commits(const struct scenario_failures *failures);

@@ -201,6 +201,8 @@ static void test_deep_path(void **state) {
     index_kit_close(&kit);
 }
 
+/* Inserts and removals, one allocation of which may fail: then nothing has changed, and
+ * call works the second time. upsert_both is that second call, and finds what the first has made. */
 static void fail_scenario(struct index_kit *kit, struct index_kit_list *list, uint64_t *random) {
     unsigned char bytes[INDEX_KIT_KEY_ROOM];
     for (unsigned step = 0; step < 400; step++) {
@@ -230,8 +232,6 @@ static void fail_scenario(struct index_kit *kit, struct index_kit_list *list, ui
     }
 }
 
-/* upsert_both after a successful upsert finds the entry, but the reference does not know it yet:
- * the note is made by its first call, which must return that entry. */
 static void test_allocation_failures(void **state) {
     (void)state;
     bool is_past = false;
