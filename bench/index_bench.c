@@ -75,14 +75,13 @@ __attribute__((noinline)) static void measure_insert(struct bench *bench) {
     }
 }
 
-__attribute__((noinline)) static uint64_t measure_scan(const struct bench *bench,
-                                                       bool is_reverse) {
+__attribute__((noinline)) static uint64_t measure_scan(const struct bench *bench, bool is_reverse) {
     struct entry *out[SCAN_ROOM];
     kh_bytes bound = {NULL, 0}, none = {NULL, 0};
     uint64_t seen = 0;
     for (;;) {
-        size_t count = index_scan(bench->index, none, bound, bound.data != NULL, is_reverse, out,
-                                  SCAN_ROOM);
+        size_t count =
+            index_scan(bench->index, none, bound, bound.data != NULL, is_reverse, out, SCAN_ROOM);
         seen += count;
         if (count < SCAN_ROOM) return seen;
         bound = entry_key(out[count - 1]);
@@ -133,8 +132,7 @@ int main(int argc, char **argv) {
     epoch_drain(&bench.epoch, bench.record, bench.cache);
     uint64_t index_bytes = index_size_bytes(bench.index);
     printf("index         %7.1f B/key, entries %.1f, live in the context %.1f\n",
-           (double)index_bytes / (double)count,
-           (double)(sizeof(struct entry) + KEY_BYTES),
+           (double)index_bytes / (double)count, (double)(sizeof(struct entry) + KEY_BYTES),
            (double)(mem_live_bytes(bench.mem) - empty_bytes) / (double)count);
 
     epoch_open(&bench.epoch, bench.record);

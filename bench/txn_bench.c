@@ -1,4 +1,5 @@
-/* txn_bench.c - what a transaction costs: one engine, one thread or several, instructions or seconds.
+/* txn_bench.c - what a transaction costs: one engine, one thread or several, instructions or
+ * seconds.
  *
  *     txn_bench --workload c|a|rw16|bank|scan --isolation rr|ser|rc --keys N --transactions N
  *               [--threads N] [--zipf]
@@ -7,8 +8,8 @@
  * reads and two writes; scan: the sum of one int64 column over all keys. Keys have 24 bytes, values
  * one row of int64, float64 and utf8 of 84 bytes, handed in as an ArrowArray and validated in full;
  * reads borrow a view; the scan takes its first column.
- * Under `valgrind --tool=callgrind --collect-atstart=no --toggle-collect=measured` only the measured
- * region counts: the transactions and a final reclamation. */
+ * Under `valgrind --tool=callgrind --collect-atstart=no --toggle-collect=measured` only the
+ * measured region counts: the transactions and a final reclamation. */
 #include <khonsu.h>
 
 #include <pthread.h>

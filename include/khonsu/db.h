@@ -50,11 +50,12 @@ typedef enum kh_resolution {
     KH_RESOLVE_DROP = 2      /* as KH_IGNORE */
 } kh_resolution;
 
-/* The callback of KH_CALLBACK. base: what this transaction read (else the newest at its begin);
- * (KH_CONFLICT instead of a call when, at read committed, what it read was not kept: declare the
- * policy at begin); mine: its write; theirs: the newest committed; each NULL when absent or deleted, borrowed for the
+/* The callback of KH_CALLBACK. base: what this transaction read, else the newest at its begin;
+ * mine: its write; theirs: the newest committed; each NULL when absent or deleted, borrowed for the
  * call. Must be deterministic; runs outside of locks, on the committing thread, perhaps several
- * times for one commit; must not use the committing transaction. */
+ * times for one commit; must not use the committing transaction. At read committed what was read
+ * is kept as a base only when the policy was declared at begin: one given with the write answers
+ * KH_CONFLICT instead of calling. */
 typedef kh_resolution kh_resolve_fn(void *context, kh_bytes key, const kh_batch *base,
                                     const kh_batch *mine, const kh_batch *theirs, kh_batch **out);
 

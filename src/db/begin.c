@@ -125,44 +125,53 @@ static kh_status activate(kh_txn *txn, uint32_t timeout_ms) {
     return KH_OK;
 }
 
+/* The copy is for callers of an older header, whose struct is shorter. */
+static kh_status read_options(const kh_db *db, const kh_txn_options **options,
+                              kh_txn_options *known, kh_error *error) {
+    if (*options == NULL) *options = &default_options;
+    if (KH_UNLIKELY((*options)->size != sizeof **options)) {
+        *known = default_options;
+        kh_status status =
+            status_copy_sized(known, sizeof *known, *options, "kh_txn_options", error);
+        if (status != KH_OK) return status;
+        *options = known;
+    }
+    return KH_LIKELY(is_plain(*options)) ? KH_OK : check_options(db, *options, error);
+}
+
+/* A serializable reader that nobody can come below is not tracked. */
+static kh_status find_safe(kh_txn *txn, const kh_txn_options *options, kh_error *error) {
+    if (options->flags & KH_BEGIN_DEFERRABLE) {
+        kh_status status = section_wait_safe(txn, options->timeout_ms, error);
+        if (status != KH_OK) return status;
+        untrack(txn);
+    } else if (is_safe_now(txn)) {
+        untrack(txn);
+    }
+    return KH_OK;
+}
+
 kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
     kh_txn_options known;
-    kh_status status = KH_OK;
-    if (options == NULL) options = &default_options;
-    if (KH_UNLIKELY(options->size != sizeof *options)) {
-        known = default_options;
-        status = status_copy_sized(&known, sizeof known, options, "kh_txn_options", error);
-        options = &known;
-    }
-    if (KH_UNLIKELY(status == KH_OK && !is_plain(options)))
-        status = check_options(db, options, error);
+    kh_status status = read_options(db, &options, &known, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
-    if (db_is_forked(db))
+    if (KH_UNLIKELY(db_is_forked(db)))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
     kh_txn *txn;
     status = handle_acquire(db, &txn, error);
-    if (status != KH_OK) return status;
+    if (KH_UNLIKELY(status != KH_OK)) return status;
     set_up(txn, options);
-    if (KH_UNLIKELY(options->tag != NULL || options->id_column != NULL)) {
+    if (KH_UNLIKELY(options->tag != NULL || options->id_column != NULL))
         status = copy_texts(txn, options, error);
-        if (status != KH_OK) {
-            handle_release(txn);
-            return status;
-        }
+    if (KH_LIKELY(status == KH_OK)) {
+        take_snapshot(txn);
+        if (txn->isolation == KH_SERIALIZABLE && txn->is_read_only)
+            status = find_safe(txn, options, error);
     }
-    take_snapshot(txn);
-    if (txn->isolation == KH_SERIALIZABLE && txn->is_read_only) {
-        if (options->flags & KH_BEGIN_DEFERRABLE) {
-            status = section_wait_safe(txn, options->timeout_ms, error);
-            if (status != KH_OK) {
-                snapshot_drop(txn->line);
-                handle_release(txn);
-                return status;
-            }
-            untrack(txn);
-        } else if (is_safe_now(txn)) {
-            untrack(txn);
-        }
+    if (KH_UNLIKELY(status != KH_OK)) {
+        snapshot_drop(txn->line);
+        handle_release(txn);
+        return status;
     }
     *out = txn;
     return activate(txn, options->timeout_ms);

@@ -75,7 +75,8 @@ static kh_status take_prepared(kh_txn *txn, kh_error *error) {
     return handle_contended(txn, error) == KH_MISUSE ? KH_MISUSE : KH_OK;
 }
 
-/* The handle of a detached one is ours from here on: the pipeline must not give it back meanwhile. */
+/* The handle of a detached one is ours from here on: the pipeline must not give it back meanwhile.
+ */
 static bool take_over(kh_txn *txn) {
     lock_take(&txn->db->section);
     bool was_detached = txn->is_detached;
@@ -92,8 +93,7 @@ static void give_back(kh_txn *txn) {
     if (is_over) handle_release(txn);
 }
 
-static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp,
-                            kh_error *error) {
+static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp, kh_error *error) {
     kh_status status = take_prepared(txn, error);
     if (status != KH_OK) return status;
     bool was_detached = take_over(txn);

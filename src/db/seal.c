@@ -209,13 +209,11 @@ kh_status seal_store(struct kh_db *db, const struct record_write *writes, size_t
 }
 
 kh_status seal_storage(kh_txn *txn) {
-    bool has_writes =
-        txn->flight_kind == RECORD_COMMIT || txn->flight_kind == RECORD_DECIDE_COMMIT;
+    bool has_writes = txn->flight_kind == RECORD_COMMIT || txn->flight_kind == RECORD_DECIDE_COMMIT;
     if (!has_writes) return KH_OK;
     struct arena arena;
     arena_init(&arena, txn->db->home.mem, txn->cache);
-    struct record_write *writes =
-        arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *writes);
+    struct record_write *writes = arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *writes);
     kh_status status = writes == NULL ? KH_NO_MEMORY : KH_OK;
     size_t count = 0;
     for (uint32_t i = 0; i < txn->writes.count && status == KH_OK; i++) {

@@ -38,7 +38,8 @@ static void add_handle(const struct txn_counters *from, kh_stats *to) {
 #undef ADD
 }
 
-/* An id is what the transaction would be cancelled by: it gets one now, unless a call runs in it. */
+/* An id is what the transaction would be cancelled by: it gets one now, unless a call runs in it.
+ */
 static uint64_t id_of(kh_txn *txn) {
     uint32_t busy = BUSY_FREE;
     if (handle_peek_id(txn) == 0 &&

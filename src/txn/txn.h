@@ -120,7 +120,7 @@ struct kh_txn {
     struct kh_txn *next_prepared;
     uint64_t flight_cookie;
     uint64_t flight_position; /* of its record in the log */
-    struct ipc_buffer frame; /* the encoded record, when the log wants one */
+    struct ipc_buffer frame;  /* the encoded record, when the log wants one */
     /* the pool */
     uint32_t next_free; /* index + 1 */
 };

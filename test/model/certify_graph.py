@@ -29,19 +29,23 @@ class Graph:
         if txn.level == SERIALIZABLE or verdict.writes:
             self.spans[name] = (begin, end)
 
+    def add_read(self, found, key, stamp, reader):
+        """Whom it read, and whose overwriting it missed."""
+        chain = self.versions.get(key, ())
+        seen = [writer for commit, writer in chain if commit <= stamp]
+        missed = [writer for commit, writer in chain if commit > stamp]
+        if seen and seen[-1] != reader:
+            found[seen[-1]].add(reader)
+        if missed and missed[0] != reader:
+            found[reader].add(missed[0])
+
     def edges(self):
         found = {name: set() for name in self.spans}
         for chain in self.versions.values():
             for (_, before), (_, after) in zip(chain, chain[1:]):
                 found[before].add(after)
         for key, stamp, reader in self.readers:
-            chain = self.versions.get(key, ())
-            seen = [writer for commit, writer in chain if commit <= stamp]
-            missed = [writer for commit, writer in chain if commit > stamp]
-            if seen and seen[-1] != reader:
-                found[seen[-1]].add(reader)
-            if missed and missed[0] != reader:
-                found[reader].add(missed[0])
+            self.add_read(found, key, stamp, reader)
         for before, (_, end) in self.spans.items():
             found[before] |= {after for after, (begin, _) in self.spans.items() if end < begin}
         return found

@@ -201,8 +201,8 @@ static void test_deep_path(void **state) {
     index_kit_close(&kit);
 }
 
-/* Inserts and removals, one allocation of which may fail: then nothing has changed, and
- * call works the second time. upsert_both is that second call, and finds what the first has made. */
+/* Inserts and removals, one allocation of which may fail: then nothing has changed, and the same
+ * call works the second time. upsert_both is that call, and finds what the first has made. */
 static void fail_scenario(struct index_kit *kit, struct index_kit_list *list, uint64_t *random) {
     unsigned char bytes[INDEX_KIT_KEY_ROOM];
     for (unsigned step = 0; step < 400; step++) {
