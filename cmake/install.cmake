@@ -8,11 +8,15 @@ install(FILES "${khonsu_static_archive}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(FILES include/khonsu.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(DIRECTORY include/khonsu DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILES_MATCHING PATTERN "*.h")
-# The libraries hold code of others, whose licences travel with it. nanoarrow's is flatcc's too
-# (Apache 2.0), and its archive has no copy of its own.
+# The libraries hold code of others, whose licences travel with it: lz4, zstd, and from Debian's
+# packages Concurrency Kit and xxHash.
 set(licences "${CMAKE_INSTALL_DATADIR}/doc/khonsu")
-install(FILES "${na_flatcc_root}/LICENSE" DESTINATION "${licences}" RENAME LICENSE-nanoarrow-flatcc)
-install(FILES "${na_flatcc_root}/NOTICE" DESTINATION "${licences}" RENAME NOTICE-flatcc)
+foreach(package IN ITEMS libck-dev libxxhash-dev)
+  if(EXISTS "/usr/share/doc/${package}/copyright")
+    install(FILES "/usr/share/doc/${package}/copyright" DESTINATION "${licences}"
+      RENAME "LICENSE-${package}")
+  endif()
+endforeach()
 install(FILES "${na_root}/subprojects/lz4-1.10.0/lib/LICENSE" DESTINATION "${licences}"
   RENAME LICENSE-lz4)
 install(FILES "${na_root}/subprojects/zstd-1.5.6/LICENSE" DESTINATION "${licences}"

@@ -117,7 +117,7 @@ typedef struct kh_options {
     const char *id_column;    /* of row operations and policies; default "id"; copied */
     kh_validation validation; /* of arrays put into transactions; default full */
     uint32_t timeout_ms;      /* of read-write transactions; default 5,000 */
-    uint64_t retention_ms;    /* history kept for kh_db_read_at and kh_db_history; default 0 */
+    uint64_t retention_ms;    /* history kept for kh_txn_begin_at and kh_db_history; default 0 */
     uint64_t retention_bytes; /* and at most this many bytes of it; 0: no bound by bytes */
     kh_resolve_fn *resolve;   /* for KH_CALLBACK */
     void *resolve_context;
@@ -126,7 +126,7 @@ typedef struct kh_options {
     kh_clock clock;         /* all NULL: the system's */
     kh_message_fn *message;
     void *message_context;
-    struct kh_log *log;         /* see log.h; NULL: the memory log. Borrowed until close */
+    struct kh_log *log;         /* see log.h; NULL: none, records are not kept. Borrowed until close */
     struct kh_storage *storage; /* see log.h; NULL: none. Borrowed until close */
     uint32_t node;              /* part of transaction ids; default 0 */
 } kh_options;

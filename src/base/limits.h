@@ -28,7 +28,7 @@
 #define LIMIT_TXN_WRITES 1000000u
 /* Bytes of the values of one transaction: one record carries them. Option. */
 #define LIMIT_TXN_BYTES (1ull << 30)
-/* Reads that one tracked transaction remembers (24 bytes each). Beyond: ranges are merged into
+/* Reads that one tracked transaction remembers (16 bytes each). Beyond: ranges are merged into
  * one covering range, which is sound and costs precision. Option. */
 #define LIMIT_TXN_READS 1000000u
 /* Row operations staged on one key by one transaction. */

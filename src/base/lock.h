@@ -14,7 +14,6 @@
 enum lock_rank {
     RANK_STEP = 1, /* one kh_db_step at a time */
     RANK_DATABASE, /* the list of databases and of transaction handles, options */
-    RANK_CLAIM,    /* waiting for claims of keys and for rivals in flight */
     RANK_COMMIT,   /* the commit section: certify, append, publish */
     RANK_LOG,      /* inside a log */
     RANK_WATCH,    /* watchers and their queues */

@@ -30,6 +30,18 @@ static kh_status pin_views(kh_txn *txn) {
     return KH_OK;
 }
 
+/* Where reads are not tracked one by one, nobody knows which views are lent: the snapshot itself keeps
+ * them until the transaction is ended. Nothing but reclamation waits for it. */
+static void drop_slots(kh_txn *txn) {
+    bool is_known = txn->is_tracking && txn->reads.widen_count == 0;
+    if (is_known) {
+        snapshot_drop(txn->line);
+        return;
+    }
+    atomic_store_explicit(&txn->line->slots[SLOT_SERIALIZABLE], SNAPSHOT_NONE,
+                          memory_order_release);
+}
+
 bool janitor_revoke(kh_txn *txn, uint64_t serial, kh_status status) {
     struct kh_db *db = txn->db;
     uint32_t busy = BUSY_FREE;
@@ -45,7 +57,7 @@ bool janitor_revoke(kh_txn *txn, uint64_t serial, kh_status status) {
             is_done = txn_move_state(txn, TXN_ACTIVE, TXN_STOPPED);
         }
         epoch_close(&db->store.epoch, &txn->epoch);
-        if (is_done) snapshot_drop(txn->line);
+        if (is_done) drop_slots(txn);
     }
     atomic_store_explicit(&txn->busy, BUSY_FREE, memory_order_release);
     return is_done;

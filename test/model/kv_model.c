@@ -203,12 +203,14 @@ void kv_release(struct kv_txn *txn, int savepoint) {
 
 /* ---- commit ---------------------------------------------------------------------------------- */
 
-/* At read committed a value that was read is kept as a base only if the transaction's own policy
- * asks for one; a write that asks later may be refused. */
-static unsigned without_base(const struct kv_txn *txn, int key) {
+/* At read committed nothing pins what was read: it is kept as a base only if the transaction's own
+ * policy asks for one, and of a key that was found absent nothing is. A write that needs the base
+ * after all may be refused. */
+static unsigned without_base(const struct kv_model *model, const struct kv_txn *txn, int key) {
     enum kv_policy asked = txn->writes[key].policy;
     bool is_asked = asked == KV_MERGE || asked == KV_CALLBACK;
-    bool is_kept = txn->policy == KV_MERGE || txn->policy == KV_CALLBACK;
+    bool is_kept = (txn->policy == KV_MERGE || txn->policy == KV_CALLBACK) &&
+                   kv_at(model, key, txn->seen_at[key]).is_there;
     return txn->level == KV_COMMITTED && is_asked && !is_kept ? KV_MAY_CONFLICT : 0;
 }
 
@@ -247,7 +249,7 @@ static unsigned by_policy(const struct kv_model *model, const struct kv_txn *txn
         is_fine = false;
         break;
     }
-    return (is_fine ? KV_MAY_COMMIT : KV_MAY_CONFLICT) | without_base(txn, key);
+    return (is_fine ? KV_MAY_COMMIT : KV_MAY_CONFLICT) | without_base(model, txn, key);
 }
 
 static unsigned rows_on_newest(const struct kv_model *model, const struct kv_write *write, int key,
@@ -335,6 +337,11 @@ void kv_commit(struct kv_model *model, const struct kv_txn *txn, uint64_t timest
     for (int key = 0; key < KV_KEYS; key++) {
         if (txn->writes[key].kind != KV_NOTHING && fates[key] != KV_DROPPED) {
             struct kv_chain *chain = &model->chains[key];
+            if (chain->count == KV_VERSIONS) { /* nobody looks that far back */
+                chain->count /= 2;
+                memmove(chain->versions, chain->versions + chain->count,
+                        (size_t)chain->count * sizeof chain->versions[0]);
+            }
             chain->versions[chain->count++] = (struct kv_version){timestamp, values[key]};
         }
     }

@@ -72,6 +72,10 @@ static void do_commit(struct world *w, int index) {
     world_trace(w, open, "%s, may be %#x, at %llu", kh_status_name(status), answers,
                 (unsigned long long)timestamp);
     if ((answers & answer_of(status)) == 0) {
+        kh_conflict conflict = {.size = sizeof conflict};
+        if (kh_txn_conflict(open->txn, &conflict) == KH_OK && conflict.key.size_bytes > 0) {
+            print_error("at key %d\n", kv_key_number(conflict.key));
+        }
         fail_msg("commit answers %s, which is not in the set %#x (level %d)",
                  kh_status_name(status), answers, (int)open->model.level);
     }
