@@ -126,7 +126,7 @@ typedef struct kh_options {
     kh_clock clock;         /* all NULL: the system's */
     kh_message_fn *message;
     void *message_context;
-    struct kh_log *log;         /* see log.h; NULL: none, records are not kept. Borrowed until close */
+    struct kh_log *log; /* see log.h; NULL: none, records are not kept. Borrowed until close */
     struct kh_storage *storage; /* see log.h; NULL: none. Borrowed until close */
     uint32_t node;              /* part of transaction ids; default 0 */
 } kh_options;

@@ -44,6 +44,9 @@ static void link_version(struct kh_db *db, struct write *write, uint64_t commit,
 void apply_install(kh_txn *txn) {
     struct kh_db *db = txn->db;
     const struct certify_verdict *verdict = &txn->verdict;
+#if defined(KH_MUTANT_TORN_PUBLISH)
+    atomic_store_explicit(&db->store.visible, txn->committed, memory_order_seq_cst);
+#endif
     mem_forbid();
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
@@ -112,9 +115,6 @@ void apply_publish(kh_txn *txn, const struct reclaimer *who) {
     struct kh_db *db = txn->db;
     if (db->store.retention_ms == 0 && db->store.retention_bytes == 0)
         atomic_store_explicit(&db->store.horizon, txn->committed, memory_order_relaxed);
-#if defined(KH_MUTANT_TORN_PUBLISH)
-    atomic_store_explicit(&db->store.visible, txn->committed - 1, memory_order_seq_cst);
-#endif
     atomic_store_explicit(&db->store.visible, txn->committed, memory_order_seq_cst);
     tell_watchers(txn);
     if (txn->is_certified) {

@@ -30,8 +30,8 @@ static kh_status pin_views(kh_txn *txn) {
     return KH_OK;
 }
 
-/* Where reads are not tracked one by one, nobody knows which views are lent: the snapshot itself keeps
- * them until the transaction is ended. Nothing but reclamation waits for it. */
+/* Where reads are not tracked one by one, nobody knows which views are lent: the snapshot itself
+ * keeps them until the transaction is ended. Nothing but reclamation waits for it. */
 static void drop_slots(kh_txn *txn) {
     bool is_known = txn->is_tracking && txn->reads.widen_count == 0;
     if (is_known) {

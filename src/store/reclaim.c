@@ -147,10 +147,8 @@ static enum look look_at_lone(const struct view *view, const struct entry *entry
     if (commit > view->visible || commit > view->until) return LOOK_AGAIN;
     if (commit > view->rule->oldest_serializable) return LOOK_PARK;
     if (view->list_count > 0 && commit > view->list[0]) return LOOK_PARK;
-#if !defined(KH_MUTANT_TOMBSTONE_EARLY)
     if (lone->stamp.ps > view->rule->oldest_serializable) return LOOK_AGAIN;
     if (view->rule->has_older_range(view->rule->ranges, commit)) return LOOK_AGAIN;
-#endif
     return LOOK_REMOVE;
 }
 

@@ -1,5 +1,5 @@
-/* cancel_test.c - a view that peek has lent outlives the cancelling of its transaction, whatever kind
- * of transaction it is, until the handle is closed. The allocator overwrites what is freed. */
+/* cancel_test.c - a view that peek has lent outlives the cancelling of its transaction, whatever
+ * kind of transaction it is, until the handle is closed. The allocator overwrites what is freed. */
 #include "support/kit.h"
 
 #include <stdlib.h>
