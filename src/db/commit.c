@@ -411,19 +411,25 @@ kh_status commit_await(kh_txn *txn) {
  * still to come could go below it? No serializable transaction with an older snapshot is open, and
  * since nothing that it read has been overwritten. (The slots are looked at first: a writer leaves
  * its slot after its versions are linked and published.) */
-static bool is_clear(const kh_txn *txn) {
+static bool is_alone(const kh_txn *txn) {
     const struct kh_db *db = txn->db;
-    if (snapshot_oldest_serializable(&db->store.snapshots, txn->line) < txn->snapshot) return false;
-    if (section_has_in_flight(db)) return false;
-    if (atomic_load_explicit(&db->store.visible, memory_order_acquire) == txn->snapshot)
-        return true;
+    return snapshot_oldest_serializable(&db->store.snapshots, txn->line) >= txn->snapshot &&
+           !section_has_in_flight(db);
+}
+
+static bool is_current(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    if (db_visible(db) == txn->snapshot) return true;
     if (txn->reads.range_count > 0) return false;
-    for (uint32_t i = 0; i < txn->reads.item_count; i++) {
+    bool is_newest = true;
+    epoch_open(&db->store.epoch, &txn->epoch);
+    for (uint32_t i = 0; i < txn->reads.item_count && is_newest; i++) {
         const struct entry *entry = txn->reads.items[i].entry;
         const struct version *newest = atomic_load_explicit(&entry->head, memory_order_acquire);
-        if (newest->commit > txn->snapshot) return false;
+        is_newest = newest->commit <= txn->snapshot;
     }
-    return true;
+    epoch_close(&db->store.epoch, &txn->epoch);
+    return is_newest;
 }
 
 static kh_status certify_reads(kh_txn *txn, kh_error *error) {
@@ -448,8 +454,6 @@ static kh_status certify_reads(kh_txn *txn, kh_error *error) {
 
 kh_status commit_read_only(kh_txn *txn, kh_error *error) {
     if (!txn->is_certified) return KH_OK;
-    epoch_open(&txn->db->store.epoch, &txn->epoch);
-    bool is_ok = is_clear(txn);
-    epoch_close(&txn->db->store.epoch, &txn->epoch);
-    return is_ok ? KH_OK : certify_reads(txn, error);
+    if (KH_LIKELY(is_alone(txn) && is_current(txn))) return KH_OK;
+    return certify_reads(txn, error);
 }

@@ -111,21 +111,26 @@ static void discard_kept(kh_txn *txn) {
     txn->kept = NULL;
 }
 
+/* What few transactions leave. Before the arena is reset: the lists lie in it. */
+static void release_rest(kh_txn *txn) {
+    release_bases(txn);
+    discard_kept(txn);
+    if (txn->frame.capacity_bytes > 0) release_frame(txn);
+    if (txn->descriptor >= 0) env_event_close(txn->descriptor);
+    txn->descriptor = -1;
+}
+
 void handle_release(kh_txn *txn) {
     struct kh_db *db = txn->db;
     if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
         discard_dropped(txn);
         writeset_clear(&txn->writes, txn->cache);
     }
-    if (KH_UNLIKELY(txn->bases != NULL || txn->held != NULL)) release_bases(txn);
-    if (KH_UNLIKELY(txn->kept != NULL)) discard_kept(txn);
+    uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
+                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1);
+    if (KH_UNLIKELY(rest != 0)) release_rest(txn);
     readset_clear(&txn->reads);
     arena_reset(&txn->arena);
-    if (KH_UNLIKELY(txn->frame.capacity_bytes > 0)) release_frame(txn);
-    if (KH_UNLIKELY(txn->descriptor >= 0)) {
-        env_event_close(txn->descriptor);
-        txn->descriptor = -1;
-    }
     uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
     atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
                           memory_order_release);

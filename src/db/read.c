@@ -43,8 +43,9 @@ static kh_status track(kh_txn *txn, kh_bytes key, struct entry *entry,
     return status;
 }
 
-kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
-                       kh_error *error) {
+/* Inlined into the two calls that most programs make most. */
+__attribute__((always_inline)) static inline kh_status
+look_up(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out, kh_error *error) {
     struct entry *entry = index_find(txn->db->store.index, key, hash);
     struct version *version = entry == NULL ? NULL : entry_visible(entry, txn->snapshot);
     if (txn->is_tracking) {
@@ -53,6 +54,11 @@ kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch 
     }
     *out = version == NULL ? NULL : version_batch(version);
     return KH_OK;
+}
+
+kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
+                       kh_error *error) {
+    return look_up(txn, key, hash, out, error);
 }
 
 /* Keep a reference until close, so that the caller may borrow it. Moves the reference. */
@@ -99,11 +105,12 @@ kh_status read_own(kh_txn *txn, struct write *write, const kh_batch **out, kh_er
 }
 
 /* *out NULL: absent. In an epoch section. */
-static kh_status read_any(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
+__attribute__((always_inline)) static inline kh_status
+read_any(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
     uint64_t hash = index_hash(txn->db->store.index, key);
     struct write *own = writeset_find(&txn->writes, key, hash);
     if (KH_UNLIKELY(own != NULL)) return read_own(txn, own, out, error);
-    return read_version(txn, key, hash, out, error);
+    return look_up(txn, key, hash, out, error);
 }
 
 kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
