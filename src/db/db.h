@@ -79,7 +79,6 @@ struct kh_db {
     struct lock pool_lock; /* growth */
     kh_txn **handles;      /* limits.txns slots */
     _Atomic uint32_t handle_count;
-    _Atomic uint64_t free_handles; /* low 32: index + 1, high 32: change count */
     _Atomic uint64_t next_id;
     /* time */
     _Atomic uint64_t tick_ms; /* monotonic */

@@ -3,32 +3,31 @@
 
 #include <string.h>
 
-static uint64_t pack(uint32_t index_plus_one, uint64_t count) {
-    return (count << 32) | index_plus_one;
+/* The handle that this thread had last, of whatever database: coming back to it keeps its memory in
+ * this core's cache. Only a hint. */
+static _Thread_local uint32_t last_index;
+
+static bool take(kh_txn *txn) {
+    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
+    if ((word & STATE_MASK) != TXN_IDLE) return false;
+    return atomic_compare_exchange_strong_explicit(&txn->state, &word, word | TXN_TAKEN,
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
-static kh_txn *pop_free(struct kh_db *db) {
-    uint64_t top = atomic_load_explicit(&db->free_handles, memory_order_acquire);
-    for (;;) {
-        uint32_t index = (uint32_t)top;
-        if (index == 0) return NULL;
-        kh_txn *txn = db->handles[index - 1];
-        /* stale when another thread pops it first: then the change count differs and we go again */
-        uint32_t next = __atomic_load_n(&txn->next_free, __ATOMIC_RELAXED);
-        if (atomic_compare_exchange_weak_explicit(&db->free_handles, &top,
-                                                  pack(next, (top >> 32) + 1), memory_order_acquire,
-                                                  memory_order_acquire))
-            return txn;
+__attribute__((noinline)) static kh_txn *take_any(struct kh_db *db, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = last_index + i < count ? last_index + i : last_index + i - count;
+        if (index < count && take(db->handles[index])) return db->handles[index];
     }
+    return NULL;
 }
 
-static void push_free(struct kh_db *db, kh_txn *txn) {
-    uint64_t top = atomic_load_explicit(&db->free_handles, memory_order_relaxed);
-    do {
-        __atomic_store_n(&txn->next_free, (uint32_t)top, __ATOMIC_RELAXED);
-    } while (!atomic_compare_exchange_weak_explicit(&db->free_handles, &top,
-                                                    pack(txn->index + 1, (top >> 32) + 1),
-                                                    memory_order_release, memory_order_relaxed));
+static kh_txn *take_free(struct kh_db *db) {
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    if (KH_LIKELY(last_index < count && take(db->handles[last_index])))
+        return db->handles[last_index];
+    if (last_index >= count) last_index = 0;
+    return take_any(db, count);
 }
 
 static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
@@ -48,6 +47,7 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     txn->index = index;
     txn->line = &db->store.snapshots.lines[index];
     txn->descriptor = -1;
+    atomic_init(&txn->state, TXN_TAKEN);
     snapshot_drop(txn->line);
     arena_init(&txn->arena, mem, txn->cache);
     epoch_register(&db->store.epoch, &txn->epoch);
@@ -64,13 +64,14 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
 }
 
 kh_status handle_acquire(struct kh_db *db, kh_txn **out, kh_error *error) {
-    kh_txn *txn = pop_free(db);
+    kh_txn *txn = take_free(db);
     if (KH_UNLIKELY(txn == NULL)) {
         lock_take(&db->pool_lock);
         kh_status status = create(db, &txn, error);
         lock_leave(&db->pool_lock);
         if (status != KH_OK) return status;
     }
+    last_index = txn->index;
     *out = txn;
     return KH_OK;
 }
@@ -121,7 +122,6 @@ static void release_rest(kh_txn *txn) {
 }
 
 void handle_release(kh_txn *txn) {
-    struct kh_db *db = txn->db;
     if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
         discard_dropped(txn);
         writeset_clear(&txn->writes, txn->cache);
@@ -134,7 +134,6 @@ void handle_release(kh_txn *txn) {
     uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
     atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
                           memory_order_release);
-    push_free(db, txn);
 }
 
 void handle_destroy_all(struct kh_db *db) {

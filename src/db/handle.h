@@ -1,8 +1,8 @@
 /* handle.h - the pool of transaction handles, and the door of every call on one.
  *
  * Handles are never freed before their database: a stale pointer finds a handle, and the state
- * answers KH_FINISHED. The free ones form a stack (Treiber 1986) whose top carries a change count.
- */
+ * answers KH_FINISHED. A free one is idle, and taken by moving its state; each thread goes back to
+ * the one that it had last, so that handles do not wander between cores. */
 #ifndef KHONSU_DB_HANDLE_H
 #define KHONSU_DB_HANDLE_H
 

@@ -2,15 +2,16 @@
  * cache, arena, read set and write set.
  *
  * States (low byte of `state`; the rest is the use's serial number, so that whoever acts on a
- * handle from outside, the janitor or a cancel, cannot hit its next use):
- *
- *   IDLE -> ACTIVE -> COMMITTING -> ENDED -> IDLE        commit, and close
- *             |  \-> PREPARED -> COMMITTING | ENDED     two steps
- *             |-> ENDED                                  rollback, refused commit
- *             '-> STOPPED -> ENDED                       expired, cancelled, failed: rollback is
- * left COMMITTING -> IN_FLIGHT -> ENDED                     the log answers later
+ * handle from outside, the janitor or a cancel, cannot hit its next use): */
+/* clang-format off */
+/*   IDLE -> TAKEN -> ACTIVE -> COMMITTING -> ENDED -> IDLE   commit, and close
+ *                      |  \-> PREPARED -> COMMITTING | ENDED  two steps
+ *                      |-> ENDED                              rollback, refused commit
+ *                      '-> STOPPED -> ENDED                   expired, cancelled, failed
+ *   COMMITTING -> IN_FLIGHT -> ENDED                          the log answers later
  *
  * Threads: one at a time (busy); the janitor takes busy as JANITOR for a moment. */
+/* clang-format on */
 #ifndef KHONSU_TXN_TXN_H
 #define KHONSU_TXN_TXN_H
 
@@ -27,7 +28,8 @@ enum txn_state {
     TXN_IN_FLIGHT,
     TXN_PREPARED,
     TXN_STOPPED, /* stop_status says why */
-    TXN_ENDED
+    TXN_ENDED,
+    TXN_TAKEN /* out of the pool, not active yet; or holding a cursor's snapshot */
 };
 enum { STATE_BITS = 8, STATE_MASK = 255 };
 
@@ -121,8 +123,6 @@ struct kh_txn {
     uint64_t flight_cookie;
     uint64_t flight_position; /* of its record in the log */
     struct ipc_buffer frame;  /* the encoded record, when the log wants one */
-    /* the pool */
-    uint32_t next_free; /* index + 1 */
 };
 
 static inline enum txn_state txn_state_of(const kh_txn *txn) {
