@@ -58,8 +58,7 @@ static kh_status commit_writes(kh_txn *txn, kh_timestamp *timestamp, kh_error *e
 /* Commit of one that expired or failed before: its end. */
 static kh_status end_stopped(kh_txn *txn, kh_status status) {
     if (txn_state_of(txn) != TXN_STOPPED) return status;
-    uint32_t busy = atomic_exchange_explicit(&txn->busy, BUSY_CALL, memory_order_acquire);
-    if (busy != BUSY_FREE) return KH_MISUSE;
+    if (!handle_wait_busy(txn)) return KH_MISUSE;
     while (txn->cursors != NULL) cursor_close(txn->cursors);
     commit_end_failed(txn, txn->stop_status);
     handle_leave(txn);
@@ -69,10 +68,8 @@ static kh_status end_stopped(kh_txn *txn, kh_status status) {
 static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error);
 
 static kh_status take_prepared(kh_txn *txn, kh_error *error) {
-    uint32_t busy = atomic_exchange_explicit(&txn->busy, BUSY_CALL, memory_order_acquire);
-    if (busy == BUSY_FREE) return KH_OK;
-    if (busy == BUSY_JANITOR) atomic_store_explicit(&txn->busy, busy, memory_order_relaxed);
-    return handle_contended(txn, error) == KH_MISUSE ? KH_MISUSE : KH_OK;
+    if (handle_wait_busy(txn)) return KH_OK;
+    return status_fail(error, KH_MISUSE, "another thread is in this transaction");
 }
 
 /* The handle of a detached one is ours from here on: the pipeline must not give it back meanwhile.
@@ -286,13 +283,7 @@ static void undo(kh_txn *txn) {
 kh_status kh_txn_rollback(kh_txn *txn) {
     if (db_is_forked(txn->db)) return KH_FORKED;
     if (txn_state_of(txn) == TXN_PREPARED) return decide_own(txn, false, NULL, NULL);
-    uint32_t busy = atomic_exchange_explicit(&txn->busy, BUSY_CALL, memory_order_acquire);
-    if (busy == BUSY_JANITOR) {
-        atomic_store_explicit(&txn->busy, busy, memory_order_relaxed);
-        while (atomic_load_explicit(&txn->busy, memory_order_acquire) == BUSY_JANITOR) env_yield();
-        return kh_txn_rollback(txn);
-    }
-    if (busy != BUSY_FREE) return KH_MISUSE;
+    if (!handle_wait_busy(txn)) return KH_MISUSE;
     enum txn_state state = txn_state_of(txn);
     if (state == TXN_ACTIVE && txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING)) {
         undo(txn);

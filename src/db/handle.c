@@ -148,15 +148,12 @@ void handle_destroy_all(struct kh_db *db) {
     for (uint32_t i = 0; i < count; i++) mem_own_free(db->home.mem, db->handles[i], sizeof(kh_txn));
 }
 
-kh_status handle_contended(kh_txn *txn, kh_error *error) {
-    for (;;) {
-        uint32_t busy = atomic_load_explicit(&txn->busy, memory_order_acquire);
-        if (busy == BUSY_CALL)
-            return status_fail(error, KH_MISUSE, "another thread is in this transaction");
-        if (busy == BUSY_FREE) break;
-        env_yield(); /* the janitor holds it for a moment */
+bool handle_wait_busy(kh_txn *txn) {
+    while (!handle_try_busy(txn)) {
+        if (atomic_load_explicit(&txn->busy, memory_order_acquire) == BUSY_CALL) return false;
+        env_yield();
     }
-    return handle_enter(txn, error);
+    return true;
 }
 
 static kh_status state_answer(const kh_txn *txn, kh_error *error) {

@@ -16,18 +16,23 @@ void handle_release(kh_txn *txn);
 /* Destroy all handles; none is in use. */
 void handle_destroy_all(struct kh_db *db);
 
-/* The rare ways through the door: stopped, ended, forked, busy, past the deadline. */
+/* The rare ways through the door: stopped, ended, forked, past the deadline. */
 kh_status handle_refuse(kh_txn *txn, kh_error *error);
-kh_status handle_contended(kh_txn *txn, kh_error *error);
+
+/* Take the busy mark if it is free. */
+static inline bool handle_try_busy(kh_txn *txn) {
+    uint32_t busy = BUSY_FREE;
+    return atomic_compare_exchange_strong_explicit(&txn->busy, &busy, BUSY_CALL,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* Take it when only the janitor has it, who never keeps it long. False: another call has it. */
+bool handle_wait_busy(kh_txn *txn);
 
 /* Enter a call: KH_OK with the busy mark taken and the transaction active. */
 static inline kh_status handle_enter(kh_txn *txn, kh_error *error) {
-    uint32_t busy = atomic_exchange_explicit(&txn->busy, BUSY_CALL, memory_order_acquire);
-    if (KH_UNLIKELY(busy != BUSY_FREE)) {
-        if (busy == BUSY_JANITOR) /* it was taken from the janitor: give it back */
-            atomic_store_explicit(&txn->busy, BUSY_JANITOR, memory_order_relaxed);
-        return handle_contended(txn, error);
-    }
+    if (KH_UNLIKELY(!handle_try_busy(txn)) && !handle_wait_busy(txn))
+        return status_fail(error, KH_MISUSE, "another thread is in this transaction");
     uint64_t state = atomic_load_explicit(&txn->state, memory_order_relaxed);
     if (KH_UNLIKELY((state & STATE_MASK) != TXN_ACTIVE || db_is_forked(txn->db) ||
                     db_tick(txn->db) > txn_deadline(txn)))
