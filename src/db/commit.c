@@ -325,7 +325,7 @@ static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming
         if (*status != KH_OK) return ATTEMPT_DONE;
     }
     if (KH_UNLIKELY(atomic_load_explicit(&db->prepared_count, memory_order_relaxed) > 0)) {
-        *status = prepared_check(txn, error);
+        *status = prepared_check(txn, kind == RECORD_PREPARE, error);
         if (*status != KH_OK) return ATTEMPT_DONE;
     }
     enum attempt result = judge(txn, kind, status, error);

@@ -328,6 +328,7 @@ static kh_status keep_scanned(struct kh_cursor *cursor, const struct cursor_entr
     if (base == NULL) return status_no_memory(error, sizeof *base);
     base->entry = (struct entry *)(void *)((unsigned char *)(uintptr_t)entry->key.data -
                                            offsetof(struct entry, key));
+    base->timestamp = cursor->timestamp;
     base->batch = batch_retain(entry->batch);
     base->next = txn->bases;
     txn->bases = base;

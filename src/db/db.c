@@ -297,6 +297,8 @@ kh_status kh_db_close(kh_db *db) {
     /* A started commit whose handle was closed: its record must be answered for. */
     lock_take(&db->section);
     while (db->pipeline.count > 0 && db->pipeline.poison == KH_OK && db->pipeline.log != NULL) {
+        pipeline_ask(db);
+        if (db->pipeline.count == 0 || db->pipeline.poison != KH_OK) break;
         db->waiters++;
         (void)signal_wait(&db->progress, &db->section, 0);
         db->waiters--;

@@ -58,21 +58,44 @@ static bool holds(const kh_txn *holder, const struct write *write) {
     return holder->is_certified && readset_timestamp(&holder->reads, write->entry, write->key) != 0;
 }
 
-kh_status prepared_check(kh_txn *txn, kh_error *error) {
-    struct kh_db *db = txn->db;
+static kh_status refuse(kh_txn *txn, const kh_txn *holder, kh_bytes key, kh_error *error) {
+    txn->has_conflict = true;
+    txn->conflict = (kh_conflict){.size = sizeof(kh_conflict),
+                                  .status = KH_HELD,
+                                  .key = key,
+                                  .snapshot = txn->snapshot,
+                                  .holder = holder->id};
+    return status_fail(error, KH_HELD, "a prepared transaction holds the key");
+}
+
+static kh_status check_writes(kh_txn *txn, const kh_txn *holder, kh_error *error) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
+        if (write->kind != WRITE_NONE && holds(holder, write))
+            return refuse(txn, holder, write->key, error);
+    }
+    return KH_OK;
+}
+
+/* A hold on what was read cannot be had while another one holds it to write it: the one decided
+ * last would have read a state that was gone. */
+static kh_status check_reads(kh_txn *txn, const kh_txn *holder, kh_error *error) {
+    for (uint32_t i = 0; i < holder->writes.count; i++) {
+        const struct write *write = &holder->writes.writes[i];
         if (write->kind == WRITE_NONE) continue;
-        for (kh_txn *holder = db->prepared; holder != NULL; holder = holder->next_prepared) {
-            if (!holds(holder, write)) continue;
-            txn->has_conflict = true;
-            txn->conflict = (kh_conflict){.size = sizeof(kh_conflict),
-                                          .status = KH_HELD,
-                                          .key = write->key,
-                                          .snapshot = txn->snapshot,
-                                          .holder = holder->id};
-            return status_fail(error, KH_HELD, "a prepared transaction holds the key");
-        }
+        if (readset_timestamp(&txn->reads, write->entry, write->key) != 0)
+            return refuse(txn, holder, write->key, error);
+    }
+    return KH_OK;
+}
+
+kh_status prepared_check(kh_txn *txn, bool is_preparing, kh_error *error) {
+    const struct kh_db *db = txn->db;
+    for (const kh_txn *holder = db->prepared; holder != NULL; holder = holder->next_prepared) {
+        kh_status status = check_writes(txn, holder, error);
+        if (status == KH_OK && is_preparing && txn->is_certified)
+            status = check_reads(txn, holder, error);
+        if (status != KH_OK) return status;
     }
     return KH_OK;
 }

@@ -14,8 +14,9 @@
 void prepared_hold(kh_txn *txn);
 /* Let go of them; other prepared transactions' marks stay. */
 void prepared_forget(kh_txn *txn);
-/* KH_HELD when a write of txn meets a hold; the holder stands in txn->conflict. */
-kh_status prepared_check(kh_txn *txn, kh_error *error);
+/* KH_HELD when a write of txn meets a hold, or (preparing, serializable) something that it has read
+ * is held to be written; the holder stands in txn->conflict. */
+kh_status prepared_check(kh_txn *txn, bool is_preparing, kh_error *error);
 /* The prepared transaction of that id, or NULL. */
 kh_txn *prepared_find(struct kh_db *db, kh_txn_id id);
 

@@ -28,6 +28,7 @@ static kh_status keep_base(kh_txn *txn, struct entry *entry, const struct versio
     struct kept_base *base = arena_alloc(&txn->arena, sizeof *base);
     if (base == NULL) return status_no_memory(error, sizeof *base);
     base->entry = entry;
+    base->timestamp = txn->snapshot;
     base->batch = batch_retain(version_batch(version));
     base->next = txn->bases;
     txn->bases = base;

@@ -118,6 +118,7 @@ static kh_status restore_prepared(struct restore *restore, const struct record *
     for (size_t i = 0; i < record->write_count && status == KH_OK; i++)
         status = restore_write_of(txn, &record->writes[i], restore->error);
     if (status == KH_OK) status = restore_reads_of(txn, record, restore->error);
+    if (status == KH_OK) status = stage_ranges(txn, restore->error); /* stamps at its decision */
     epoch_close(&db->store.epoch, &txn->epoch);
     txn_set_state(txn, TXN_PREPARED); /* also on failure: close drops detached ones */
     if (status == KH_OK) prepared_hold(txn);

@@ -62,13 +62,13 @@ static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned
         out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
         return;
     }
+    uint64_t read = readset_timestamp(&txn->reads, entry, entry_key(entry));
     for (const struct kept_base *base = txn->bases; base != NULL; base = base->next) {
-        if (base->entry != entry) continue;
-        out->base = retain_or_null(base->batch);
+        if (base->entry != entry || base->timestamp != read) continue;
+        out->base = batch_retain(base->batch);
         return;
     }
-    /* Not read, or found absent. A read whose value was not kept has no base any more. */
-    uint64_t read = readset_timestamp(&txn->reads, entry, entry_key(entry));
+    /* Not read, or last found absent. A read whose value was not kept has no base any more. */
     const struct version *version = entry_visible(entry, read != 0 ? read : txn->birth);
     if (read != 0 && version != NULL && version_batch(version) != NULL) out->has_base = false;
     if (out->has_base) out->base = version == NULL ? NULL : retain_or_null(version_batch(version));

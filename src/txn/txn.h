@@ -54,7 +54,8 @@ static inline void txn_count(_Atomic uint64_t *counter, uint64_t change) {
 struct kept_base {
     struct kept_base *next;
     struct entry *entry; /* compared, never followed */
-    kh_batch *batch;     /* a reference, or NULL: absent */
+    uint64_t timestamp;  /* of the statement: an older one is stale once the key was read again */
+    kh_batch *batch;     /* a reference */
 };
 
 /* A batch whose reference the transaction holds until it is closed (answers of get on rows, values
