@@ -1,5 +1,5 @@
-# Benchmarks: programs that measure, built on request (cmake --build build/release --target benches).
-# txn_bench sees what a user sees, the shared library and khonsu.h; the others look into one room.
+# Benchmarks: programs that measure, built on request: cmake --build build/release --target benches.
+# txn_bench sees what a user sees (the shared library and khonsu.h); the others look into one room.
 
 add_custom_target(benches)
 file(GLOB bench_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/bench/*.c")

@@ -147,7 +147,9 @@ KH_API KH_WARN_UNUSED kh_status kh_db_open(const kh_options *options, kh_db **ou
  * In a forked child: frees nothing and answers KH_FORKED. NULL: KH_OK. */
 KH_API kh_status kh_db_close(kh_db *db);
 /* Run the library's periodic work once (timeouts, reclamation): with KH_OPEN_NO_THREADS, or to have
- * it now. Reclaims all that no snapshot needs before it returns. */
+ * it now. Reclaims all that no snapshot needs before it returns, unless another step is running
+ * (one of another thread, or the one that a release callback is called from): then it does nothing.
+ */
 KH_API void kh_db_step(kh_db *db);
 
 /* ---- time and identity ----------------------------------------------------------------------- */

@@ -12,15 +12,14 @@
 #include <stdint.h>
 
 enum lock_rank {
-    RANK_STEP = 1, /* one kh_db_step at a time */
-    RANK_DATABASE, /* the list of databases and of transaction handles, options */
-    RANK_COMMIT,   /* the commit section: certify, append, publish */
-    RANK_LOG,      /* inside a log */
-    RANK_WATCH,    /* watchers and their queues */
-    RANK_INDEX,    /* growth of the hash front */
-    RANK_SCHEMA,   /* schema interning */
-    RANK_METRIC,   /* the table of hot keys */
-    RANK_MEM       /* shared freelists; last: anything may allocate */
+    RANK_DATABASE = 1, /* the list of databases and of transaction handles, options */
+    RANK_COMMIT,       /* the commit section: certify, append, publish */
+    RANK_LOG,          /* inside a log */
+    RANK_WATCH,        /* watchers and their queues */
+    RANK_INDEX,        /* growth of the hash front */
+    RANK_SCHEMA,       /* schema interning */
+    RANK_METRIC,       /* the table of hot keys */
+    RANK_MEM           /* shared freelists; last: anything may allocate */
 };
 
 struct lock {

@@ -90,6 +90,9 @@ static int run(const struct command *command, int argc, char *const *argv) {
     if (demo.file == NULL) {
         demo.file = operands.count == 1 ? operands.values[0] : default_file;
     }
+    if (demo.seconds == 0 && demo.transactions == 0) {
+        return complain(CLI_USAGE, "demo: --seconds must be above 0 without --transactions");
+    }
     if (demo.seconds < 0) {
         demo.seconds = demo.transactions > 0 ? 0 : 10;
     }

@@ -61,6 +61,7 @@ void apply_install(kh_txn *txn) {
         link_version(db, write, txn->committed, verdict->phi);
     }
     mem_permit();
+    txn->is_installed = true;
     /* With a log that answers later others are certified before this is published. */
     if (db->pipeline.log != NULL && txn->is_certified) apply_read_stamps(txn, verdict->phi);
     db->store.clock = txn->committed;

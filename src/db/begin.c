@@ -80,8 +80,8 @@ static void set_up(kh_txn *txn, const kh_txn_options *options) {
     txn->is_sampled = txn->is_started = txn->is_counted = txn->is_lost = false;
     txn->is_detached = false;
     txn->is_claiming = false;
+    txn->is_installed = false;
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
-    txn_set_begin_tick(txn, db_tick(db));
 }
 
 /* A serializable writer with an older snapshot could still commit below this one. */
@@ -114,14 +114,17 @@ static void untrack(kh_txn *txn) {
                           memory_order_release);
 }
 
+/* The tick is read after a sleeping janitor was woken (by us, or by another thread whose waking we
+ * see): a stale one would make a fresh transaction look old. */
 static kh_status activate(kh_txn *txn, uint32_t timeout_ms) {
     struct kh_db *db = txn->db;
+    if (KH_UNLIKELY(atomic_load_explicit(&db->is_janitor_idle, memory_order_acquire)))
+        section_wake_janitor(db);
+    txn_set_begin_tick(txn, db_tick(db));
     txn_set_deadline(txn, deadline_of(txn, timeout_ms));
     if (txn->is_read_only && txn_deadline(txn) != UINT64_MAX) txn->is_tracking = true;
     txn_count(&txn->counters.begins, 1);
     txn_set_state(txn, TXN_ACTIVE);
-    if (KH_UNLIKELY(atomic_load_explicit(&db->is_janitor_idle, memory_order_relaxed)))
-        section_wake_janitor(db, txn);
     return KH_OK;
 }
 

@@ -84,7 +84,9 @@ static void give_up_entries(kh_txn *txn) {
 
 void commit_end_failed(kh_txn *txn, kh_status status) {
     struct kh_db *db = txn->db;
-    bool had_entries = txn->writes.count > 0 && txn->writes.writes[0].entry != NULL;
+    bool had_entries = false;
+    for (uint32_t i = 0; i < txn->writes.count && !had_entries; i++)
+        had_entries = txn->writes.writes[i].entry != NULL;
     stage_discard(txn);
     if (had_entries) give_up_entries(txn);
     count_abort(txn, status);

@@ -118,7 +118,6 @@ static void set_options(struct kh_db *db, const kh_options *options) {
 static void init_locks(struct kh_db *db) {
     lock_init(&db->pool_lock, RANK_DATABASE);
     lock_init(&db->janitor_lock, RANK_DATABASE);
-    lock_init(&db->step_lock, RANK_STEP);
     lock_init(&db->section, RANK_COMMIT);
     signal_init(&db->progress);
     signal_init(&db->janitor_wake);
@@ -128,7 +127,6 @@ static void fini_locks(struct kh_db *db) {
     signal_fini(&db->janitor_wake);
     signal_fini(&db->progress);
     lock_fini(&db->section);
-    lock_fini(&db->step_lock);
     lock_fini(&db->janitor_lock);
     lock_fini(&db->pool_lock);
 }
@@ -193,10 +191,27 @@ static void fini_store(struct kh_db *db) {
     store_fini(&db->store);
 }
 
+static void drop_detached(struct kh_db *db) {
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        kh_txn *txn = db->handles[i];
+        if (txn_state_of(txn) == TXN_IDLE) continue;
+        if (txn_state_of(txn) == TXN_PREPARED) {
+            lock_take(&db->section);
+            prepared_forget(txn);
+            lock_leave(&db->section);
+            stage_discard(txn);
+        }
+        snapshot_drop(txn->line);
+        handle_release(txn);
+    }
+}
+
 /* Batches and exports that are left keep the context, and with it the schemas, alive. */
 static void destroy(struct kh_db *db) {
     struct mem *mem = db->home.mem;
     janitor_stop(db);
+    drop_detached(db);
     if (db->has_pipeline) pipeline_close(db);
     if (db->storage != NULL && db->storage->close != NULL) db->storage->close(db->storage->context);
     fini_store(db);
@@ -273,22 +288,6 @@ static bool is_in_use(const struct kh_db *db) {
     return false;
 }
 
-static void drop_detached(struct kh_db *db) {
-    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
-        kh_txn *txn = db->handles[i];
-        if (txn_state_of(txn) == TXN_IDLE) continue;
-        if (txn_state_of(txn) == TXN_PREPARED) {
-            lock_take(&db->section);
-            prepared_forget(txn);
-            lock_leave(&db->section);
-            stage_discard(txn);
-        }
-        snapshot_drop(txn->line);
-        handle_release(txn);
-    }
-}
-
 kh_status kh_db_close(kh_db *db) {
     if (db == NULL) return KH_OK;
     if (db_is_forked(db)) return KH_FORKED;
@@ -305,7 +304,6 @@ kh_status kh_db_close(kh_db *db) {
     }
     lock_leave(&db->section);
     section_release_deferred(db);
-    drop_detached(db);
     destroy(db);
     return KH_OK;
 }

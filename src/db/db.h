@@ -113,7 +113,7 @@ struct kh_db {
     bool has_hubs; /* what open has built, for a failure half-way */
     bool has_store;
     bool has_pipeline;
-    struct lock step_lock; /* kh_db_step */
+    _Atomic bool is_stepping; /* kh_db_step */
     struct epoch_record step_epoch;
     struct mem_cache *step_cache;
     struct epoch_record janitor_epoch;

@@ -14,6 +14,14 @@ static bool take(kh_txn *txn) {
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
+bool handle_take_idle(kh_txn *txn) {
+    return take(txn);
+}
+
+void handle_put_back(kh_txn *txn) {
+    txn_set_state(txn, TXN_IDLE);
+}
+
 __attribute__((noinline)) static kh_txn *take_any(struct kh_db *db, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = last_index + i < count ? last_index + i : last_index + i - count;
@@ -85,11 +93,13 @@ static void release_bases(kh_txn *txn) {
     txn->held = NULL;
 }
 
-/* What was staged for writes that a policy dropped. */
-static void discard_dropped(kh_txn *txn) {
+/* What was staged and never linked: writes that a policy dropped, and all of a record that the log
+ * refused or that was decided against. */
+static void discard_unlinked(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
-        if (KH_LIKELY(write->fate != FATE_DROPPED) || write->staged == NULL) continue;
+        bool is_linked = txn->is_installed && write->fate != FATE_DROPPED;
+        if (KH_LIKELY(is_linked) || write->staged == NULL) continue;
         version_discard(txn->db->home.mem, txn->cache, write->staged);
         write->staged = NULL;
     }
@@ -123,7 +133,7 @@ static void release_rest(kh_txn *txn) {
 
 void handle_release(kh_txn *txn) {
     if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
-        discard_dropped(txn);
+        discard_unlinked(txn);
         writeset_clear(&txn->writes, txn->cache);
     }
     uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |

@@ -13,6 +13,9 @@
 kh_status handle_acquire(struct kh_db *db, kh_txn **out, kh_error *error);
 /* Clear what the use left (batches, arena, eventfd) and give it back. */
 void handle_release(kh_txn *txn);
+/* Take an idle handle out of the pool for a moment, and give it back as it was. */
+bool handle_take_idle(kh_txn *txn);
+void handle_put_back(kh_txn *txn);
 /* Destroy all handles; none is in use. */
 void handle_destroy_all(struct kh_db *db);
 

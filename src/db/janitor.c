@@ -33,7 +33,8 @@ static kh_status pin_views(kh_txn *txn) {
 /* Where reads are not tracked one by one, nobody knows which views are lent: the snapshot itself
  * keeps them until the transaction is ended. Nothing but reclamation waits for it. */
 static void drop_slots(kh_txn *txn) {
-    bool is_known = txn->is_tracking && txn->reads.widen_count == 0;
+    /* A cursor lends keys, too, which lie in the entries. */
+    bool is_known = txn->is_tracking && txn->reads.widen_count == 0 && txn->cursors == NULL;
     if (is_known) {
         snapshot_drop(txn->line);
         return;
@@ -152,23 +153,32 @@ void janitor_stop(struct kh_db *db) {
     db->janitor = NULL;
 }
 
-/* What the handles have retired and not looked at since. One that is in a call does it itself. */
+/* What idle handles have retired and not looked at since. They are out of the pool meanwhile: a
+ * producer's release callback that runs here may use the database. */
 static void drain_handles(struct kh_db *db) {
     uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
         kh_txn *txn = db->handles[i];
-        uint32_t busy = BUSY_FREE;
-        if (!atomic_compare_exchange_strong_explicit(&txn->busy, &busy, BUSY_JANITOR,
-                                                     memory_order_acquire, memory_order_relaxed))
-            continue;
+        if (!handle_take_idle(txn)) continue;
         epoch_drain(&db->store.epoch, &txn->epoch, db->step_cache);
-        atomic_store_explicit(&txn->busy, BUSY_FREE, memory_order_release);
+        handle_put_back(txn);
     }
+}
+
+static void step_once(struct kh_db *db, const struct reclaimer *who) {
+    epoch_open(&db->store.epoch, who->record);
+    lock_take(&db->section);
+    section_reclaim(db, who, db->store.queue.count + db->store.parked.count);
+    section_progress(db);
+    lock_leave(&db->section);
+    epoch_close(&db->store.epoch, who->record);
+    epoch_drain(&db->store.epoch, who->record, who->cache);
 }
 
 void kh_db_step(kh_db *db) {
     if (db_is_forked(db)) return;
-    lock_take(&db->step_lock);
+    /* One at a time; a step from within a step (a release callback) has nothing to add. */
+    if (atomic_exchange_explicit(&db->is_stepping, true, memory_order_acquire)) return;
     /* The janitor's record and cache are its thread's: a step has its own. */
     struct reclaimer who = {&db->step_epoch, db->step_cache};
     bool has_active = false;
@@ -176,16 +186,9 @@ void kh_db_step(kh_db *db) {
     atomic_store_explicit(&db->tick_ms, now_ms, memory_order_relaxed);
     expire(db, now_ms, &has_active);
     /* Twice: the first pass may make lone tombstones, and free what pins the second's. */
-    for (int pass = 0; pass < 2; pass++) {
-        epoch_open(&db->store.epoch, who.record);
-        lock_take(&db->section);
-        section_reclaim(db, &who, db->store.queue.count + db->store.parked.count);
-        section_progress(db);
-        lock_leave(&db->section);
-        epoch_close(&db->store.epoch, who.record);
-        epoch_drain(&db->store.epoch, who.record, who.cache);
-    }
+    step_once(db, &who);
+    step_once(db, &who);
     drain_handles(db);
     section_release_deferred(db);
-    lock_leave(&db->step_lock);
+    atomic_store_explicit(&db->is_stepping, false, memory_order_release);
 }

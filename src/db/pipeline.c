@@ -51,6 +51,16 @@ static void finish(kh_txn *txn, kh_status status) {
     if (is_detached) section_defer_release(db, txn);
 }
 
+/* Keys that got no version after all: their entries go by the reclaimer (places are reserved). */
+static void note_empty(kh_txn *txn) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind != WRITE_NONE &&
+            atomic_load_explicit(&write->entry->head, memory_order_relaxed) == NULL)
+            reclaim_note(&txn->db->store, write->entry);
+    }
+}
+
 static void keep_one(kh_txn *txn, const struct reclaimer *who) {
     struct kh_db *db = txn->db;
     if (db->pipeline.poison == KH_OK && db->storage != NULL) {
@@ -65,6 +75,7 @@ static void keep_one(kh_txn *txn, const struct reclaimer *who) {
         break;
     case RECORD_DECIDE_ABORT:
         section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
+        note_empty(txn);
         break;
     default:
         break;
@@ -82,7 +93,10 @@ static void unwind_all(struct kh_db *db, const struct reclaimer *who) {
         }
         if (newest->flight_kind == RECORD_COMMIT || newest->flight_kind == RECORD_DECIDE_COMMIT)
             apply_unwind(newest, who);
-        if (newest->flight_kind == RECORD_PREPARE) prepared_forget(newest);
+        if (newest->flight_kind == RECORD_PREPARE) {
+            prepared_forget(newest);
+            note_empty(newest);
+        }
         section_note_outcome(db, newest->id, OUTCOME_ABORTED_MARK);
         if (before == NULL) {
             db->pipeline.first = NULL;
@@ -143,6 +157,9 @@ static void complete(void *completion_context, uint64_t cookie, kh_log_answer sa
     answer(db, cookie, said, &who);
     epoch_close(&db->store.epoch, who.record);
     lock_leave(&db->section);
+    /* One completing thread at a time is the log's contract: record and cache are this call's. */
+    if (who.record->retired_count >= EPOCH_POLL_AT || who.record->is_urgent)
+        (void)epoch_poll(&db->store.epoch, who.record, who.cache);
     section_release_deferred(db);
 }
 
@@ -217,22 +234,33 @@ kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
     return KH_OK;
 }
 
-static kh_status record_schema(struct kh_db *db, const kh_schema *schema, kh_error *error) {
+static kh_status append_schema(struct kh_db *db, const kh_schema *schema, kh_error *error) {
     struct pipeline *pipeline = &db->pipeline;
     uint32_t number;
     if (log_schemas_number(&pipeline->schemas, schema, &number)) return KH_OK;
+    if (pipeline->poison != KH_OK)
+        return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+    number = log_schemas_next(&pipeline->schemas);
+    kh_status status = seal_encode_schema(db, schema, number, error);
+    if (status == KH_OK)
+        status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, error);
+    if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
+    return status;
+}
+
+/* The log may answer for earlier records from within this append, too. */
+static kh_status record_schema(kh_txn *txn, const kh_schema *schema, kh_error *error) {
+    struct kh_db *db = txn->db;
+    uint32_t number;
+    if (log_schemas_number(&db->pipeline.schemas, schema, &number)) return KH_OK;
+    struct reclaimer who = {&txn->epoch, txn->cache};
+    epoch_open(&db->store.epoch, &txn->epoch);
     lock_take(&db->section);
-    kh_status status = KH_OK;
-    if (!log_schemas_number(&pipeline->schemas, schema, &number)) {
-        if (pipeline->poison != KH_OK)
-            status = status_fail(error, KH_POISONED, "the log has failed: reopen the database");
-        number = log_schemas_next(&pipeline->schemas);
-        if (status == KH_OK) status = seal_encode_schema(db, schema, number, error);
-        if (status == KH_OK)
-            status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, error);
-        if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
-    }
+    kh_status status = append_schema(db, schema, error);
+    pipeline_settle(db, &who);
     lock_leave(&db->section);
+    epoch_close(&db->store.epoch, &txn->epoch);
+    section_release_deferred(db);
     return status;
 }
 
@@ -244,7 +272,7 @@ kh_status pipeline_record_schemas(kh_txn *txn, kh_error *error) {
         if (write->kind == WRITE_NONE || write->staged == NULL) continue;
         const kh_batch *batch = version_batch(write->staged);
         if (batch == NULL) continue;
-        kh_status status = record_schema(db, batch->schema, error);
+        kh_status status = record_schema(txn, batch->schema, error);
         if (status != KH_OK) return status;
     }
     return KH_OK;

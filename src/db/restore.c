@@ -106,6 +106,7 @@ static kh_status restore_prepared(struct restore *restore, const struct record *
     txn->policy = KH_FAIL;
     txn->is_certified = record->isolation == KH_SERIALIZABLE;
     txn->is_detached = true;
+    txn->is_installed = false;
     txn->is_read_only = txn->is_started = txn->is_lost = false;
     txn->snapshot = record->snapshot;
     txn->birth = record->birth;
@@ -149,6 +150,8 @@ static kh_status restore_decision(struct restore *restore, const struct record *
         apply_install(txn);
     } else {
         stage_discard(txn);
+        for (uint32_t i = 0; i < txn->writes.count; i++)
+            reclaim_note(&db->store, txn->writes.writes[i].entry);
     }
     section_note_outcome(db, record->id, is_commit ? record->commit : OUTCOME_ABORTED_MARK);
     txn_set_state(txn, TXN_ENDED);

@@ -128,19 +128,14 @@ void section_note_phi(struct kh_db *db, uint64_t phi) {
 #endif
 }
 
-void section_wake_janitor(struct kh_db *db, kh_txn *txn) {
+void section_wake_janitor(struct kh_db *db) {
     if (db->flags & KH_OPEN_NO_THREADS) return;
     lock_take(&db->janitor_lock);
     uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
     atomic_store_explicit(&db->tick_ms, now_ms, memory_order_relaxed);
-    atomic_store_explicit(&db->is_janitor_idle, 0, memory_order_relaxed);
+    atomic_store_explicit(&db->is_janitor_idle, 0, memory_order_release);
     signal_wake_all(&db->janitor_wake);
     lock_leave(&db->janitor_lock);
-    if (txn != NULL) {
-        if (txn_deadline(txn) != UINT64_MAX)
-            txn_set_deadline(txn, txn_deadline(txn) + now_ms - txn_begin_tick(txn));
-        txn_set_begin_tick(txn, now_ms);
-    }
 }
 
 void section_note_outcome(struct kh_db *db, kh_txn_id id, uint64_t result) {

@@ -30,8 +30,8 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);
 /* A serializable writer committed with phi: waiting deferrable transactions at or above it must
  * take a newer snapshot. In the section. */
 void section_note_phi(struct kh_db *db, uint64_t phi);
-/* The janitor sleeps: wake it, and bring the tick up to date for txn. */
-void section_wake_janitor(struct kh_db *db, kh_txn *txn);
+/* The janitor sleeps: wake it, and bring the tick up to date. */
+void section_wake_janitor(struct kh_db *db);
 /* Give the message hook a line, if there is one. Outside of locks. */
 __attribute__((cold, format(printf, 3, 4))) void section_say(struct kh_db *db, kh_log_level level,
                                                              const char *format, ...);

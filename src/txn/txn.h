@@ -112,6 +112,7 @@ struct kh_txn {
     _Atomic uint32_t outcome; /* kh_status + 1 once known; 0: pending */
     int descriptor;           /* eventfd, -1: none */
     bool is_started;          /* by commit_start: followed with poll and wait */
+    bool is_installed;        /* its staged versions are linked: the chains have them */
     bool is_sampled;          /* this commit is timed */
     bool is_counted;          /* in the statistics, once its outcome was asked for */
     uint32_t sample_count;    /* commits of this handle, for the histogram's sample */
