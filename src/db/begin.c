@@ -80,7 +80,7 @@ static void set_up(kh_txn *txn, const kh_txn_options *options) {
     txn->is_sampled = txn->is_started = txn->is_counted = txn->is_lost = false;
     txn->is_detached = false;
     txn->is_claiming = false;
-    txn->is_installed = false;
+    txn->is_installed = txn->is_marked = false;
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
 }
 

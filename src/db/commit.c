@@ -102,6 +102,9 @@ void commit_end_failed(kh_txn *txn, kh_status status) {
 static kh_status explain(kh_txn *txn, kh_status status, kh_bytes key, uint64_t rival,
                          kh_error *error) {
     kh_merge_conflict merge = txn->conflict.merge;
+    /* The key may be an entry's, which can go once the snapshot is given up. */
+    key.data = arena_copy(&txn->arena, key.data, key.size_bytes);
+    if (key.data == NULL) key.size_bytes = 0;
     txn->has_conflict = true;
     txn->conflict = (kh_conflict){.size = sizeof(kh_conflict),
                                   .status = status,
@@ -134,7 +137,10 @@ static void make_request(const kh_txn *txn, enum record_kind kind,
                                         .index = db->store.index};
 }
 
+/* A mark keeps the entry in the index; one that is dead already is looked up again. */
 static void mark_claims(kh_txn *txn, bool is_set) {
+    if (txn->is_marked == is_set) return;
+    txn->is_marked = is_set;
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct entry *entry = txn->writes.writes[i].entry;
         if (txn->writes.writes[i].kind == WRITE_NONE || entry == NULL) continue;
@@ -268,8 +274,27 @@ static void await_rival(kh_txn *txn, uint64_t rival) {
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_AGAIN };
 
-static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status, kh_error *error) {
+/* It gave way to rivals: to ones that exist. While the log has not answered for one, wait, and look
+ * again whether it is still there. */
+static enum attempt judge_dropped(kh_txn *txn, kh_status *status) {
     struct kh_db *db = txn->db;
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind != WRITE_NONE && write->rival > newest) newest = write->rival;
+    }
+    if (newest > db_visible(db)) {
+        await_rival(txn, newest);
+        *status = db->pipeline.poison != KH_OK ? KH_POISONED : KH_BUSY;
+        if (newest > db_visible(db)) return ATTEMPT_DONE;
+        *status = KH_OK;
+        return ATTEMPT_AGAIN;
+    }
+    *status = db->pipeline.poison == KH_OK ? end_dropped(txn) : KH_POISONED;
+    return ATTEMPT_DONE;
+}
+
+static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status, kh_error *error) {
     struct certify_request request;
     make_request(txn, kind, &request);
     certify(&request, &txn->verdict);
@@ -289,10 +314,8 @@ static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
     case CERTIFY_COMMIT:
         break;
     }
-    if (KH_UNLIKELY(!verdict->has_writes && kind == RECORD_COMMIT)) {
-        *status = db->pipeline.poison == KH_OK ? end_dropped(txn) : KH_POISONED;
-        return ATTEMPT_DONE;
-    }
+    if (KH_UNLIKELY(!verdict->has_writes && kind == RECORD_COMMIT))
+        return judge_dropped(txn, status);
     *status = append_and_install(txn, kind, &request, error);
     return ATTEMPT_DONE;
 }
@@ -332,6 +355,7 @@ static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming
     }
     enum attempt result = judge(txn, kind, status, error);
     if (result == ATTEMPT_DONE) drop_claims(txn);
+    if (KH_UNLIKELY(txn->is_marked) && txn->verdict.answer == CERTIFY_DEAD) mark_claims(txn, false);
     return result;
 }
 

@@ -295,9 +295,9 @@ kh_status kh_db_close(kh_db *db) {
     janitor_stop(db);
     /* A started commit whose handle was closed: its record must be answered for. */
     lock_take(&db->section);
-    while (db->pipeline.count > 0 && db->pipeline.poison == KH_OK && db->pipeline.log != NULL) {
+    while (db->pipeline.count > 0 && !db->pipeline.is_lost && db->pipeline.log != NULL) {
         pipeline_ask(db);
-        if (db->pipeline.count == 0 || db->pipeline.poison != KH_OK) break;
+        if (db->pipeline.count == 0 || db->pipeline.is_lost) break;
         db->waiters++;
         (void)signal_wait(&db->progress, &db->section, 0);
         db->waiters--;

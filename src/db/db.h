@@ -47,6 +47,7 @@ struct pipeline {             /* records between append and the log's answer; se
     _Atomic uintptr_t appender; /* the thread inside log->append (env_self), 0: none */
     uint64_t answered;          /* cookie answered from within append */
     uint32_t answer;            /* kh_log_answer other than kept, from within append */
+    bool is_lost;               /* what is in flight will never be answered for */
     kh_status poison;           /* KH_OK, or what commits answer from now on */
     uint64_t position;          /* records in the log */
     struct log_schemas schemas;

@@ -74,12 +74,15 @@ static kh_status take_prepared(kh_txn *txn, kh_error *error) {
 
 /* The handle of a detached one is ours from here on: the pipeline must not give it back meanwhile.
  */
-static bool take_over(kh_txn *txn) {
+static bool take_over(kh_txn *txn, uint64_t id_low, bool *was_detached) {
     lock_take(&txn->db->section);
-    bool was_detached = txn->is_detached;
-    txn->is_detached = false;
+    bool is_it = txn_state_of(txn) == TXN_PREPARED && handle_peek_id(txn) == id_low;
+    if (is_it) {
+        *was_detached = txn->is_detached;
+        txn->is_detached = false;
+    }
     lock_leave(&txn->db->section);
-    return was_detached;
+    return is_it;
 }
 
 static void give_back(kh_txn *txn) {
@@ -90,10 +93,15 @@ static void give_back(kh_txn *txn) {
     if (is_over) handle_release(txn);
 }
 
-static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp, kh_error *error) {
+static kh_status decide_own(kh_txn *txn, uint64_t id_low, bool is_commit, kh_timestamp *timestamp,
+                            kh_error *error) {
     kh_status status = take_prepared(txn, error);
     if (status != KH_OK) return status;
-    bool was_detached = take_over(txn);
+    bool was_detached = false;
+    if (!take_over(txn, id_low, &was_detached)) {
+        handle_leave(txn);
+        return status_fail(error, KH_NOT_FOUND, "the transaction is decided already");
+    }
     status = commit_prepared(txn, is_commit, error);
     if (status == KH_OK) status = commit_await(txn);
     if (!is_commit && status == KH_OK) stage_discard(txn);
@@ -105,7 +113,7 @@ static kh_status decide_own(kh_txn *txn, bool is_commit, kh_timestamp *timestamp
 
 kh_status kh_txn_commit(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
     if (KH_UNLIKELY(txn_state_of(txn) == TXN_PREPARED))
-        return decide_own(txn, true, timestamp, error);
+        return decide_own(txn, txn->id.low, true, timestamp, error);
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return end_stopped(txn, status);
     if (KH_UNLIKELY(txn->cursors != NULL)) {
@@ -265,7 +273,7 @@ kh_status kh_db_decide(kh_db *db, kh_txn_id id, bool is_commit, kh_timestamp *ti
     kh_txn *txn = prepared_find(db, id);
     lock_leave(&db->section);
     if (txn == NULL) return status_fail(error, KH_NOT_FOUND, "no prepared transaction has that id");
-    return decide_own(txn, is_commit, timestamp, error);
+    return decide_own(txn, id.low, is_commit, timestamp, error);
 }
 
 /* ---- rollback and close ---------------------------------------------------------------------- */
@@ -282,7 +290,7 @@ static void undo(kh_txn *txn) {
 
 kh_status kh_txn_rollback(kh_txn *txn) {
     if (db_is_forked(txn->db)) return KH_FORKED;
-    if (txn_state_of(txn) == TXN_PREPARED) return decide_own(txn, false, NULL, NULL);
+    if (txn_state_of(txn) == TXN_PREPARED) return decide_own(txn, txn->id.low, false, NULL, NULL);
     if (!handle_wait_busy(txn)) return KH_MISUSE;
     enum txn_state state = txn_state_of(txn);
     if (state == TXN_ACTIVE && txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING)) {

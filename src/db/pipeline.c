@@ -34,21 +34,21 @@ static void push_last(struct pipeline *pipeline, kh_txn *txn) {
     atomic_store_explicit(&pipeline->is_busy, pipeline->count, memory_order_release);
 }
 
-/* The outcome is known: tell whoever asks. The handle of a detached one goes back. */
+/* The outcome is known: tell whoever asks. The state comes last: a close that sees the end may give
+ * the handle back at once (one that does not see it waits for the section). */
 static void finish(kh_txn *txn, kh_status status) {
     struct kh_db *db = txn->db;
-    if (txn->flight_kind == RECORD_PREPARE && status == KH_OK) {
-        txn_set_state(txn, TXN_PREPARED);
-    } else {
+    bool is_prepared = txn->flight_kind == RECORD_PREPARE && status == KH_OK;
+    bool is_detached = txn->is_detached && !is_prepared;
+    if (!is_prepared) {
         snapshot_drop(txn->line);
         txn->stop_status = status;
-        txn_set_state(txn, TXN_ENDED);
     }
-    bool is_detached = txn->is_detached && txn_state_of(txn) == TXN_ENDED;
     if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     atomic_store_explicit(&txn->outcome, (uint32_t)status + 1, memory_order_release);
     section_progress(db);
     if (is_detached) section_defer_release(db, txn);
+    txn_set_state(txn, is_prepared ? TXN_PREPARED : TXN_ENDED);
 }
 
 /* Keys that got no version after all: their entries go by the reclaimer (places are reserved). */
@@ -113,6 +113,7 @@ static void unwind_all(struct kh_db *db, const struct reclaimer *who) {
 }
 
 static void lose_all(struct kh_db *db) {
+    db->pipeline.is_lost = true;
     for (kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight) {
         if (atomic_load_explicit(&txn->outcome, memory_order_relaxed) != 0) continue;
         if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
@@ -242,9 +243,11 @@ static kh_status append_schema(struct kh_db *db, const kh_schema *schema, kh_err
         return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
     number = log_schemas_next(&pipeline->schemas);
     kh_status status = seal_encode_schema(db, schema, number, error);
+    /* Added first: a number that the log has seen must never be given again. If the log refuses the
+     * record nothing more is appended. */
+    if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
     if (status == KH_OK)
         status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, error);
-    if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
     return status;
 }
 

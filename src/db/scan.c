@@ -76,6 +76,22 @@ static kh_status delete_all(kh_txn *txn, struct kh_cursor *cursor, uint64_t *cou
     }
 }
 
+/* A failure half-way undoes the deletes so far. */
+static kh_status delete_all_or_none(kh_txn *txn, struct kh_cursor *cursor, uint64_t *count,
+                                    kh_error *error) {
+    uint32_t mark;
+    kh_status status = writeset_mark(&txn->writes, &txn->arena, &mark, error);
+    if (status != KH_OK) return status;
+    status = delete_all(txn, cursor, count, error);
+    if (status != KH_OK) {
+        kh_status undone = writeset_rollback_to(&txn->writes, txn->cache, mark, NULL);
+        kh_assert(undone == KH_OK);
+    }
+    kh_status released = writeset_release_mark(&txn->writes, mark, NULL);
+    kh_assert(released == KH_OK);
+    return status;
+}
+
 kh_status kh_txn_delete_range(kh_txn *txn, const kh_scan_options *options, uint64_t *deleted_count,
                               kh_error *error) {
     kh_scan_options known;
@@ -88,7 +104,7 @@ kh_status kh_txn_delete_range(kh_txn *txn, const kh_scan_options *options, uint6
         status = status_fail(error, KH_READ_ONLY, "a write in a read-only transaction");
     if (status == KH_OK) status = cursor_open(txn, options, &cursor, error);
     if (status == KH_OK) {
-        status = delete_all(txn, cursor, &count, error);
+        status = delete_all_or_none(txn, cursor, &count, error);
         cursor_close(cursor);
     }
     if (status == KH_OK && deleted_count != NULL) *deleted_count = count;

@@ -52,12 +52,13 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms) {
         /* Only a log with threads of its own can bring progress then. */
         if (db->pipeline.log == NULL || db->pipeline.count == 0) return false;
     }
-    if (deadline_ms != UINT64_MAX && db_tick(db) > deadline_ms) return false;
+    uint64_t tick = db_tick(db);
+    if (deadline_ms != UINT64_MAX && tick > deadline_ms) return false;
     db->waiters++;
     uint64_t deadline_ns = 0;
     if (deadline_ms != UINT64_MAX) {
         struct env_clock system = env_clock_system();
-        uint64_t left_ms = deadline_ms + TICK_MS - db_tick(db);
+        uint64_t left_ms = deadline_ms + TICK_MS - tick;
         deadline_ns = env_monotonic_ns(&system) + left_ms * 1000000u;
     }
     (void)signal_wait(&db->progress, &db->section, deadline_ns);

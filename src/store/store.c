@@ -5,6 +5,8 @@
 #include <string.h>
 
 kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32_t lines_max) {
+    enum { LINES_LEAST = 16 }; /* from 1 KiB on blocks are aligned to cache lines */
+    if (lines_max < LINES_LEAST) lines_max = LINES_LEAST;
     memset(store, 0, sizeof *store);
     store->mem = mem;
     epoch_init(&store->epoch);

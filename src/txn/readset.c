@@ -140,3 +140,18 @@ uint64_t readset_timestamp(const struct readset *set, const struct entry *entry,
             newest = set->ranges[i].timestamp;
     return newest;
 }
+
+bool readset_is_absent(const struct readset *set, const struct entry *entry, kh_bytes key,
+                       uint64_t timestamp, bool are_scans_kept) {
+    if (set->widen_count > 0) return false;
+    for (uint32_t i = 0; i < set->item_count; i++)
+        if (set->items[i].entry == entry && set->items[i].timestamp == timestamp) return false;
+    for (uint32_t i = 0; i < set->range_count; i++) {
+        const struct read_range *range = &set->ranges[i];
+        bool is_point = range->to.data != NULL && range->to.data == range->from.data;
+        if (range->timestamp == timestamp && (is_point || are_scans_kept) &&
+            range_covers(range, key))
+            return true;
+    }
+    return false;
+}

@@ -81,6 +81,11 @@ bool range_covers(const struct read_range *range, kh_bytes key);
 /* The newest timestamp at which key was read, 0: never. entry may be NULL. */
 uint64_t readset_timestamp(const struct readset *set, const struct entry *entry, kh_bytes key);
 
+/* Did the read of key at timestamp certainly find nothing? (A point read says so; a scan only when
+ * the values that it found were kept elsewhere.) */
+bool readset_is_absent(const struct readset *set, const struct entry *entry, kh_bytes key,
+                       uint64_t timestamp, bool are_scans_kept);
+
 static inline int key_compare(kh_bytes a, kh_bytes b) {
     size_t shorter = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
     int order = shorter == 0 ? 0 : __builtin_memcmp(a.data, b.data, shorter);

@@ -118,6 +118,7 @@ struct kh_txn {
     uint32_t sample_count;    /* commits of this handle, for the histogram's sample */
     bool is_detached;         /* closed while in flight or prepared */
     bool is_lost;             /* the log lost its record: the handle is not used again */
+    bool is_marked;           /* its entries carry ENTRY_CLAIMED */
     bool is_claiming;         /* holds ENTRY_CLAIMED on its entries */
     uint8_t flight_kind;      /* enum record_kind of the record in flight */
     struct kh_txn *next_in_flight;
