@@ -17,7 +17,7 @@ run: setup $(FLIGHTS)
 	build/release/khonsu demo $(FLIGHTS)
 
 test: setup
-	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) dev asan tsan $(FUZZ)
+	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) dev nofront asan tsan $(FUZZ)
 
 setup:
 	@tools/setup.sh

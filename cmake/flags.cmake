@@ -13,6 +13,8 @@ if(KHONSU_WERROR)
 endif()
 
 add_library(khonsu_flags INTERFACE)
+# Assertions name their file as it stands in the repository, wherever that was built.
+target_compile_options(khonsu_flags INTERFACE "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
 target_link_libraries(khonsu_flags INTERFACE khonsu_warnings Threads::Threads)
 target_compile_definitions(khonsu_flags INTERFACE _POSIX_C_SOURCE=200809L
   KH_HASH_FRONT=$<BOOL:${KHONSU_HASH_FRONT}>)

@@ -109,6 +109,8 @@ KH_API KH_WARN_UNUSED kh_status kh_txn_scan(kh_txn *txn, const kh_scan_options *
  * cursor: retain a value to keep it. KH_END after the last. */
 KH_API KH_WARN_UNUSED kh_status kh_cursor_next(kh_cursor *cursor, kh_bytes *key,
                                                const kh_batch **value, kh_error *error);
+/* Each cursor is closed once, also after its transaction has ended (next answers KH_FINISHED then).
+ */
 KH_API void kh_cursor_close(kh_cursor *cursor);
 /* The values of the scan as one Arrow stream of schema's type (NULL: that of the first value; no
  * value: KH_NOT_FOUND). A value of another schema ends the stream with EINVAL. The stream reads

@@ -237,8 +237,9 @@ kh_status kh_batch_build(kh_db *db, const kh_schema *schema, const kh_scalar *sc
         return status_fail(error, KH_UNSUPPORTED, "the schema has columns that are not flat");
     if (row_count > LIMIT_BATCH_ROWS)
         return status_fail(error, KH_TOO_BIG, "%lld rows", (long long)row_count);
-    const struct batch_home *home = batch_home_of(db);
-    if (home == NULL) return status_no_memory(error, sizeof(struct batch_home));
+    const struct batch_home *home;
+    kh_status found_home = batch_home_find(db, &home, error);
+    if (found_home != KH_OK) return found_home;
     KH_TRY(schema_intern(home->schemas, schema, &ours, error));
     KH_TRY(measure(ours, scalars, row_count, &size, error));
     uint64_t block_bytes = pack_block_bytes(&ours->plan, (uint64_t)row_count, &size);

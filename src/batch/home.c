@@ -2,6 +2,7 @@
 #include "batch/home.h"
 
 #include "base/limits.h"
+#include "base/status.h"
 #include "batch/schema.h"
 #include <stdatomic.h>
 #include <stddef.h>
@@ -16,7 +17,8 @@ static const struct batch_home *process_home(void) {
     struct mem *mem = mem_process();
     home = mem_own_alloc(mem, sizeof *home);
     if (home == NULL) return NULL;
-    *home = (struct batch_home){mem, schemas, LIMIT_BATCH_BYTES};
+    *home =
+        (struct batch_home){.mem = mem, .schemas = schemas, .batch_bytes_max = LIMIT_BATCH_BYTES};
     struct batch_home *winner = NULL;
     if (!atomic_compare_exchange_strong_explicit(&process, &winner, home, memory_order_acq_rel,
                                                  memory_order_acquire)) {
@@ -26,7 +28,13 @@ static const struct batch_home *process_home(void) {
     return home;
 }
 
-const struct batch_home *batch_home_of(kh_db *db) {
-    if (db != NULL) return (const struct batch_home *)(const void *)db;
-    return process_home();
+kh_status batch_home_find(kh_db *db, const struct batch_home **out, kh_error *error) {
+    const struct batch_home *home =
+        db != NULL ? (const struct batch_home *)(const void *)db : process_home();
+    if (home == NULL) return status_no_memory(error, sizeof *home);
+    if (home->fork_counter != NULL &&
+        atomic_load_explicit(home->fork_counter, memory_order_relaxed) != home->fork_generation)
+        return status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    *out = home;
+    return KH_OK;
 }

@@ -5,16 +5,20 @@
 
 #include "base/mem.h"
 #include "khonsu/batch.h"
+#include <stdatomic.h>
 
 struct schema_table;
 
 struct batch_home {
     struct mem *mem;
     struct schema_table *schemas;
-    uint64_t batch_bytes_max; /* limit of one batch of this database */
+    uint64_t batch_bytes_max;             /* limit of one batch of this database */
+    const _Atomic uint32_t *fork_counter; /* NULL: usable in forked children */
+    uint32_t fork_generation;             /* its value when the database was opened */
 };
 
-/* The home of db, or the process' own when db is NULL (NULL: no memory). */
-const struct batch_home *batch_home_of(kh_db *db);
+/* The home of db, or the process' own when db is NULL. KH_FORKED: the database belongs to the
+ * parent of this process, whose threads may have held its locks; KH_NO_MEMORY. */
+kh_status batch_home_find(kh_db *db, const struct batch_home **out, kh_error *error);
 
 #endif

@@ -173,8 +173,9 @@ kh_status kh_batch_import(kh_db *db, const kh_schema *schema, struct ArrowArray 
         return status_fail(error, KH_INVALID, "schema, array and out must not be NULL");
     if (validation != KH_VALIDATE_FULL && validation != KH_VALIDATE_STRUCTURE)
         return status_fail(error, KH_INVALID, "validation %d", (int)validation);
-    const struct batch_home *home = batch_home_of(db);
-    if (home == NULL) return status_no_memory(error, sizeof(struct batch_home));
+    const struct batch_home *home;
+    kh_status found_home = batch_home_find(db, &home, error);
+    if (found_home != KH_OK) return found_home;
     KH_TRY(schema_intern(home->schemas, schema, &ours, error));
     KH_TRY(batch_import_within(home->mem, NULL, ours, array, validation, home->batch_bytes_max, out,
                                error));

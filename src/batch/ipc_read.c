@@ -43,15 +43,14 @@ static kh_status read_some(kh_ipc_reader *r, void *bytes, size_t size_bytes, siz
                            kh_error *error) {
     size_t total = 0;
     while (total < size_bytes) {
-        int64_t count = r->source.read(r->source.context, (unsigned char *)bytes + total,
-                                       size_bytes - total);
+        int64_t count =
+            r->source.read(r->source.context, (unsigned char *)bytes + total, size_bytes - total);
         if (count < 0)
             return status_fail(error, KH_IO, "IPC: the source failed: error %lld",
                                (long long)-count);
         if ((uint64_t)count > size_bytes - total)
             return status_fail(error, KH_IO, "IPC: the source gave more than was asked for");
-        if (count == 0)
-            break;
+        if (count == 0) break;
         total += (size_t)count;
     }
     r->position += total;
@@ -66,19 +65,16 @@ static kh_status cut_short(kh_error *error) {
 static kh_status read_all(kh_ipc_reader *r, void *bytes, size_t size_bytes, kh_error *error) {
     size_t got;
     kh_status status = read_some(r, bytes, size_bytes, &got, error);
-    if (status == KH_OK && got < size_bytes)
-        status = cut_short(error);
+    if (status == KH_OK && got < size_bytes) status = cut_short(error);
     return status;
 }
 
 /* Give back what was not filled. */
 static kh_status fit(kh_ipc_reader *r, struct ipc_block *block, size_t size_bytes,
                      kh_error *error) {
-    if (size_bytes == block->size_bytes)
-        return KH_OK;
+    if (size_bytes == block->size_bytes) return KH_OK;
     void *bytes = mem_resize(r->mem, NULL, block->bytes, block->size_bytes, size_bytes);
-    if (bytes == NULL)
-        return status_no_memory(error, size_bytes);
+    if (bytes == NULL) return status_no_memory(error, size_bytes);
     *block = (struct ipc_block){.bytes = bytes, .size_bytes = size_bytes};
     return KH_OK;
 }
@@ -97,25 +93,20 @@ static kh_status read_block(kh_ipc_reader *r, uint64_t size_bytes, struct ipc_bl
     if (size_bytes > 0) {
         size_t first = size_bytes < IPC_FIRST_READ_BYTES ? size_bytes : IPC_FIRST_READ_BYTES;
         block = (struct ipc_block){.bytes = mem_alloc(r->mem, NULL, first), .size_bytes = first};
-        if (block.bytes == NULL)
-            return status_no_memory(error, first);
+        if (block.bytes == NULL) return status_no_memory(error, first);
     }
     while (filled < size_bytes) {
         size_t got;
         size_t room = block.size_bytes - filled;
         status = read_some(r, block.bytes + filled, room, &got, error);
         filled += got;
-        if (status != KH_OK || got < room || filled == size_bytes)
-            break;
+        if (status != KH_OK || got < room || filled == size_bytes) break;
         uint64_t more = block.size_bytes * 2ull;
         status = fit(r, &block, more < size_bytes ? more : size_bytes, error);
-        if (status != KH_OK)
-            break;
+        if (status != KH_OK) break;
     }
-    if (status == KH_OK && filled > 0)
-        status = fit(r, &block, filled, error);
-    if (status != KH_OK || filled == 0)
-        drop_block(r, &block);
+    if (status == KH_OK && filled > 0) status = fit(r, &block, filled, error);
+    if (status != KH_OK || filled == 0) drop_block(r, &block);
     *out = block;
     return status;
 }
@@ -143,21 +134,18 @@ static kh_status read_metadata(kh_ipc_reader *r, uint32_t word, bool *is_end, kh
     *is_end = false;
     if (word == IPC_CONTINUATION) {
         kh_status status = read_all(r, &word, sizeof word, error);
-        if (status != KH_OK)
-            return status;
+        if (status != KH_OK) return status;
     }
     if (word == 0) {
         *is_end = true;
         return KH_OK;
     }
-    if (word > INT32_MAX)
-        return status_fail(error, KH_CORRUPT, "IPC: metadata of negative size");
+    if (word > INT32_MAX) return status_fail(error, KH_CORRUPT, "IPC: metadata of negative size");
     if (word > IPC_METADATA_BYTES)
         return status_fail(error, KH_TOO_BIG, "IPC: metadata of %u bytes", word);
     drop_block(r, &r->metadata);
     kh_status status = read_block_all(r, word, &r->metadata, error);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     kh_bytes metadata = {.data = r->metadata.bytes, .size_bytes = r->metadata.size_bytes};
     return ipc_message_open(metadata, body_bytes_max(r), &r->message, error);
 }
@@ -169,17 +157,14 @@ static kh_status next_message(kh_ipc_reader *r, struct ipc_place *place, bool *i
     size_t got;
     *place = (struct ipc_place){.offset = (int64_t)r->position};
     kh_status status = read_some(r, &word, sizeof word, &got, error);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     if (got == 0 && !r->is_file) {
         *is_end = true;
         return KH_OK;
     }
-    if (got < sizeof word)
-        return cut_short(error);
+    if (got < sizeof word) return cut_short(error);
     status = read_metadata(r, word, is_end, error);
-    if (status != KH_OK || *is_end)
-        return status;
+    if (status != KH_OK || *is_end) return status;
     place->metadata_bytes = (int32_t)(r->position - (uint64_t)place->offset);
     place->body_bytes = r->message.body_bytes;
     return KH_OK;
@@ -187,8 +172,7 @@ static kh_status next_message(kh_ipc_reader *r, struct ipc_place *place, bool *i
 
 static kh_status note_place(kh_ipc_reader *r, struct ipc_buffer *places,
                             const struct ipc_place *place, kh_error *error) {
-    if (!r->is_file)
-        return KH_OK;
+    if (!r->is_file) return KH_OK;
     ipc_buffer_append(places, place, sizeof *place);
     return places->is_failed ? status_no_memory(error, sizeof *place) : KH_OK;
 }
@@ -196,16 +180,18 @@ static kh_status note_place(kh_ipc_reader *r, struct ipc_buffer *places,
 static kh_status read_batch(kh_ipc_reader *r, struct ipc_block body, kh_batch **out,
                             kh_error *error) {
     struct ArrowArray array = {.release = NULL};
-    struct ipc_decoding decoding = {
-        .mem = r->mem, .root = schema_root(r->schema), .record = &r->message.header, .body = body,
-        .bytes_max = r->home->batch_bytes_max, .values = ipc_dictionaries_values,
-        .context = &r->dictionaries, .has_proved_values = true};
+    struct ipc_decoding decoding = {.mem = r->mem,
+                                    .root = schema_root(r->schema),
+                                    .record = &r->message.header,
+                                    .body = body,
+                                    .bytes_max = r->home->batch_bytes_max,
+                                    .values = ipc_dictionaries_values,
+                                    .context = &r->dictionaries,
+                                    .has_proved_values = true};
     kh_status status = ipc_decode_record(&decoding, &array, error);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     status = kh_batch_import(r->db, r->schema, &array, KH_VALIDATE_FULL, out, error);
-    if (status != KH_OK)
-        array.release(&array);
+    if (status != KH_OK) array.release(&array);
     return ipc_status(status);
 }
 
@@ -216,28 +202,22 @@ static kh_status read_next(kh_ipc_reader *r, kh_batch **out, kh_error *error) {
         struct ipc_block body;
         bool is_end = false;
         kh_status status = next_message(r, &place, &is_end, error);
-        if (status != KH_OK)
-            return status;
-        if (is_end)
-            return KH_END;
+        if (status != KH_OK) return status;
+        if (is_end) return KH_END;
         if (r->message.kind == IPC_SCHEMA)
             return status_fail(error, KH_CORRUPT, "IPC: a second schema");
         if (r->has_union && r->message.version != IPC_V5)
             return status_fail(error, KH_UNSUPPORTED, "IPC: unions of metadata version 4");
         status = read_block_all(r, (uint64_t)r->message.body_bytes, &body, error);
-        if (status != KH_OK)
-            return status;
+        if (status != KH_OK) return status;
         if (r->message.kind == IPC_RECORD) {
             status = read_batch(r, body, out, error);
-            if (status == KH_OK)
-                status = note_place(r, &r->record_places, &place, error);
+            if (status == KH_OK) status = note_place(r, &r->record_places, &place, error);
             return status;
         }
         status = ipc_dictionaries_accept(&r->dictionaries, &r->message, body, error);
-        if (status == KH_OK)
-            status = note_place(r, &r->dictionary_places, &place, error);
-        if (status != KH_OK)
-            return status;
+        if (status == KH_OK) status = note_place(r, &r->dictionary_places, &place, error);
+        if (status != KH_OK) return status;
     }
 }
 
@@ -246,10 +226,10 @@ static kh_status check_footer(kh_ipc_reader *r, kh_error *error) {
     uint64_t most =
         IPC_METADATA_BYTES + r->dictionary_places.size_bytes + r->record_places.size_bytes;
     kh_status status = read_block(r, most, &tail, error);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     kh_bytes bytes = {.data = tail.bytes, .size_bytes = tail.size_bytes};
-    struct ipc_footer footer = {.schema = r->schema, .ids = &r->ids,
+    struct ipc_footer footer = {.schema = r->schema,
+                                .ids = &r->ids,
                                 .dictionaries = &r->dictionary_places,
                                 .records = &r->record_places};
     status = ipc_footer_check(r->mem, bytes, &footer, error);
@@ -270,15 +250,12 @@ static kh_status read_start(kh_ipc_reader *r, kh_error *error) {
         if (status == KH_OK && memcmp(magic, IPC_MAGIC, IPC_MAGIC_BYTES) != 0)
             status = status_fail(error, KH_CORRUPT, "IPC: neither a stream nor a file");
         r->is_file = true;
-        if (status == KH_OK)
-            status = read_all(r, magic, 4, error);
+        if (status == KH_OK) status = read_all(r, magic, 4, error);
     }
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     memcpy(&word, magic, sizeof word);
     status = read_metadata(r, word, &is_end, error);
-    if (status != KH_OK)
-        return status;
+    if (status != KH_OK) return status;
     if (is_end || r->message.kind != IPC_SCHEMA || r->message.body_bytes != 0)
         return status_fail(error, KH_CORRUPT, "IPC: does not begin with a schema");
     return KH_OK;
@@ -286,10 +263,9 @@ static kh_status read_start(kh_ipc_reader *r, kh_error *error) {
 
 static kh_status read_schema(kh_ipc_reader *r, kh_error *error) {
     struct ArrowSchema arrow;
-    kh_status status = ipc_schema_read(&r->message.header, r->mem, &arrow, &r->ids, &r->has_union,
-                                       error);
-    if (status != KH_OK)
-        return status;
+    kh_status status =
+        ipc_schema_read(&r->message.header, r->mem, &arrow, &r->ids, &r->has_union, error);
+    if (status != KH_OK) return status;
     status = kh_schema_import(r->db, &arrow, &r->schema, error);
     if (status != KH_OK) {
         arrow.release(&arrow);
@@ -309,12 +285,11 @@ kh_status kh_ipc_reader_open(kh_db *db, const kh_source *source, kh_ipc_reader *
                              kh_error *error) {
     if (source == NULL || source->read == NULL || out == NULL)
         return status_fail(error, KH_INVALID, "kh_ipc_reader_open: NULL argument");
-    const struct batch_home *home = batch_home_of(db);
-    if (home == NULL)
-        return status_no_memory(error, 0);
+    const struct batch_home *home;
+    kh_status found_home = batch_home_find(db, &home, error);
+    if (found_home != KH_OK) return found_home;
     kh_ipc_reader *reader = mem_alloc_zeroed(home->mem, NULL, sizeof *reader);
-    if (reader == NULL)
-        return status_no_memory(error, sizeof *reader);
+    if (reader == NULL) return status_no_memory(error, sizeof *reader);
     reader->mem = home->mem;
     reader->home = home;
     reader->db = db;
@@ -325,8 +300,7 @@ kh_status kh_ipc_reader_open(kh_db *db, const kh_source *source, kh_ipc_reader *
     ipc_buffer_init(&reader->dictionary_places, home->mem);
     ipc_buffer_init(&reader->record_places, home->mem);
     kh_status status = read_start(reader, error);
-    if (status == KH_OK)
-        status = read_schema(reader, error);
+    if (status == KH_OK) status = read_schema(reader, error);
     if (status != KH_OK) {
         kh_ipc_reader_close(reader);
         return status;
@@ -364,8 +338,7 @@ kh_status kh_ipc_reader_next(kh_ipc_reader *reader, kh_batch **out, kh_error *er
 }
 
 void kh_ipc_reader_close(kh_ipc_reader *reader) {
-    if (reader == NULL)
-        return;
+    if (reader == NULL) return;
     struct mem *mem = reader->mem;
     drop_block(reader, &reader->metadata);
     ipc_dictionaries_fini(&reader->dictionaries);

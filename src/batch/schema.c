@@ -206,8 +206,9 @@ kh_status kh_schema_import(kh_db *db, struct ArrowSchema *arrow, kh_schema **out
     kh_status status = KH_OK;
     if (arrow == NULL || out == NULL)
         return status_fail(error, KH_INVALID, "arrow and out must not be NULL");
-    const struct batch_home *home = batch_home_of(db);
-    if (home == NULL) return status_no_memory(error, sizeof(struct schema_table));
+    const struct batch_home *home;
+    kh_status found_home = batch_home_find(db, &home, error);
+    if (found_home != KH_OK) return found_home;
     KH_TRY(schema_parse(home->mem, arrow, &made, error));
     KH_TRY(intern(home->schemas, made, &found, error));
     if (!found->is_counted) mem_hold(found->mem);

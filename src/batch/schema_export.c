@@ -81,8 +81,9 @@ kh_status kh_schema_build(kh_db *db, const char *const *names, const char *const
         return status_fail(error, KH_INVALID, "names, formats or column_count");
     if (column_count >= LIMIT_SCHEMA_FIELDS)
         return status_fail(error, KH_TOO_BIG, "schema beyond %d fields", LIMIT_SCHEMA_FIELDS);
-    const struct batch_home *home = batch_home_of(db);
-    if (home == NULL) return status_no_memory(error, sizeof(struct batch_home));
+    const struct batch_home *home;
+    kh_status found_home = batch_home_find(db, &home, error);
+    if (found_home != KH_OK) return found_home;
 
     kh_status status = KH_OK;
     size_t count = (size_t)column_count;

@@ -136,16 +136,25 @@ static void release_own(struct kh_cursor *cursor) {
     cursor->own_count = 0;
 }
 
-static void free_cursor(struct kh_cursor *cursor) {
+static void release_parts(struct kh_cursor *cursor) {
     kh_txn *txn = cursor->txn;
     release_own(cursor);
     batch_release(cursor->current, txn->cache);
+    cursor->current = NULL;
     if (cursor->anchor != NULL) {
         snapshot_drop(cursor->anchor->line);
         handle_release(cursor->anchor);
+        cursor->anchor = NULL;
     }
-    mem_free(txn->db->home.mem, txn->cache, cursor->last_raw, cursor->last_raw_capacity);
-    mem_free(txn->db->home.mem, txn->cache, cursor, sizeof *cursor);
+    mem_free(cursor->mem, txn->cache, cursor->last_raw, cursor->last_raw_capacity);
+    cursor->last_raw = NULL;
+    cursor->last_raw_capacity = 0;
+}
+
+static void free_cursor(struct kh_cursor *cursor) {
+    struct mem_cache *cache = cursor->txn->cache;
+    release_parts(cursor);
+    mem_free(cursor->mem, cache, cursor, sizeof *cursor);
 }
 
 kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cursor **out,
@@ -155,6 +164,7 @@ kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cur
     memset(cursor, 0, offsetof(struct kh_cursor, buffer));
     memset(&cursor->buffer_count, 0, sizeof *cursor - offsetof(struct kh_cursor, buffer_count));
     cursor->txn = txn;
+    cursor->mem = txn->db->home.mem;
     cursor->is_reverse = options->flags & KH_SCAN_REVERSE;
     cursor->is_keys_only = options->flags & KH_SCAN_KEYS_ONLY;
     cursor->left = options->limit == 0 ? UINT64_MAX : options->limit;
@@ -401,10 +411,20 @@ static void narrow(struct kh_cursor *cursor) {
     }
 }
 
-void cursor_close(struct kh_cursor *cursor) {
-    narrow(cursor);
+static void unlink_cursor(struct kh_cursor *cursor) {
     struct kh_cursor **link = &cursor->txn->cursors;
     while (*link != cursor) link = &(*link)->next;
     *link = cursor->next;
+}
+
+void cursor_orphan(struct kh_cursor *cursor) {
+    unlink_cursor(cursor);
+    release_parts(cursor);
+    cursor->txn = NULL;
+}
+
+void cursor_close(struct kh_cursor *cursor) {
+    narrow(cursor);
+    unlink_cursor(cursor);
     free_cursor(cursor);
 }

@@ -26,7 +26,8 @@ struct cursor_entry {
 };
 
 struct kh_cursor {
-    kh_txn *txn;
+    kh_txn *txn; /* NULL: the transaction has ended, only close is left */
+    struct mem *mem;
     kh_txn *anchor; /* read committed: a handle that holds the statement's snapshot; else NULL */
     struct kh_cursor *next;
     uint64_t timestamp;
@@ -60,6 +61,8 @@ kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cur
 /* KH_END after the last. */
 kh_status cursor_next(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
                       kh_error *error);
+/* The transaction ends: let go of all that is its. The struct stays for the program's close. */
+void cursor_orphan(struct kh_cursor *cursor);
 /* Narrow the remembered range to what was returned, and free. */
 void cursor_close(struct kh_cursor *cursor);
 

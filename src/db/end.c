@@ -59,7 +59,7 @@ static kh_status commit_writes(kh_txn *txn, kh_timestamp *timestamp, kh_error *e
 static kh_status end_stopped(kh_txn *txn, kh_status status) {
     if (txn_state_of(txn) != TXN_STOPPED) return status;
     if (!handle_wait_busy(txn)) return KH_MISUSE;
-    while (txn->cursors != NULL) cursor_close(txn->cursors);
+    while (txn->cursors != NULL) cursor_orphan(txn->cursors);
     commit_end_failed(txn, txn->stop_status);
     handle_leave(txn);
     return status;
@@ -176,11 +176,13 @@ static kh_status answer_started(kh_txn *txn, kh_timestamp *timestamp) {
 }
 
 kh_status kh_txn_poll(kh_txn *txn, kh_timestamp *timestamp) {
+    if (db_is_forked(txn->db)) return KH_FORKED;
     if (!txn->is_started) return KH_MISUSE;
     return answer_started(txn, timestamp);
 }
 
 kh_status kh_txn_wait(kh_txn *txn, uint32_t timeout_ms, kh_timestamp *timestamp) {
+    if (db_is_forked(txn->db)) return KH_FORKED;
     if (!txn->is_started) return KH_MISUSE;
     struct kh_db *db = txn->db;
     struct env_clock system = env_clock_system();
@@ -279,7 +281,7 @@ kh_status kh_db_decide(kh_db *db, kh_txn_id id, bool is_commit, kh_timestamp *ti
 /* ---- rollback and close ---------------------------------------------------------------------- */
 
 static void undo(kh_txn *txn) {
-    while (txn->cursors != NULL) cursor_close(txn->cursors);
+    while (txn->cursors != NULL) cursor_orphan(txn->cursors);
     txn_count(&txn->counters.rollbacks, 1);
     stage_discard(txn);
     if (txn->id.low != 0) section_note_outcome(txn->db, txn->id, OUTCOME_ABORTED_MARK);
@@ -296,7 +298,7 @@ kh_status kh_txn_rollback(kh_txn *txn) {
     if (state == TXN_ACTIVE && txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING)) {
         undo(txn);
     } else if (txn_state_of(txn) == TXN_STOPPED) {
-        while (txn->cursors != NULL) cursor_close(txn->cursors);
+        while (txn->cursors != NULL) cursor_orphan(txn->cursors);
         commit_end_failed(txn, txn->stop_status);
     }
     handle_leave(txn);
@@ -309,7 +311,7 @@ void kh_txn_close(kh_txn *txn) {
     enum txn_state state = txn_state_of(txn);
     if (KH_UNLIKELY(state == TXN_ACTIVE || state == TXN_STOPPED)) {
         kh_status status = kh_txn_rollback(txn);
-        kh_assert(status != KH_MISUSE); /* closed while another thread is in it */
+        kh_assert(status != KH_MISUSE && "kh_txn_close: another thread is in the transaction");
         state = txn_state_of(txn);
     }
     if (KH_UNLIKELY(state == TXN_IN_FLIGHT || state == TXN_PREPARED)) {
@@ -323,7 +325,7 @@ void kh_txn_close(kh_txn *txn) {
         txn->is_detached = true;
         return;
     }
-    kh_assert(state == TXN_ENDED); /* closed twice */
+    kh_assert(state == TXN_ENDED && "kh_txn_close: this transaction is closed already");
     handle_release(txn);
 }
 

@@ -40,6 +40,8 @@ kh_status kh_txn_scan(kh_txn *txn, const kh_scan_options *options, kh_cursor **o
 kh_status kh_cursor_next(kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
                          kh_error *error) {
     kh_txn *txn = cursor->txn;
+    if (KH_UNLIKELY(txn == NULL))
+        return status_fail(error, KH_FINISHED, "the cursor's transaction has ended");
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
     status = cursor_next(cursor, key, value, error);
@@ -51,8 +53,13 @@ kh_status kh_cursor_next(kh_cursor *cursor, kh_bytes *key, const kh_batch **valu
 void kh_cursor_close(kh_cursor *cursor) {
     if (cursor == NULL) return;
     kh_txn *txn = cursor->txn;
+    if (txn == NULL) {
+        mem_free(cursor->mem, NULL, cursor, sizeof *cursor);
+        return;
+    }
     kh_status status = handle_enter(txn, NULL);
-    kh_assert(status != KH_MISUSE || txn_state_of(txn) != TXN_ACTIVE);
+    kh_assert((status != KH_MISUSE || txn_state_of(txn) != TXN_ACTIVE) &&
+              "kh_cursor_close: another thread is in the transaction");
     cursor_close(cursor);
     if (status == KH_OK) handle_leave(txn);
 }

@@ -12,10 +12,14 @@ static void test_homes(void **state) {
     (void)state;
     struct home home;
     kh_db *db = home_open(&home);
-    const struct batch_home *process = batch_home_of(NULL);
-    assert_ptr_equal(batch_home_of(db), &home.batch);
+    const struct batch_home *process = NULL;
+    const struct batch_home *found = NULL;
+    assert_int_equal(batch_home_find(NULL, &process, NULL), KH_OK);
+    assert_int_equal(batch_home_find(db, &found, NULL), KH_OK);
+    assert_ptr_equal(found, &home.batch);
     assert_non_null(process);
-    assert_ptr_equal(process, batch_home_of(NULL));
+    assert_int_equal(batch_home_find(NULL, &found, NULL), KH_OK);
+    assert_ptr_equal(process, found);
     assert_ptr_equal(process->mem, mem_process());
     assert_ptr_equal(process->schemas, schema_table_process());
     assert_true(process->batch_bytes_max > 0);
