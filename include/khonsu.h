@@ -7,6 +7,9 @@
  *     may be NULL. Out-parameters are written on KH_OK only, unless the function says otherwise.
  *   - Pointers are borrowed for the call unless the comment says moved (taken on KH_OK) or shared
  *     (reference-counted).
+ *   - NULL is allowed where the comment says so, and nowhere else: elsewhere it is a programmer's
+ *     error, as is closing twice; what the library can see of those it answers with KH_INVALID or
+ * an assertion that says what is wrong.
  *   - Keys are byte strings of 1 to 65,535 bytes, ordered by memcmp.
  *   - Sizes are in bytes, durations in the unit that the name ends with. */
 #ifndef KHONSU_H

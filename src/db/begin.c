@@ -155,6 +155,7 @@ static kh_status find_safe(kh_txn *txn, const kh_txn_options *options, kh_error 
 }
 
 kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
+    kh_assert(db != NULL && out != NULL && "kh_txn_begin: db or out is NULL");
     kh_txn_options known;
     kh_status status = read_options(db, &options, &known, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
@@ -181,6 +182,7 @@ kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, k
 }
 
 kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *error) {
+    kh_assert(db != NULL && out != NULL && "kh_txn_begin_at: db or out is NULL");
     kh_txn_options options = default_options;
     options.isolation = KH_REPEATABLE_READ;
     options.flags = KH_BEGIN_READ_ONLY;

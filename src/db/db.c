@@ -252,6 +252,7 @@ static struct kh_db *create(const kh_options *options) {
 }
 
 kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
+    kh_assert(out != NULL && "kh_db_open: out is NULL");
     kh_options known = default_options;
     kh_status status = KH_OK;
     if (options != NULL)

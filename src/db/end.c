@@ -112,6 +112,7 @@ static kh_status decide_own(kh_txn *txn, uint64_t id_low, bool is_commit, kh_tim
 }
 
 kh_status kh_txn_commit(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
+    kh_assert(txn != NULL && "the transaction is NULL");
     if (KH_UNLIKELY(txn_state_of(txn) == TXN_PREPARED))
         return decide_own(txn, txn->id.low, true, timestamp, error);
     kh_status status = handle_enter(txn, error);
@@ -291,6 +292,7 @@ static void undo(kh_txn *txn) {
 }
 
 kh_status kh_txn_rollback(kh_txn *txn) {
+    kh_assert(txn != NULL && "the transaction is NULL");
     if (db_is_forked(txn->db)) return KH_FORKED;
     if (txn_state_of(txn) == TXN_PREPARED) return decide_own(txn, txn->id.low, false, NULL, NULL);
     if (!handle_wait_busy(txn)) return KH_MISUSE;

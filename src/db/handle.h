@@ -34,6 +34,7 @@ bool handle_wait_busy(kh_txn *txn);
 
 /* Enter a call: KH_OK with the busy mark taken and the transaction active. */
 static inline kh_status handle_enter(kh_txn *txn, kh_error *error) {
+    kh_assert(txn != NULL && "the transaction is NULL");
     if (KH_UNLIKELY(!handle_try_busy(txn)) && !handle_wait_busy(txn))
         return status_fail(error, KH_MISUSE, "another thread is in this transaction");
     uint64_t state = atomic_load_explicit(&txn->state, memory_order_relaxed);

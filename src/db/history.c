@@ -59,6 +59,7 @@ kh_status kh_db_history(kh_db *db, kh_bytes key, kh_timestamp from, kh_timestamp
                         kh_version_fn *visit, void *context, bool *is_complete, kh_error *error) {
     kh_status status = read_check_key(key, error);
     if (status != KH_OK) return status;
+    kh_assert(db != NULL && visit != NULL && "kh_db_history: db or visit is NULL");
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
     options.isolation = KH_REPEATABLE_READ;
     options.flags = KH_BEGIN_READ_ONLY;

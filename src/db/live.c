@@ -51,6 +51,7 @@ static bool describe_patiently(kh_txn *txn, kh_live_txn *out, char *tag) {
 }
 
 kh_status kh_db_live(kh_db *db, kh_live_fn *visit, void *context, kh_error *error) {
+    kh_assert(db != NULL && visit != NULL && "kh_db_live: db or visit is NULL");
     if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
     uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);

@@ -39,6 +39,7 @@ static kh_status run_once(kh_db *db, const kh_run_options *options, uint32_t att
 
 kh_status kh_db_run(kh_db *db, const kh_run_options *options, kh_run_fn *body, void *context,
                     kh_timestamp *timestamp, uint32_t *attempts_made, kh_error *error) {
+    kh_assert(db != NULL && body != NULL && "kh_db_run: db or body is NULL");
     kh_run_options known = default_options;
     if (options != NULL) {
         kh_status status =

@@ -72,6 +72,7 @@ static void add_snapshots(kh_db *db, kh_stats *out) {
 }
 
 kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
+    kh_assert(db != NULL && out != NULL && "kh_db_stats: db or out is NULL");
     if (out->size < sizeof out->size || out->size > sizeof *out)
         return status_fail(error, KH_INVALID, "kh_stats.size is %zu", out->size);
     if (out->size < sizeof *out) { /* an older caller gets the front part that it knows */
