@@ -102,7 +102,7 @@ typedef struct kh_cursor kh_cursor;
 /* One statement with one timestamp: sees the transaction's own writes made before it was opened,
  * merged in order, and none made after. options NULL: everything. What it returns is remembered for
  * certification: up to the last key returned when it is closed early. Close it before the
- * transaction ends (KH_IN_USE is answered to commit otherwise; rollback closes it). */
+ * transaction ends (KH_IN_USE is answered to commit otherwise). */
 KH_API KH_WARN_UNUSED kh_status kh_txn_scan(kh_txn *txn, const kh_scan_options *options,
                                             kh_cursor **out, kh_error *error);
 /* The next entry; key and value (NULL with KEYS_ONLY) are borrowed until the next call on the

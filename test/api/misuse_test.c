@@ -266,8 +266,9 @@ static void test_commit_with_open_cursor(void **state) {
 
     txn = kit_begin(db, KH_SERIALIZABLE);
     kit_is(kh_txn_scan(txn, NULL, &cursor, NULL), KH_OK);
-    kit_is(kh_txn_rollback(txn), KH_OK); /* closes it */
+    kit_is(kh_txn_rollback(txn), KH_OK);
     kh_txn_close(txn);
+    kh_cursor_close(cursor); /* in the usual order of cleaning up: last */
     kh_cursor_close(NULL);
 }
 
