@@ -182,7 +182,7 @@ static void test_forked_child(void **state) {
     assert_int_equal(waitpid(child, &code, 0), child);
     assert_true(WIFEXITED(code));
     assert_int_equal(WEXITSTATUS(code), 0);
-    kit_is(kh_txn_wait(txn, 0, NULL), KH_OK);
+    kit_is(kh_txn_wait(txn, UINT32_MAX, NULL), KH_OK);
     kh_txn_close(txn);
     kit_close(db);
 }

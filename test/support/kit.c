@@ -1,6 +1,8 @@
 /* kit.c - databases, transactions, clocks and an allocator for tests. */
 #include "support/kit.h"
 
+#include "support/held_log.h"
+
 const kh_isolation kit_levels[3] = {KH_READ_COMMITTED, KH_REPEATABLE_READ, KH_SERIALIZABLE};
 const char *const kit_level_names[4] = {"default", "read_committed", "repeatable_read",
                                         "serializable"};
@@ -84,14 +86,47 @@ kh_options kit_options(void) {
     return options;
 }
 
+/* With KH_TEST_LOG set every database without a log of its test's gets one: the same tests then run
+ * over encoded records, and answers that come when somebody waits ("flush") or at once. */
+static struct {
+    kh_db *db;
+    struct held_log *held;
+} attached[64];
+
+static struct held_log *attach(kh_options *options) {
+    const char *wish = getenv("KH_TEST_LOG");
+    if (wish == NULL || options->log != NULL) {
+        return NULL;
+    }
+    struct held_log *held = calloc(1, sizeof *held);
+    assert_non_null(held);
+    held_log_init(held, strcmp(wish, "flush") == 0 ? HELD_ON_FLUSH : HELD_AT_ONCE);
+    options->log = &held->log;
+    return held;
+}
+
+static void remember(kh_db *db, struct held_log *held) {
+    for (size_t i = 0; held != NULL && i < sizeof attached / sizeof *attached; i++) {
+        if (attached[i].db == NULL) {
+            attached[i].db = db;
+            attached[i].held = held;
+            return;
+        }
+    }
+    assert_null(held);
+}
+
 kh_db *kit_open_with(const kh_options *options) {
     kh_db *db = NULL;
     kh_error error = {""};
-    kh_status status = kh_db_open(options, &db, &error);
+    kh_options with_log = *options;
+    struct held_log *held = attach(&with_log);
+    kh_status status = kh_db_open(held == NULL ? options : &with_log, &db, &error);
     if (status != KH_OK) {
         fail_msg("kh_db_open: %s: %s", kh_status_name(status), error.message);
     }
     assert_non_null(db);
+    remember(db, held);
     return db;
 }
 
@@ -102,6 +137,13 @@ kh_db *kit_open(void) {
 
 void kit_close(kh_db *db) {
     kit_is(kh_db_close(db), KH_OK);
+    for (size_t i = 0; i < sizeof attached / sizeof *attached; i++) {
+        if (db != NULL && attached[i].db == db) {
+            held_log_fini(attached[i].held);
+            free(attached[i].held);
+            attached[i].db = NULL;
+        }
+    }
 }
 
 kh_status kit_try_begin(kh_db *db, kh_isolation isolation, kh_policy policy, uint32_t flags,
