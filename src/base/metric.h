@@ -1,8 +1,8 @@
-/* metric.h - what the statistics are made of: counters, histograms, the keys most in conflict.
+/* metric.h - what the statistics are made of: histograms, the keys most in conflict.
  *
- * Counters and histograms are relaxed atomics: a reader gets numbers that were each true at some
+ * Histograms are relaxed atomics: a reader gets numbers that were each true at some
  * moment, and no order among them. Nothing here allocates or fails. Zeroed storage is a fresh
- * counter or histogram. */
+ * histogram. */
 #ifndef KHONSU_BASE_METRIC_H
 #define KHONSU_BASE_METRIC_H
 
@@ -10,25 +10,6 @@
 #include "base/lock.h"
 #include "khonsu/db.h"
 #include <stdatomic.h>
-
-struct counter {
-    _Atomic uint64_t value;
-};
-
-/* From any thread. */
-static inline void counter_add(struct counter *counter, uint64_t amount) {
-    atomic_fetch_add_explicit(&counter->value, amount, memory_order_relaxed);
-}
-
-/* From the one thread that writes this counter: a load and a store, no locked instruction. */
-static inline void counter_add_alone(struct counter *counter, uint64_t amount) {
-    uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
-    atomic_store_explicit(&counter->value, value + amount, memory_order_relaxed);
-}
-
-static inline uint64_t counter_read(const struct counter *counter) {
-    return atomic_load_explicit(&counter->value, memory_order_relaxed);
-}
 
 /* Durations by powers of two: bucket i counts those in [2^i, 2^(i+1)) nanoseconds; the first also
  * takes 0, the last everything longer. */

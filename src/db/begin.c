@@ -62,7 +62,6 @@ static void set_up(kh_txn *txn, const kh_txn_options *options) {
     txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
     txn->is_read_only = options->flags & KH_BEGIN_READ_ONLY;
-    txn->is_as_of = false;
     txn->id_column = db->id_column;
     txn->tag = NULL;
     txn->tag_bytes = 0;
@@ -204,7 +203,6 @@ kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *er
         return status;
     }
     txn->snapshot = txn->birth = at;
-    txn->is_as_of = true;
     txn->is_tracking = txn->is_certified = false;
     *out = txn;
     return activate(txn, 0);

@@ -105,7 +105,6 @@ struct kh_db {
     struct hot_keys hot_keys;
     struct histogram commit_ns;
     struct histogram section_ns;
-    _Atomic uint64_t open_users; /* streams are free of the database; watches and cursors are not */
     /* janitor */
     struct env_thread *janitor;
     struct lock janitor_lock; /* RANK_DATABASE */

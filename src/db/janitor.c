@@ -100,10 +100,6 @@ static bool round_of(struct kh_db *db, size_t count) {
     return has_work;
 }
 
-void janitor_round(struct kh_db *db, size_t count) {
-    (void)round_of(db, count);
-}
-
 static void sleep_until_work(struct kh_db *db, bool has_work) {
     lock_take(&db->janitor_lock);
     if (!has_work) {

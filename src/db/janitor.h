@@ -8,8 +8,6 @@
 
 kh_status janitor_start(struct kh_db *db, kh_error *error);
 void janitor_stop(struct kh_db *db);
-/* One round: revoke what is past its deadline, reclaim up to count queued entries. */
-void janitor_round(struct kh_db *db, size_t count);
 /* Stop an active transaction from outside (status: KH_EXPIRED or KH_CANCELLED): its next call
  * answers that, its snapshot is given up, views that it has borrowed stay valid. False: it is in a
  * call (or has ended): KH_CANCELLED then takes effect at the end of that call. */

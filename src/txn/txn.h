@@ -79,7 +79,6 @@ struct kh_txn {
     bool is_read_only;
     bool is_tracking;  /* reads go to the read set */
     bool is_certified; /* serializable and tracked: certified at commit */
-    bool is_as_of;     /* begun by kh_txn_begin_at */
     uint32_t fork_generation;
     struct epoch_record epoch;
     struct mem_cache *cache;
