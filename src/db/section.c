@@ -102,7 +102,7 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
     db->safe_waiters = &waiter;
     for (;;) {
         if (waiter.is_unsafe) {
-            txn->snapshot = snapshot_take(txn->line, &db->store.visible, 1u << SLOT_READ);
+            txn->snapshot = snapshot_take(txn->line, &db->store.visible, SLOT_READ);
             txn->birth = txn->snapshot;
             waiter.snapshot = txn->snapshot;
             waiter.is_unsafe = has_unsafe_in_flight(db, txn->snapshot);
