@@ -47,8 +47,7 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     txn->reads.limit = db->limits.txn_reads;
     readset_clear(&txn->reads);
     ipc_buffer_init(&txn->frame, mem);
-    txn->writes.writes_max = db->limits.txn_writes;
-    txn->writes.bytes_max = db->limits.txn_bytes;
+    writeset_init(&txn->writes, db->limits.txn_writes, db->limits.txn_bytes);
     db->handles[index] = txn;
     atomic_store_explicit(&db->store.snapshots.line_count, index + 1, memory_order_seq_cst);
     atomic_store_explicit(&db->handle_count, index + 1, memory_order_release);
@@ -185,16 +184,8 @@ kh_status handle_stop(kh_txn *txn, kh_status status) {
     return status;
 }
 
-kh_txn_id handle_id(kh_txn *txn) {
+void handle_reserve_ids(kh_txn *txn) {
     enum { BLOCK = 64 }; /* ids reserved at once: the shared counter stays cold */
-    if (txn->id.low == 0) {
-        if (txn->id_next == txn->id_end) {
-            txn->id_next =
-                atomic_fetch_add_explicit(&txn->db->next_id, BLOCK, memory_order_relaxed);
-            txn->id_end = txn->id_next + BLOCK;
-        }
-        txn->id.high = txn->db->id_high;
-        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
-    }
-    return txn->id;
+    txn->id_next = atomic_fetch_add_explicit(&txn->db->next_id, BLOCK, memory_order_relaxed);
+    txn->id_end = txn->id_next + BLOCK;
 }

@@ -96,7 +96,15 @@ static inline kh_status handle_answer(kh_txn *txn, kh_status status) {
 }
 
 /* The id of the transaction, assigned at first need. */
-kh_txn_id handle_id(kh_txn *txn);
+void handle_reserve_ids(kh_txn *txn);
+static inline kh_txn_id handle_id(kh_txn *txn) {
+    if (txn->id.low == 0) {
+        if (KH_UNLIKELY(txn->id_next == txn->id_end)) handle_reserve_ids(txn);
+        txn->id.high = txn->db->id_high;
+        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
+    }
+    return txn->id;
+}
 
 /* The low half of the id, from outside of the transaction; 0: none yet. */
 static inline uint64_t handle_peek_id(const kh_txn *txn) {
