@@ -59,13 +59,11 @@ static uint64_t deadline_of(const kh_txn *txn, uint64_t tick, uint32_t timeout_m
     return tick + (timeout_ms != 0 ? timeout_ms : db->timeout_ms);
 }
 
+/* id_column, resolve and resolve_context are the database's between uses. */
 static inline void set_up(kh_txn *txn, const kh_txn_options *options) {
-    struct kh_db *db = txn->db;
+    const struct kh_db *db = txn->db;
     txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
-    txn->id_column = db->id_column;
-    txn->resolve = db->resolve;
-    txn->resolve_context = db->resolve_context;
     txn_clear_use(txn);
     __atomic_store_n(&txn->id.low, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
@@ -158,6 +156,7 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
     status = handle_acquire(db, &txn, error);
     if (status != KH_OK) return status;
     set_up(txn, options);
+    txn->has_own_options = options->resolve != NULL || options->id_column != NULL;
     if (options->resolve != NULL) {
         txn->resolve = options->resolve;
         txn->resolve_context = options->resolve_context;

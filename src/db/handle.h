@@ -40,9 +40,16 @@ void handle_drop_rest(kh_txn *txn);
 
 /* Clear what the use left (batches, arena, eventfd) and give it back. */
 static inline void handle_release(kh_txn *txn) {
-    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) handle_drop_writes(txn);
+    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
+        if (KH_LIKELY(txn->writes.is_spent)) {
+            writeset_reset(&txn->writes);
+        } else {
+            handle_drop_writes(txn);
+        }
+    }
     uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
-                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1);
+                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1) |
+                    txn->has_own_options;
     if (KH_UNLIKELY(rest != 0)) handle_drop_rest(txn);
     readset_clear(&txn->reads);
     arena_reset(&txn->arena);

@@ -152,12 +152,12 @@ static void complete(void *completion_context, uint64_t cookie, kh_log_answer sa
         if (said != KH_LOG_KEPT) pipeline->answer = (uint32_t)said;
         return;
     }
-    lock_take(&db->section);
+    latch_take(&db->section);
     struct reclaimer who = {&db->log_epoch, db->log_cache};
     epoch_open(&db->store.epoch, who.record);
     answer(db, cookie, said, &who);
     epoch_close(&db->store.epoch, who.record);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     /* One completing thread at a time is the log's contract: record and cache are this call's. */
     if (who.record->retired_count >= EPOCH_POLL_AT || who.record->is_urgent)
         (void)epoch_poll(&db->store.epoch, who.record, who.cache);
@@ -258,10 +258,10 @@ static kh_status record_schema(kh_txn *txn, const kh_schema *schema, kh_error *e
     if (log_schemas_number(&db->pipeline.schemas, schema, &number)) return KH_OK;
     struct reclaimer who = {&txn->epoch, txn->cache};
     epoch_open(&db->store.epoch, &txn->epoch);
-    lock_take(&db->section);
+    latch_take(&db->section);
     kh_status status = append_schema(db, schema, error);
     pipeline_settle(db, &who);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     section_release_deferred(db);
     return status;
@@ -285,9 +285,9 @@ void pipeline_ask(struct kh_db *db) {
     const struct kh_log *log = db->pipeline.log;
     uint64_t cookie = db->pipeline.next_cookie;
     if (log == NULL || log->flush == NULL || db->pipeline.count == 0) return;
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     log->flush(log->context, cookie);
-    lock_take(&db->section);
+    latch_take(&db->section);
 }
 
 void pipeline_wait(kh_txn *txn) {
@@ -296,7 +296,7 @@ void pipeline_wait(kh_txn *txn) {
         pipeline_ask(db);
         if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
         db->waiters++;
-        (void)signal_wait(&db->progress, &db->section, 0);
+        (void)latch_wait(&db->section, &db->progress, 0);
         db->waiters--;
     }
 }
