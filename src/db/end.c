@@ -104,7 +104,10 @@ static kh_status decide_own(kh_txn *txn, uint64_t id_low, bool is_commit, kh_tim
     }
     status = commit_prepared(txn, is_commit, error);
     if (status == KH_OK) status = commit_await(txn);
-    if (!is_commit && status == KH_OK) stage_discard(txn);
+    if (!is_commit && status == KH_OK) {
+        txn_count(&txn->counters.rollbacks, 1);
+        stage_discard(txn);
+    }
     if (is_commit) status = finish_commit(txn, status, timestamp, error);
     handle_leave(txn);
     if (was_detached) give_back(txn);
