@@ -132,6 +132,8 @@ static void release_rest(kh_txn *txn) {
 }
 
 void handle_release(kh_txn *txn) {
+    /* A commit that was started ends outside of any call: whoever lists it may be looking still. */
+    if (KH_UNLIKELY(txn->is_started) && handle_wait_busy(txn)) handle_leave(txn);
     if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
         discard_unlinked(txn);
         writeset_clear(&txn->writes, txn->cache);
@@ -160,6 +162,8 @@ void handle_destroy_all(struct kh_db *db) {
 
 bool handle_wait_busy(kh_txn *txn) {
     while (!handle_try_busy(txn)) {
+        /* Nobody in a forked child will ever give it back: the door says what is the matter. */
+        if (KH_UNLIKELY(db_is_forked(txn->db))) return true;
         if (atomic_load_explicit(&txn->busy, memory_order_acquire) == BUSY_CALL) return false;
         env_yield();
     }
@@ -219,7 +223,7 @@ kh_txn_id handle_id(kh_txn *txn) {
             txn->id_end = txn->id_next + BLOCK;
         }
         txn->id.high = txn->db->id_high;
-        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
+        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELEASE);
     }
     return txn->id;
 }

@@ -62,7 +62,7 @@ kh_txn_id handle_id(kh_txn *txn);
 
 /* The low half of the id, from outside of the transaction; 0: none yet. */
 static inline uint64_t handle_peek_id(const kh_txn *txn) {
-    return __atomic_load_n(&txn->id.low, __ATOMIC_RELAXED);
+    return __atomic_load_n(&txn->id.low, __ATOMIC_ACQUIRE);
 }
 
 #endif
