@@ -74,7 +74,7 @@ static void fill_writes(const kh_txn *txn, const struct parts *parts, struct rec
             continue;
         }
         const struct version *newest =
-            atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+            atomic_load_explicit(&write->entry->head, memory_order_acquire);
         parts->writes[record->write_count++] =
             (struct record_write){.key = write->key,
                                   .batch = version_batch(write->staged),
