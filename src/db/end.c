@@ -261,7 +261,11 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     }
     if (status == KH_OK) {
         prepared_forget(txn);
-        if (is_commit) apply_install(txn);
+        if (is_commit) {
+            apply_install(txn);
+        } else {
+            pipeline_note_empty(txn); /* now: without the holds the entries may go any time */
+        }
         pipeline_settle(db, &who);
     }
     bool has_deferred = db->deferred != NULL;
