@@ -27,6 +27,7 @@ bool deed_begin(struct worker *worker, struct deed *deed, kh_isolation level, kh
     options.isolation = level;
     options.policy = policy;
     options.flags = flags;
+    if (worker->world->is_at_rest) options.timeout_ms = 10 * 60 * 1000;
     options.tag = atomic_load_explicit(&worker->doing, memory_order_relaxed);
     deed->is_read_only = (flags & KH_BEGIN_READ_ONLY) != 0;
     deed->is_misfit = policy != KH_DEFAULT_POLICY && policy != KH_FAIL;

@@ -163,7 +163,9 @@ uint64_t quiet_hash(struct world *world, kh_db *db, uint64_t *key_count) {
     kh_bytes key;
     const kh_batch *value = NULL;
     *key_count = 0;
-    kh_status status = kh_txn_begin(db, NULL, &txn, NULL);
+    kh_txn_options options = KH_TXN_OPTIONS_INIT;
+    options.timeout_ms = 10 * 60 * 1000;
+    kh_status status = kh_txn_begin(db, &options, &txn, NULL);
     if (status == KH_OK) status = kh_txn_scan(txn, NULL, &cursor, NULL);
     while (status == KH_OK && (status = kh_cursor_next(cursor, &key, &value, NULL)) == KH_OK) {
         hash_bytes(&hash, key.data, key.size_bytes);
@@ -239,7 +241,7 @@ static void judge_memory(struct world *world, int round) {
 void quiet_judge(struct world *world, int round) {
     struct deed deed;
     struct worker *first = &world->workers[0];
-    if (deed_begin(first, &deed, KH_SERIALIZABLE, KH_FAIL, KH_BEGIN_READ_ONLY)) {
+    if (deed_begin(first, &deed, KH_SERIALIZABLE, KH_FAIL, 0)) {
         judge_numbers(&deed);
         judge_receipts(&deed);
         for (int i = 0; i < ROW_BATCHES; i++) {

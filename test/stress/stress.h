@@ -229,7 +229,8 @@ struct world {
     struct worker workers[THREADS_MAX];
     pthread_barrier_t round_begins;
     pthread_barrier_t round_ends;
-    bool is_over; /* set between rounds */
+    bool is_over;    /* set between rounds */
+    bool is_at_rest; /* likewise: transactions are judges' and take their time */
     _Atomic bool is_stopped;
     _Atomic int64_t account_writes[ACCOUNTS];
     _Atomic int64_t called[COUNTERS];

@@ -215,8 +215,10 @@ static void run_rounds(struct world *world) {
     int descriptors = 0;
     for (int round = 0; round < world->options.rounds; round++) {
         if (atomic_load_explicit(&world->is_stopped, memory_order_relaxed)) break;
+        world->is_at_rest = false;
         (void)pthread_barrier_wait(&world->round_begins);
         (void)pthread_barrier_wait(&world->round_ends);
+        world->is_at_rest = true;
         if (atomic_load_explicit(&world->is_stopped, memory_order_relaxed)) break;
         while (deed_decide_one(&world->workers[0])) {
         }
@@ -241,6 +243,7 @@ void episode_run(struct world *world) {
     world->watcher = watcher_start(world);
     (void)pthread_barrier_init(&world->round_begins, NULL, (unsigned)count + 1);
     (void)pthread_barrier_init(&world->round_ends, NULL, (unsigned)count + 1);
+    world->is_at_rest = true;
     if (!quiet_fill(world)) wrong_at(world, "the database cannot be filled");
     for (int i = 0; i < count; i++)
         if (pthread_create(&world->workers[i].thread, NULL, work, &world->workers[i]) != 0) abort();
