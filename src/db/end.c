@@ -208,7 +208,7 @@ kh_status kh_txn_wait(kh_txn *txn, uint32_t timeout_ms, kh_timestamp *timestamp)
 
 int kh_txn_descriptor(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    if (!txn->is_started) return -1;
+    if (!txn->is_started || db_is_forked(db)) return -1;
     lock_take(&db->section);
     if (txn->descriptor < 0) {
         txn->descriptor = env_event_open();
