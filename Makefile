@@ -9,7 +9,7 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz mutants cover install clean
+.PHONY: run test setup check docs format tidy fuzz mutants stress cover install clean
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -46,6 +46,14 @@ fuzz: setup
 
 mutants: setup
 	$(PYTHON_VENV) tools/mutants.py --jobs $(JOBS)
+
+# Everything at once, for SECONDS; a seed of the clock's unless one is given.
+SECONDS ?= 3600
+SEED ?= $(shell date +%s)
+stress: setup
+	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
+	@cmake --build build/release --parallel $(JOBS) --target khonsu_stress
+	build/release/khonsu-stress --seconds $(SECONDS) --seed $(SEED)
 
 cover: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) cover

@@ -64,6 +64,8 @@ foreach(source IN LISTS sources)
     $<TARGET_NAME_IF_EXISTS:api_support> khonsu na_arrow)
 endforeach()
 
+include(cmake/stress.cmake)
+
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.
 if(KHONSU_SANITIZE OR KHONSU_COVERAGE)

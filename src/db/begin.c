@@ -227,8 +227,15 @@ kh_timestamp kh_db_horizon(kh_db *db) {
     return atomic_load_explicit(&db->store.horizon, memory_order_seq_cst);
 }
 
+/* Assigned at first need: not part of the value. The list of live ones and the statistics assign
+ * it, too, under the busy mark. A call that is running is this thread's (a callback asks). */
 kh_txn_id kh_txn_get_id(const kh_txn *txn) {
-    return handle_id((kh_txn *)txn); /* assigned at first need: not part of the value */
+    kh_txn *mine = (kh_txn *)txn;
+    if (handle_peek_id(mine) != 0) return mine->id;
+    bool is_taken = handle_wait_busy(mine);
+    kh_txn_id id = handle_id(mine);
+    if (is_taken) handle_leave(mine);
+    return id;
 }
 
 kh_timestamp kh_txn_snapshot(const kh_txn *txn) {

@@ -115,7 +115,10 @@ static kh_status decide_own(kh_txn *txn, uint64_t id_low, bool is_commit, kh_tim
     }
     status = commit_prepared(txn, is_commit, error);
     if (status == KH_OK) status = commit_await(txn);
-    if (!is_commit && status == KH_OK) stage_discard(txn);
+    if (!is_commit && status == KH_OK) {
+        txn_count(&txn->counters.rollbacks, 1);
+        stage_discard(txn);
+    }
     if (is_commit) status = finish_commit(txn, status, timestamp, error);
     handle_leave(txn);
     if (was_detached) give_back(txn);
@@ -206,7 +209,7 @@ kh_status kh_txn_wait(kh_txn *txn, uint32_t timeout_ms, kh_timestamp *timestamp)
 
 int kh_txn_descriptor(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    if (!txn->is_started) return -1;
+    if (!txn->is_started || db_is_forked(db)) return -1;
     latch_take(&db->section);
     if (txn->descriptor < 0) {
         txn->descriptor = env_event_open();
@@ -255,7 +258,11 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     }
     if (status == KH_OK) {
         prepared_forget(txn);
-        if (is_commit) apply_install(txn);
+        if (is_commit) {
+            apply_install(txn);
+        } else {
+            pipeline_note_empty(txn); /* now: without the holds the entries may go any time */
+        }
         pipeline_settle(db, &who);
     }
     bool has_deferred = db->deferred != NULL;

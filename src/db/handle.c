@@ -148,6 +148,8 @@ void handle_destroy_all(struct kh_db *db) {
 
 bool handle_wait_busy(kh_txn *txn) {
     while (!handle_try_busy(txn)) {
+        /* Nobody in a forked child will ever give it back: the door says what is the matter. */
+        if (KH_UNLIKELY(db_is_forked(txn->db))) return true;
         if (atomic_load_explicit(&txn->busy, memory_order_acquire) == BUSY_CALL) return false;
         env_yield();
     }

@@ -164,6 +164,8 @@ static void drain_handles(struct kh_db *db) {
 static void step_once(struct kh_db *db, const struct reclaimer *who) {
     epoch_open(&db->store.epoch, who->record);
     latch_take(&db->section);
+    /* Also at what waits for the oldest snapshot: younger ones may have gone. */
+    db->store.parked_until = 0;
     section_reclaim(db, who, db->store.queue.count + db->store.parked.count);
     section_progress(db);
     latch_leave(&db->section);

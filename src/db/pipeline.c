@@ -51,8 +51,7 @@ static void finish(kh_txn *txn, kh_status status) {
     txn_set_state(txn, is_prepared ? TXN_PREPARED : TXN_ENDED);
 }
 
-/* Keys that got no version after all: their entries go by the reclaimer (places are reserved). */
-static void note_empty(kh_txn *txn) {
+void pipeline_note_empty(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind != WRITE_NONE &&
@@ -75,7 +74,6 @@ static void keep_one(kh_txn *txn, const struct reclaimer *who) {
         break;
     case RECORD_DECIDE_ABORT:
         section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
-        note_empty(txn);
         break;
     default:
         break;
@@ -95,7 +93,7 @@ static void unwind_all(struct kh_db *db, const struct reclaimer *who) {
             apply_unwind(newest, who);
         if (newest->flight_kind == RECORD_PREPARE) {
             prepared_forget(newest);
-            note_empty(newest);
+            pipeline_note_empty(newest);
         }
         section_note_outcome(db, newest->id, OUTCOME_ABORTED_MARK);
         if (before == NULL) {
