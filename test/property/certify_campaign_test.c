@@ -1,0 +1,151 @@
+/* certify_campaign_test.c - random histories through the library, the rule and the judge: every
+ * read and verdict as the rule has it, no cycle, no inversion of real time, the serial order that
+ * is claimed reproduces every read; no refusal that PostgreSQL's rule would not make; and how many
+ * refusals were needless.
+ *
+ *   test_certify_campaign [--histories N] [--sampled N] [--seed N] [--setting NAME] [--dump FILE]
+ *
+ * histories go round the settings, sampled ones are six transactions over three keys. --dump writes
+ * what was done for other judges to read. The last line is JSON. */
+#include "support/campaign.h"
+
+#include <math.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { HISTORIES = 1400, SAMPLED = 2000 };
+#else
+enum { HISTORIES = 14000, SAMPLED = 20000 };
+#endif
+enum { FAILURES_SHOWN = 3 };
+
+struct options {
+    uint64_t histories, sampled, seed;
+    const char *setting;
+    FILE *dump;
+};
+
+static struct campaign campaign;
+
+static void show_failure(uint64_t seed) {
+    printf("seed %llu of %s: %s\n%s", (unsigned long long)seed, campaign.setting->name,
+           campaign.failure, campaign.script);
+}
+
+static void run_one(const struct options *options, const struct campaign_setting *setting,
+                    uint64_t seed, struct campaign_counts *counts) {
+    if (!campaign_run(&campaign, setting, seed, counts) && counts->failures <= FAILURES_SHOWN) {
+        show_failure(seed);
+    }
+    if (options->dump != NULL) {
+        (void)fwrite(campaign.script, 1, campaign.script_bytes, options->dump);
+    }
+}
+
+static void add(struct campaign_counts *sum, const struct campaign_counts *more) {
+    uint64_t *to = (uint64_t *)(void *)sum;
+    const uint64_t *from = (const uint64_t *)(const void *)more;
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++) {
+        to[i] += from[i];
+    }
+}
+
+static void show(const char *name, const struct campaign_counts *counts) {
+    printf("%-26s %8llu histories %8llu commits %7llu in flight %7llu conflicts %7llu refusals "
+           "%5llu needless %5llu beyond the rule, safe %llu/%llu, PostgreSQL first refuses %llu "
+           "admits %llu, failures %llu\n",
+           name, (unsigned long long)counts->histories, (unsigned long long)counts->commits,
+           (unsigned long long)counts->in_flight, (unsigned long long)counts->conflicts,
+           (unsigned long long)counts->refusals, (unsigned long long)counts->false_refusals,
+           (unsigned long long)counts->beyond_rule, (unsigned long long)counts->safe,
+           (unsigned long long)counts->unsafe, (unsigned long long)counts->peer_refuses,
+           (unsigned long long)counts->peer_admits, (unsigned long long)counts->failures);
+}
+
+static void run_settings(const struct options *options, struct campaign_counts *sum) {
+    static struct campaign_counts counts[32];
+    for (uint64_t i = 0; i < options->histories; i++) {
+        int which = (int)(i % (uint64_t)campaign_setting_count);
+        const struct campaign_setting *setting = &campaign_settings[which];
+        if (options->setting == NULL || strcmp(options->setting, setting->name) == 0) {
+            run_one(options, setting, options->seed + i, &counts[which]);
+        }
+    }
+    for (int i = 0; i < campaign_setting_count; i++) {
+        if (counts[i].histories > 0) {
+            show(campaign_settings[i].name, &counts[i]);
+        }
+        add(sum, &counts[i]);
+    }
+}
+
+/* At most 0.6 % of the refusals: three standard deviations are allowed to a sample. */
+static bool is_rate_kept(const struct campaign_counts *counts) {
+    double bound = 0.006 * (double)counts->refusals;
+    return (double)counts->false_refusals <= bound + 3 * sqrt(bound) + 1;
+}
+
+static bool read_options(struct options *options, int argc, char **argv) {
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const char *name = argv[i];
+        const char *value = argv[i + 1];
+        if (strcmp(name, "--histories") == 0) {
+            options->histories = strtoull(value, NULL, 10);
+        } else if (strcmp(name, "--sampled") == 0) {
+            options->sampled = strtoull(value, NULL, 10);
+        } else if (strcmp(name, "--seed") == 0) {
+            options->seed = strtoull(value, NULL, 10);
+        } else if (strcmp(name, "--setting") == 0) {
+            options->setting = value;
+        } else if (strcmp(name, "--dump") == 0) {
+            options->dump = strcmp(value, "-") == 0 ? stdout : fopen(value, "w");
+        } else {
+            return false;
+        }
+    }
+    return argc % 2 == 1;
+}
+
+static void print_proof(const struct options *options, const struct campaign_counts *all,
+                        const struct campaign_counts *sampled, uint64_t failures) {
+    printf("{\"proof\":\"certification\",\"seed\":%llu,\"histories\":%llu,\"commits\":%llu,"
+           "\"in_flight\":%llu,\"conflicts\":%llu,\"refusals\":%llu,\"reads\":%llu,\"scans\":%llu,"
+           "\"sampled\":%llu,\"sampled_refusals\":%llu,\"needless_by_graph\":%llu,"
+           "\"needless\":%llu,\"needless_per_million\":%llu,\"judged_by_peer_rule\":%llu,"
+           "\"peer_admits_first\":%llu,\"peer_refuses_first\":%llu,\"cycles\":0,"
+           "\"failures\":%llu}\n",
+           (unsigned long long)options->seed, (unsigned long long)all->histories,
+           (unsigned long long)all->commits, (unsigned long long)all->in_flight,
+           (unsigned long long)all->conflicts, (unsigned long long)all->refusals,
+           (unsigned long long)all->reads, (unsigned long long)all->scans,
+           (unsigned long long)sampled->histories, (unsigned long long)sampled->refusals,
+           (unsigned long long)sampled->false_by_graph,
+           (unsigned long long)sampled->false_refusals,
+           (unsigned long long)(sampled->refusals == 0 ? 0
+                                                       : sampled->false_refusals * 1000000 /
+                                                             sampled->refusals),
+           (unsigned long long)all->judged_by_peer, (unsigned long long)all->peer_admits,
+           (unsigned long long)all->peer_refuses, (unsigned long long)failures);
+}
+
+int main(int argc, char **argv) {
+    struct options options = {HISTORIES, SAMPLED, 1, NULL, NULL};
+    struct campaign_counts all = {0};
+    struct campaign_counts sampled = {0};
+    if (!read_options(&options, argc, argv)) {
+        (void)fprintf(stderr, "usage: see the head of certify_campaign_test.c\n");
+        return 2;
+    }
+    run_settings(&options, &all);
+    for (uint64_t i = 0; i < options.sampled; i++) {
+        run_one(&options, &campaign_six_over_three, options.seed + i, &sampled);
+    }
+    show(campaign_six_over_three.name, &sampled);
+    add(&all, &sampled);
+    uint64_t failures = all.failures;
+    if (!is_rate_kept(&sampled)) {
+        printf("too many needless refusals\n");
+        failures++;
+    }
+    print_proof(&options, &all, &sampled, failures);
+    return failures > 0;
+}

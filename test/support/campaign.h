@@ -1,0 +1,130 @@
+/* campaign.h - one random history, taken at the same time by the library (through khonsu.h, without
+ * threads, so that a seed is a history), by the rule (model/certify_rule.h) and by the judge
+ * (model/certify_judge.h). The first difference ends the history and is its failure.
+ *
+ * Every history writes down what it did, one step a line, in the language that
+ * test/python/certify_campaign.py reads:
+ *   H seed setting keys            a new history; stamps count commits, what is there first has 1
+ *   K key value                    there at first
+ *   B txn level policy kind snapshot   begin; kind 0, 1 read-only, 2 deferrable
+ *   X snapshot                     a deferrable begin that was not safe (KH_BUSY)
+ *   G txn key value                get
+ *   S txn low high limit reverse count (key value)...      scan
+ *   P|U txn key policy value       put, upsert rows;  D txn key policy    delete
+ *   M txn     R txn savepoint      savepoint, rollback to it
+ *   C txn commit place             committed; commit 0: wrote nothing
+ *   W txn keys                     conflict; keys: the set of those that have one
+ *   N txn false pi eta             not serializable; false: no cycle would have come of it
+ *   Q txn                          refused beyond the rule: a stamp was forgotten early
+ *   A txn                          rolled back
+ *   V stamp                        readers see commits up to this one
+ *   E (value)...                   the end, by key
+ * Values: "-" absent, "." no cells, else cell=number,cell=number. */
+#ifndef TEST_SUPPORT_CAMPAIGN_H
+#define TEST_SUPPORT_CAMPAIGN_H
+
+#include "model/certify_judge.h"
+#include "model/certify_rule.h"
+#include "support/held_log.h"
+#include "support/kv_batches.h"
+
+enum { CAMPAIGN_OPEN = 8, CAMPAIGN_SCRIPT_BYTES = 1 << 16 };
+
+struct campaign_setting {
+    const char *name;
+    int keys, txns, open_max;
+    int levels;   /* of ten transactions so many are read committed (tens) and snapshot (units) */
+    int policies; /* the first so many; 1: fail only */
+    int readers, deferrable, slow, rows; /* per cent */
+    int steps;                           /* kh_db_step after so many per cent of the steps */
+    uint32_t range_limit; /* kh_limits.ranges; 0: the default. Evicts early */
+    uint32_t read_limit;  /* kh_limits.txn_reads. Widens */
+    bool has_log;         /* commits are certified first and seen later */
+    bool is_sampled;      /* footprints as the table of the rule's design counts them */
+};
+
+extern const struct campaign_setting campaign_settings[];
+extern const int campaign_setting_count;
+extern const struct campaign_setting campaign_six_over_three;
+
+struct campaign_counts {
+    uint64_t histories, failures;
+    uint64_t begins, reads, scans, commits, conflicts, refusals, rollbacks;
+    uint64_t in_flight;       /* commits that others were certified against before they were seen */
+    uint64_t safe, unsafe;    /* deferrable begins */
+    uint64_t false_by_graph;  /* refusals that would have closed no cycle */
+    uint64_t false_refusals;  /* nor turned time round */
+    uint64_t beyond_rule;     /* refusals for stamps forgotten early */
+    uint64_t evictions;
+    uint64_t judged_by_peer; /* verdicts compared with PostgreSQL's rule */
+    uint64_t peer_admits;    /* histories that first differ by our refusing */
+    uint64_t peer_refuses;   /* ... by PostgreSQL's refusing */
+};
+
+struct campaign_txn {
+    kh_txn *txn;
+    struct rule_txn model;
+    int number;
+    enum rule_policy policy;
+    int left; /* operations to come */
+    bool is_slow, is_deferrable;
+    bool is_read_only; /* declared */
+    bool only_reads;   /* whether it has said so or not */
+    int commit; /* in flight: its stamp */
+    unsigned sampled_gets, sampled_scans, sampled_puts, sampled_deletes;
+};
+
+struct campaign {
+    const struct campaign_setting *setting;
+    struct campaign_counts *counts;
+    struct kv_random random;
+    struct kit_clock clock;
+    struct held_log held;
+    kh_db *db;
+    kh_schema *schema;
+    kh_timestamp base; /* of stamp 1 */
+    int visible;
+    struct rule rule;
+    struct judge judge;
+    struct campaign_txn open[CAMPAIGN_OPEN];
+    int open_count;
+    struct campaign_txn flying[JUDGE_TXNS];
+    int flying_count;
+    int begun;
+    int64_t number;
+    bool has_parted; /* from PostgreSQL's rule */
+    const char *failure; /* NULL: none so far */
+    char failure_text[KIT_TEXT_BYTES];
+    char script[CAMPAIGN_SCRIPT_BYTES];
+    size_t script_bytes;
+};
+
+/* Run the history of this seed; its counts are added. False: it failed (failure_text, script). */
+bool campaign_run(struct campaign *campaign, const struct campaign_setting *setting, uint64_t seed,
+                  struct campaign_counts *counts);
+
+/* ---- between its two files ------------------------------------------------------------------- */
+
+bool campaign_open(struct campaign *campaign, uint64_t seed);
+void campaign_close(struct campaign *campaign);
+void campaign_fail(struct campaign *campaign, const char *format, ...);
+void campaign_begin(struct campaign *campaign, enum rule_level level, enum rule_policy policy,
+                    int kind);
+void campaign_get(struct campaign *campaign, struct campaign_txn *open, int key);
+void campaign_scan(struct campaign *campaign, struct campaign_txn *open, int low, int high,
+                   int limit, bool is_reverse);
+/* value NULL: delete. */
+void campaign_put(struct campaign *campaign, struct campaign_txn *open, int key,
+                  const struct rule_value *value, enum rule_policy policy);
+void campaign_rows(struct campaign *campaign, struct campaign_txn *open, int key,
+                   const struct rule_value *rows);
+void campaign_save(struct campaign *campaign, struct campaign_txn *open);
+void campaign_undo(struct campaign *campaign, struct campaign_txn *open, int savepoint);
+/* These end it: the last open one takes its place. */
+void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool is_waiting);
+void campaign_rollback(struct campaign *campaign, struct campaign_txn *open);
+/* The log answers for commits up to that stamp. */
+void campaign_answer(struct campaign *campaign, int commit);
+void campaign_end(struct campaign *campaign);
+
+#endif
