@@ -4,9 +4,10 @@
  * refusals were needless.
  *
  *   test_certify_campaign [--histories N] [--sampled N] [--seed N] [--setting NAME] [--dump FILE]
+ *                         [--failures N]
  *
  * histories go round the settings, sampled ones are six transactions over three keys. --dump writes
- * what was done for other judges to read. The last line is JSON. */
+ * what was done for other judges to read; --failures stops after so many. The last line is JSON. */
 #include "support/campaign.h"
 
 #include <math.h>
@@ -19,12 +20,13 @@ enum { HISTORIES = 14000, SAMPLED = 20000 };
 enum { FAILURES_SHOWN = 3 };
 
 struct options {
-    uint64_t histories, sampled, seed;
+    uint64_t histories, sampled, seed, failures;
     const char *setting;
     FILE *dump;
 };
 
 static struct campaign campaign;
+static uint64_t run_count, failure_count;
 
 static void show_failure(uint64_t seed) {
     printf("seed %llu of %s: %s\n%s", (unsigned long long)seed, campaign.setting->name,
@@ -33,8 +35,11 @@ static void show_failure(uint64_t seed) {
 
 static void run_one(const struct options *options, const struct campaign_setting *setting,
                     uint64_t seed, struct campaign_counts *counts) {
-    if (!campaign_run(&campaign, setting, seed, counts) && counts->failures <= FAILURES_SHOWN) {
+    run_count++;
+    if (!campaign_run(&campaign, setting, seed, counts) && ++failure_count <= FAILURES_SHOWN) {
         show_failure(seed);
+        printf("failure %llu in history %llu\n", (unsigned long long)failure_count,
+               (unsigned long long)run_count);
     }
     if (options->dump != NULL) {
         (void)fwrite(campaign.script, 1, campaign.script_bytes, options->dump);
@@ -63,7 +68,7 @@ static void show(const char *name, const struct campaign_counts *counts) {
 
 static void run_settings(const struct options *options, struct campaign_counts *sum) {
     static struct campaign_counts counts[32];
-    for (uint64_t i = 0; i < options->histories; i++) {
+    for (uint64_t i = 0; i < options->histories && failure_count < options->failures; i++) {
         int which = (int)(i % (uint64_t)campaign_setting_count);
         const struct campaign_setting *setting = &campaign_settings[which];
         if (options->setting == NULL || strcmp(options->setting, setting->name) == 0) {
@@ -94,6 +99,8 @@ static bool read_options(struct options *options, int argc, char **argv) {
             options->sampled = strtoull(value, NULL, 10);
         } else if (strcmp(name, "--seed") == 0) {
             options->seed = strtoull(value, NULL, 10);
+        } else if (strcmp(name, "--failures") == 0) {
+            options->failures = strtoull(value, NULL, 10);
         } else if (strcmp(name, "--setting") == 0) {
             options->setting = value;
         } else if (strcmp(name, "--dump") == 0) {
@@ -128,7 +135,7 @@ static void print_proof(const struct options *options, const struct campaign_cou
 }
 
 int main(int argc, char **argv) {
-    struct options options = {HISTORIES, SAMPLED, 1, NULL, NULL};
+    struct options options = {HISTORIES, SAMPLED, 1, UINT64_MAX, NULL, NULL};
     struct campaign_counts all = {0};
     struct campaign_counts sampled = {0};
     if (!read_options(&options, argc, argv)) {
@@ -136,7 +143,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     run_settings(&options, &all);
-    for (uint64_t i = 0; i < options.sampled; i++) {
+    for (uint64_t i = 0; i < options.sampled && failure_count < options.failures; i++) {
         run_one(&options, &campaign_six_over_three, options.seed + i, &sampled);
     }
     show(campaign_six_over_three.name, &sampled);

@@ -1,0 +1,145 @@
+"""The campaign's histories, judged by the shared executable model: the same reads and verdicts, the
+same places in the serial order, the same window of each refusal; and for a part of them the model's
+own oracles: no cycle, no inversion of real time, a serial replay by value, and whether each refusal
+was needless.
+
+    certify_campaign.py [--histories N] [--sampled N] [--seed N] [--thorough N]
+
+As a test it takes a small part. One history in N is judged thoroughly. The last line is JSON. The
+program that makes the histories lies beside the library (KHONSU_LIB). Without the shared model
+(see _campaign_model.py) it fails: the executable rule of this repository is checked against the
+library in certify_cross.py.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import _campaign_model as model  # noqa: E402  (the path comes first)
+
+SHOWN = 3
+
+
+def value(text):
+    if text == "-":
+        return None
+    if text == ".":
+        return {}
+    return {int(cell): int(number) for cell, number in
+            (part.split("=") for part in text.split(","))}
+
+
+def scanned(fields):
+    return [(int(fields[i]), value(fields[i + 1])) for i in range(0, len(fields), 2)]
+
+
+def numbers(fields):
+    return [int(field) for field in fields]
+
+
+def take(judge, letter, f):
+    """One line of a script."""
+    if letter == "G":
+        judge.on_get(int(f[0]), int(f[1]), value(f[2]))
+    elif letter == "S":
+        judge.on_scan(*numbers(f[:5]), scanned(f[6:]))
+    elif letter in "PU":
+        put = judge.on_put if letter == "P" else judge.on_rows
+        put(*numbers(f[:3]), value(f[3]))
+    elif letter == "D":
+        judge.on_put(*numbers(f), None)
+    elif letter == "B":
+        number, level, _, kind, snapshot = numbers(f)
+        judge.on_begin(number, level, kind, snapshot)
+    elif letter == "E":
+        judge.on_end([value(text) for text in f])
+    elif letter == "K":
+        judge.on_first(int(f[0]), value(f[1]))
+    else:
+        calls = {"C": judge.on_commit, "W": judge.on_conflict, "N": judge.on_refused,
+                 "V": judge.on_seen, "M": judge.on_save, "R": judge.on_undo,
+                 "A": judge.on_gone, "Q": judge.on_beyond, "X": lambda snapshot: None}
+        calls[letter](*numbers(f))
+
+
+class Reader:
+    """Takes the campaign's output line by line; a history that differs is left at once."""
+
+    def __init__(self, judge, thorough):
+        self.judge, self.thorough = judge, thorough
+        self.count = self.failures = 0
+        self.is_lost = True
+        self.script = []
+        self.proof = None
+
+    def start(self, line):
+        _, _, setting, keys = line.split()
+        is_thorough = self.thorough > 0 and self.count % self.thorough == 0
+        self.judge.start(int(keys), setting.startswith("lag"), is_thorough)
+        self.count += 1
+        self.is_lost = False
+        self.script = [line]
+
+    def take(self, line):
+        if line.startswith("H "):
+            self.start(line)
+            return
+        if line.startswith("{"):
+            self.proof = json.loads(line)
+        letter, _, rest = line.partition(" ")
+        if self.is_lost or len(letter.strip()) != 1:
+            return
+        self.script.append(line)
+        self.judge.line += 1
+        try:
+            take(self.judge, letter.strip(), rest.split())
+        except (model.Differs, KeyError, IndexError) as error:
+            self.fail(error)
+        if letter.strip() == "E":
+            self.is_lost = True
+
+    def fail(self, error):
+        self.is_lost = True
+        self.failures += 1
+        if self.failures <= SHOWN:
+            print("".join(self.script) + f"{type(error).__name__}: {error}", flush=True)
+
+
+def program():
+    return os.path.join(os.path.dirname(os.environ["KHONSU_LIB"]), "test_certify_campaign")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--histories", type=int, default=1400)
+    parser.add_argument("--sampled", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--thorough", type=int, default=10)
+    arguments = parser.parse_args()
+    modules = model.load()
+    if modules is None:
+        print("there is no shared model: set KHONSU_MODEL to its directory")
+        return 77
+    judge = model.Judge(modules)
+    reader = Reader(judge, arguments.thorough)
+    command = [program(), "--histories", str(arguments.histories), "--sampled",
+               str(arguments.sampled), "--seed", str(arguments.seed), "--dump", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1 << 20) as process:
+        for line in process.stdout:
+            reader.take(line)
+        code = process.wait()
+    failures = reader.failures + (code != 0 or reader.proof is None)
+    failures += judge.histories + reader.failures < reader.count
+    print(json.dumps({**(reader.proof or {}), "model_histories": judge.histories,
+                      "model_verdicts": judge.verdicts, "model_thorough": judge.thorough,
+                      "model_trials": judge.trials, "model_differences": reader.failures,
+                      "failures": int(failures)}, separators=(",", ":")))
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
