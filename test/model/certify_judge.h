@@ -26,7 +26,7 @@ struct judge_footprint {
     const struct judge_read {
         int key;
         int at;
-    } *weak_reads; /* reads of weaker levels */
+    } * weak_reads; /* reads of weaker levels */
     int weak_count;
 };
 
@@ -48,15 +48,15 @@ struct judge {
     int clock; /* commits with writes */
     int chain_length[JUDGE_KEYS];
     struct judge_version chains[JUDGE_KEYS][JUDGE_VERSIONS];
-    uint64_t readers[JUDGE_KEYS]; /* serializable ones of the newest version */
-    uint64_t after[JUDGE_TXNS];   /* edges of the graph */
+    uint64_t readers[JUDGE_KEYS];        /* serializable ones of the newest version */
+    uint64_t after[JUDGE_TXNS];          /* edges of the graph */
     uint64_t after_or_later[JUDGE_TXNS]; /* and of real time */
     uint64_t committed;
     uint64_t writers; /* of the committed */
-    int now; /* counts events */
+    int now;          /* counts events */
     int begun[JUDGE_TXNS];
     int decided[JUDGE_TXNS];
-    int ended[JUDGE_TXNS]; /* 0: not yet */
+    int ended[JUDGE_TXNS];          /* 0: not yet */
     uint64_t overtaken[JUDGE_TXNS]; /* whose versions it missed */
     struct judge_member members[JUDGE_TXNS];
     int member_count;

@@ -270,7 +270,7 @@ static enum outcome resolve_whole(const struct rule *rule, const struct rule_txn
         return WRITES;
     case RULE_MERGE:
         return write->kind == RULE_PUT && merge(&base, &write->value, &theirs, out) ? WRITES
-                                                                                      : CONFLICTS;
+                                                                                    : CONFLICTS;
     case RULE_CALL:
         if (write->kind != RULE_PUT) {
             return CONFLICTS;

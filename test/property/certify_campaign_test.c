@@ -56,14 +56,16 @@ static void add(struct campaign_counts *sum, const struct campaign_counts *more)
 
 static void show(const char *name, const struct campaign_counts *counts) {
     printf("%-26s %8llu histories %8llu commits %7llu in flight %7llu conflicts %7llu refusals "
-           "%5llu needless %5llu beyond the rule, safe %llu/%llu, PostgreSQL first refuses %llu "
+           "%5llu needless %5llu beyond the rule, safe %llu/%llu, waits %llu, PostgreSQL first "
+           "refuses %llu "
            "admits %llu, failures %llu\n",
            name, (unsigned long long)counts->histories, (unsigned long long)counts->commits,
            (unsigned long long)counts->in_flight, (unsigned long long)counts->conflicts,
            (unsigned long long)counts->refusals, (unsigned long long)counts->false_refusals,
            (unsigned long long)counts->beyond_rule, (unsigned long long)counts->safe,
-           (unsigned long long)counts->unsafe, (unsigned long long)counts->peer_refuses,
-           (unsigned long long)counts->peer_admits, (unsigned long long)counts->failures);
+           (unsigned long long)counts->unsafe, (unsigned long long)counts->waits,
+           (unsigned long long)counts->peer_refuses, (unsigned long long)counts->peer_admits,
+           (unsigned long long)counts->failures);
 }
 
 static void run_settings(const struct options *options, struct campaign_counts *sum) {
@@ -125,11 +127,10 @@ static void print_proof(const struct options *options, const struct campaign_cou
            (unsigned long long)all->conflicts, (unsigned long long)all->refusals,
            (unsigned long long)all->reads, (unsigned long long)all->scans,
            (unsigned long long)sampled->histories, (unsigned long long)sampled->refusals,
-           (unsigned long long)sampled->false_by_graph,
-           (unsigned long long)sampled->false_refusals,
-           (unsigned long long)(sampled->refusals == 0 ? 0
-                                                       : sampled->false_refusals * 1000000 /
-                                                             sampled->refusals),
+           (unsigned long long)sampled->false_by_graph, (unsigned long long)sampled->false_refusals,
+           (unsigned long long)(sampled->refusals == 0
+                                    ? 0
+                                    : sampled->false_refusals * 1000000 / sampled->refusals),
            (unsigned long long)all->judged_by_peer, (unsigned long long)all->peer_admits,
            (unsigned long long)all->peer_refuses, (unsigned long long)failures);
 }

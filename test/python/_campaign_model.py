@@ -1,10 +1,11 @@
-"""The shared executable model as a judge of a campaign's script (test/support/campaign.h has the
-language). It is looked for in KHONSU_MODEL, else in ../shared/model beside the repository.
+"""Executable models as judges of a campaign's script (test/support/campaign.h has the language):
+the shared one, looked for in KHONSU_MODEL, else in ../shared/model beside the repository, and this
+repository's own, test/model/certify_model.py.
 
-What the model does not know is said in its own terms. At read committed a write meets a rival only
-when its key was read: one that does not is a `replace`, at snapshot 0 everything else meets one.
-Upserted rows are an `append` to a rival's version, and fail like a put when the key was read. A
-callback that drops is an `ignore`. Both sides of a merge may delete one row.
+What the models do not know is said in their own terms. Upserted rows are an `append` to a rival's
+version, and fail like a put when the key was read. A callback that drops is an `ignore`. For the
+shared model: at read committed a write meets a rival only when its key was read: one that does not
+is a `replace`, at snapshot 0 everything else meets one; and both sides of a merge may delete a row.
 """
 
 import importlib
@@ -15,27 +16,23 @@ NAMES = {1: "fail", 2: "ignore", 3: "replace", 4: "append", 5: "merge", 6: "call
 LEVELS = {1: "rc", 2: "rr", 3: "sr"}
 DROPS = 3  # a callback drops a write that has this cell
 NEVER = 1 << 60
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def directory():
-    here = os.path.dirname(os.path.abspath(__file__))
-    beside = os.path.join(here, "..", "..", "..", "shared", "model")
+def load(place, *names):
+    sys.path.insert(0, place)
+    try:
+        return [importlib.import_module(name) for name in names]
+    finally:
+        sys.path.remove(place)
+
+
+def shared_directory():
+    beside = os.path.join(HERE, "..", "..", "..", "shared", "model")
     for place in (os.environ.get("KHONSU_MODEL", ""), beside):
         if place and os.path.exists(os.path.join(place, "certify.py")):
             return place
     return None
-
-
-def load():
-    """The modules (certify, oracle), or None where there is no shared model."""
-    place = directory()
-    if place is None:
-        return None
-    sys.path.insert(0, place)
-    try:
-        return importlib.import_module("certify"), importlib.import_module("oracle")
-    finally:
-        sys.path.remove(place)
 
 
 class Differs(Exception):
@@ -55,11 +52,125 @@ class Transaction:
         self.read_at, self.saved, self.weak_reads = {}, [], []
 
 
+class Seen:
+    """A version, in one way for both models."""
+
+    def __init__(self, commit, value):
+        self.commit, self.value = commit, value
+
+
+class Answer:
+    def __init__(self, answer, key, phi, writes, window):
+        self.answer, self.key, self.phi, self.writes, self.window = answer, key, phi, writes, window
+        self.record = self.verdict = self.txn = None
+        self.late = set()
+
+
+class SharedRule:
+    name = "shared model"
+    answers = {"commit": "commit", "conflict": "conflict", "abort": "refused"}
+
+    def __init__(self, place):
+        self.model, self.oracle = load(place, "certify", "oracle")
+
+    def start(self):
+        self.state = self.model.State(strict=True)
+
+    def history(self, keys):
+        return self.oracle.Hist(keys, True)
+
+    def fill(self, key, value):
+        self.state.chains[key] = [self.model.Version(1, value, 1)]
+
+    def newest(self, key):
+        version = self.state.newest(key)
+        return version and Seen(version.c, version.val)
+
+    def visible(self, key, at):
+        version = self.state.visible(key, at)
+        return version and Seen(version.c, version.val)
+
+    def merge_base(self, key, base, value):
+        """Without the rows that both sides deleted."""
+        theirs = self.state.newest(key).val or {}
+        return {row: number for row, number in base.items() if row in value or row in theirs}
+
+    def record(self, txn, writes, bases):
+        is_weakest = txn.level == 1
+        asked = {}
+        for key, (policy, value, has_rival) in writes.items():
+            if is_weakest and not has_rival:
+                policy = "replace"
+            asked[key] = self.model.Write(value, policy)
+            if policy == "merge" and has_rival and value is not None:
+                bases[key] = self.merge_base(key, bases[key], value)
+        is_tracked = txn.level == 3
+        return self.model.Record(
+            txn.number, LEVELS[txn.level], 0 if is_weakest else txn.snapshot,
+            frozenset(txn.gets) if is_tracked else frozenset(),
+            tuple(txn.scans) if is_tracked else (), asked, bases,
+            frozenset(txn.back & set(asked)))
+
+    def certify(self, txn, writes, bases):
+        record = self.record(txn, writes, bases)
+        verdict = self.model.certify(record, self.state)
+        answer = Answer(self.answers.get(verdict.kind, verdict.kind), verdict.key, verdict.phi,
+                        verdict.writes, (verdict.pi, verdict.eta))
+        answer.record, answer.verdict = record, verdict
+        answer.late = {key for key, (policy, _, has_rival) in writes.items()
+                       if policy == "ignore" and has_rival}
+        return answer
+
+    def apply(self, answer):
+        return self.model.apply(answer.record, answer.verdict, self.state)
+
+
+class OwnRule:
+    """This repository's model; it has no oracle of histories with commits in flight."""
+
+    name = "own model"
+
+    def __init__(self):
+        (self.model,) = load(os.path.join(HERE, "..", "model"), "certify_model")
+
+    def start(self):
+        self.store = self.model.Store()
+
+    def history(self, keys):
+        return None
+
+    def fill(self, key, value):
+        self.store.chains[key] = [self.model.Version(1, value, 1)]
+
+    def newest(self, key):
+        return self.store.newest(key)
+
+    def visible(self, key, at):
+        return self.store.at(key, at)
+
+    def certify(self, txn, writes, bases):
+        numbers = {name: number for number, name in NAMES.items()}
+        own = self.model.Transaction(txn.level, txn.snapshot, txn.level == 3)
+        own.gets, own.scans = set(txn.gets), list(txn.scans)
+        own.read_at = txn.read_at
+        own.read_back = {key for key in txn.back if key in writes and writes[key][0] != "ignore"}
+        own.writes = {key: self.model.Write(value, numbers[policy])
+                      for key, (policy, value, _) in writes.items()}
+        verdict = self.store.certify(own)
+        answer = Answer(verdict.answer, verdict.key, verdict.phi, verdict.writes, None)
+        answer.txn, answer.verdict = own, verdict
+        return answer
+
+    def apply(self, answer):
+        self.store.apply(answer.txn, answer.verdict)
+        return self.store.clock
+
+
 class Judge:
     """Replays scripts; with `is_thorough` the model's own oracles judge each history, too."""
 
-    def __init__(self, modules):
-        self.certify, self.oracle = modules
+    def __init__(self, rule):
+        self.rule = rule
         self.verdicts = self.histories = self.thorough = self.trials = 0
 
     # ---- reads ----
@@ -75,8 +186,8 @@ class Judge:
         txn.read_at[key] = at
         if txn.level != 3:
             txn.weak_reads.append((key, at))
-        version = self.state.visible(key, at)
-        value = version.val if version else None
+        version = self.rule.visible(key, at)
+        value = version.value if version else None
         if write is not None:
             txn.gets.add(key)
             value = {**(value or {}), **write[1]}
@@ -105,92 +216,77 @@ class Judge:
 
     # ---- writes ----
 
-    def write(self, txn, key, rows, newest, has_rival, is_read):
-        """What the program asked for, as a write of the model."""
-        kind, value, number = txn.writes[key]
-        policy = NAMES[number]
-        if kind == "rows":
-            if not is_read or not has_rival:
-                is_newer = newest is not None and newest.c > txn.snapshot and txn.level != 1
-                if is_newer:
-                    return "append", value
-                return "replace", {**((newest.val if newest else None) or {}), **value}
-            if txn.level == 3 or policy == "fail" or (policy == "ignore" and key in txn.back):
-                return "fail", value
-            return ("ignore" if policy == "ignore" else "append"), value
-        if txn.level == 1 and not has_rival:
-            return "replace", value
-        if policy == "ignore" and key in txn.back:
-            return "fail", value
-        if policy == "callback" and value is not None and DROPS in value:
-            return "ignore", value
-        return policy, value
-
     def base_of(self, txn, key):
         at = txn.snapshot
         if txn.level == 1:
             at = txn.read_at.get(key, txn.snapshot)
-        version = self.state.visible(key, at)
-        return dict((version.val if version else None) or {})
+        version = self.rule.visible(key, at)
+        return dict((version.value if version else None) or {})
 
-    def record(self, txn):
-        writes, bases = {}, {}
-        for key, (kind, value, _) in txn.writes.items():
-            newest = self.state.newest(key)
-            is_read = key in txn.read_at
-            bound = txn.read_at.get(key, NEVER) if txn.level == 1 else txn.snapshot
-            has_rival = newest is not None and newest.c > bound
-            policy, value = self.write(txn, key, value, newest, has_rival, is_read)
-            writes[key] = self.certify.Write(value, policy)
-            bases[key] = base = self.base_of(txn, key)
-            if policy == "merge" and has_rival and value is not None:
-                theirs = newest.val or {}
-                bases[key] = {row: number for row, number in base.items()
-                              if row in value or row in theirs}
-        is_tracked = txn.level == 3
-        return self.certify.Record(
-            txn.number, LEVELS[txn.level], 0 if txn.level == 1 else txn.snapshot,
-            frozenset(txn.gets) if is_tracked else frozenset(),
-            tuple(txn.scans) if is_tracked else (), writes, bases,
-            frozenset(txn.back & set(writes)))
+    def resolve(self, txn, key):
+        """What the program asked for, as a write of the model: (policy, value, has_rival)."""
+        newest = self.rule.newest(key)
+        bound = txn.read_at.get(key, NEVER) if txn.level == 1 else txn.snapshot
+        has_rival = newest is not None and newest.commit > bound
+        kind, value, number = txn.writes[key]
+        if kind == "rows":
+            return self.resolve_rows(txn, key, newest, has_rival)
+        policy = NAMES[number]
+        is_back = key in txn.back
+        if policy == "callback" and value is not None and DROPS in value:
+            policy = "fail" if txn.level == 3 and is_back else "ignore"
+        elif policy == "ignore" and is_back:
+            policy = "fail"
+        return policy, value, has_rival
+
+    def resolve_rows(self, txn, key, newest, has_rival):
+        _, rows, number = txn.writes[key]
+        policy = NAMES[number]
+        if not has_rival:
+            return "replace", {**((newest.value if newest else None) or {}), **rows}, False
+        if key not in txn.read_at:
+            return "append", rows, True
+        if txn.level == 3 or policy == "fail" or (policy == "ignore" and key in txn.back):
+            return "fail", rows, True
+        return ("ignore" if policy == "ignore" else "append"), rows, True
 
     # ---- verdicts ----
 
-    def certified(self, number, kind):
+    def certified(self, number, answer):
         txn = self.txns.pop(number)
-        record = self.record(txn)
-        verdict = self.certify.certify(record, self.state)
+        writes = {key: self.resolve(txn, key) for key in txn.writes}
+        bases = {key: self.base_of(txn, key) for key in txn.writes}
+        verdict = self.rule.certify(txn, writes, bases)
         self.verdicts += 1
-        equal(f"T{number}", verdict.kind, kind)
-        return txn, record, verdict
+        equal(f"T{number}", verdict.answer, answer)
+        return txn, verdict
 
     def on_commit(self, number, commit, place):
-        txn, record, verdict = self.certified(number, "commit")
+        txn, verdict = self.certified(number, "commit")
         if txn.level == 3 or verdict.writes:
             equal(f"place of T{number}", verdict.phi, place)
-        stamp = self.certify.apply(record, verdict, self.state)
+        stamp = self.rule.apply(verdict)
         equal(f"commit of T{number}", stamp if verdict.writes else 0, commit)
         if self.history is None or (txn.level != 3 and not verdict.writes):
             return
-        self.history.commit(record, verdict, stamp)
-        self.history.txns[-1].update(weak_reads=txn.weak_reads, begin=txn.begin, end=NEVER)
-        if commit == 0 or commit <= self.visible:
-            self.history.txns[-1]["end"] = self.line
-        elif not self.has_lag:
-            self.history.txns[-1]["end"] = self.line
+        self.history.commit(verdict.record, verdict.verdict, stamp)
+        is_seen = commit == 0 or commit <= self.visible or not self.has_lag
+        self.history.txns[-1].update(weak_reads=txn.weak_reads, begin=txn.begin,
+                                     end=self.line if is_seen else NEVER)
 
     def on_conflict(self, number, keys):
-        _, _, verdict = self.certified(number, "conflict")
+        _, verdict = self.certified(number, "conflict")
         if not keys >> verdict.key & 1:
             raise Differs(f"T{number}: a conflict on {verdict.key}, library {keys:#x}")
 
     def on_refused(self, number, is_false, pi, eta):
-        txn, record, verdict = self.certified(number, "abort")
-        equal(f"window of T{number}", (verdict.pi, verdict.eta), (pi, eta))
+        txn, verdict = self.certified(number, "refused")
+        if verdict.window is not None:
+            equal(f"window of T{number}", verdict.window, (pi, eta))
         if self.history is not None:
-            late = {key for key, write in record.writes.items() if write.policy == "ignore" and
-                    self.state.newest(key) and self.state.newest(key).c > record.s}
-            cycle = self.history.would_cycle(record, set(record.writes) - late, late, txn.begin)
+            late = verdict.late
+            cycle = self.history.would_cycle(verdict.record, set(txn.writes) - late, late,
+                                             txn.begin)
             self.trials += 1
             equal(f"T{number} refused in vain", not cycle, bool(is_false))
 
@@ -202,8 +298,8 @@ class Judge:
 
     def on_end(self, values):
         for key, value in enumerate(values):
-            newest = self.state.newest(key)
-            equal(f"the end of key {key}", newest.val if newest else None, value)
+            newest = self.rule.newest(key)
+            equal(f"the end of key {key}", newest.value if newest else None, value)
         self.histories += 1
         if self.history is not None:
             self.thorough += 1
@@ -213,20 +309,24 @@ class Judge:
     # ---- one history ----
 
     def start(self, keys, has_lag, is_thorough):
-        self.state = self.certify.State(strict=True)
-        self.history = self.oracle.Hist(keys, True) if is_thorough else None
+        self.rule.start()
+        self.history = self.rule.history(keys) if is_thorough else None
         self.initial, self.txns, self.visible, self.line = {}, {}, 1, 0
         self.has_lag = has_lag
 
     def on_first(self, key, value):
-        self.state.chains[key] = [self.certify.Version(1, value, 1)]
+        self.rule.fill(key, value)
         self.initial[key] = value
         if self.history is not None:
             self.history.vers[key].append((1, -1, value))
 
     def on_begin(self, number, level, kind, snapshot):
-        equal(f"snapshot of T{number}", self.visible, snapshot)
+        if snapshot != 0:  # else it waits
+            equal(f"snapshot of T{number}", self.visible, snapshot)
         self.txns[number] = Transaction(number, level, kind, snapshot, self.line)
+
+    def on_safe(self, number, snapshot):
+        self.txns[number].snapshot = snapshot
 
     def on_put(self, number, key, policy, value):
         self.txns[number].writes[key] = ("put", value, policy)

@@ -1,14 +1,13 @@
-"""The campaign's histories, judged by the shared executable model: the same reads and verdicts, the
-same places in the serial order, the same window of each refusal; and for a part of them the model's
-own oracles: no cycle, no inversion of real time, a serial replay by value, and whether each refusal
-was needless.
+"""The campaign's histories, judged by executable models: the same reads and verdicts, the same
+places in the serial order. The shared model compares the window of each refusal, too, and for a
+part of the histories its own oracles judge: no cycle, no inversion of real time, a serial replay by
+value, and whether each refusal was needless.
 
     certify_campaign.py [--histories N] [--sampled N] [--seed N] [--thorough N]
 
 As a test it takes a small part. One history in N is judged thoroughly. The last line is JSON. The
-program that makes the histories lies beside the library (KHONSU_LIB). Without the shared model
-(see _campaign_model.py) it fails: the executable rule of this repository is checked against the
-library in certify_cross.py.
+program that makes the histories lies beside the library (KHONSU_LIB). Where there is no shared
+model (see _campaign_model.py) this repository's own judges alone, and the last line says so.
 """
 
 import argparse
@@ -62,7 +61,8 @@ def take(judge, letter, f):
     else:
         calls = {"C": judge.on_commit, "W": judge.on_conflict, "N": judge.on_refused,
                  "V": judge.on_seen, "M": judge.on_save, "R": judge.on_undo,
-                 "A": judge.on_gone, "Q": judge.on_beyond, "X": lambda snapshot: None}
+                 "A": judge.on_gone, "Y": judge.on_safe, "Q": judge.on_beyond,
+                 "X": lambda snapshot: None}
         calls[letter](*numbers(f))
 
 
@@ -106,38 +106,53 @@ class Reader:
         self.is_lost = True
         self.failures += 1
         if self.failures <= SHOWN:
-            print("".join(self.script) + f"{type(error).__name__}: {error}", flush=True)
+            print(f"{self.judge.rule.name}\n{''.join(self.script)}{type(error).__name__}: {error}",
+                  flush=True)
 
 
 def program():
     return os.path.join(os.path.dirname(os.environ["KHONSU_LIB"]), "test_certify_campaign")
 
 
-def main():
+def read_arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--histories", type=int, default=1400)
     parser.add_argument("--sampled", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--thorough", type=int, default=10)
-    arguments = parser.parse_args()
-    modules = model.load()
-    if modules is None:
-        print("there is no shared model: set KHONSU_MODEL to its directory")
-        return 77
-    judge = model.Judge(modules)
-    reader = Reader(judge, arguments.thorough)
+    return parser.parse_args()
+
+
+def run_campaign(arguments, readers):
     command = [program(), "--histories", str(arguments.histories), "--sampled",
                str(arguments.sampled), "--seed", str(arguments.seed), "--dump", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1 << 20) as process:
         for line in process.stdout:
-            reader.take(line)
-        code = process.wait()
-    failures = reader.failures + (code != 0 or reader.proof is None)
-    failures += judge.histories + reader.failures < reader.count
-    print(json.dumps({**(reader.proof or {}), "model_histories": judge.histories,
-                      "model_verdicts": judge.verdicts, "model_thorough": judge.thorough,
-                      "model_trials": judge.trials, "model_differences": reader.failures,
-                      "failures": int(failures)}, separators=(",", ":")))
+            for reader in readers:
+                reader.take(line)
+        return process.wait()
+
+
+def main():
+    arguments = read_arguments()
+    readers = [Reader(model.Judge(model.OwnRule()), 0)]
+    shared = model.shared_directory()
+    if shared is not None:
+        judge = model.Judge(model.SharedRule(shared))
+        readers.append(Reader(judge, arguments.thorough))
+    code = run_campaign(arguments, readers)
+    proof = dict(readers[0].proof or {})
+    failures = proof.pop("failures", 1) + (code != 0)
+    for reader in readers:
+        judge = reader.judge
+        name = judge.rule.name.replace(" ", "_")
+        failures += reader.failures + (judge.histories + reader.failures < reader.count)
+        proof.update({f"{name}_histories": judge.histories, f"{name}_verdicts": judge.verdicts,
+                      f"{name}_differences": reader.failures})
+        if judge.thorough > 0:
+            proof.update({f"{name}_oracle_histories": judge.thorough,
+                          f"{name}_oracle_refusals": judge.trials})
+    print(json.dumps({**proof, "failures": failures}, separators=(",", ":")))
     return int(failures > 0)
 
 

@@ -1,8 +1,8 @@
 /* campaign.c - each step of a history, by the library and by the rule, compared. */
 #include "support/campaign.h"
 
-static const char *const key_names[RULE_KEYS] = {"k",   "k\x01", "k/",  "k/1", "k/10",
-                                                 "k/2", "k0",    "ka",  "ka/", "k\xff"};
+static const char *const key_names[RULE_KEYS] = {"k",   "k\x01", "k/", "k/1", "k/10",
+                                                 "k/2", "k0",    "ka", "ka/", "k\xff"};
 static const kh_bytes outside = {"z", 1}; /* written once, so that there is a first commit */
 
 static kh_bytes key_of(int key) {
@@ -14,7 +14,7 @@ static kh_bytes bound_of(int key) {
     return key < RULE_KEYS ? key_of(key) : (kh_bytes){"l", 1};
 }
 
-static int number_of(kh_bytes name) {
+int campaign_key(kh_bytes name) {
     for (int key = 0; key < RULE_KEYS; key++) {
         if (kit_bytes_equal(name, key_of(key))) {
             return key;
@@ -34,21 +34,21 @@ void campaign_fail(struct campaign *campaign, const char *format, ...) {
     campaign->failure = campaign->failure_text;
 }
 
-static void expect(struct campaign *campaign, kh_status status, kh_status wanted,
-                   const char *what) {
+void campaign_expect(struct campaign *campaign, kh_status status, kh_status wanted,
+                     const char *what) {
     if (status != wanted) {
         campaign_fail(campaign, "%s answers %s, not %s", what, kh_status_name(status),
                       kh_status_name(wanted));
     }
 }
 
-static kh_timestamp stamp_of(const struct campaign *campaign, int commit) {
+kh_timestamp campaign_stamp(const struct campaign *campaign, int commit) {
     return campaign->base + (kh_timestamp)commit - 1;
 }
 
 /* ---- the script ------------------------------------------------------------------------------ */
 
-static void note(struct campaign *campaign, const char *format, ...) {
+void campaign_note(struct campaign *campaign, const char *format, ...) {
     size_t room = sizeof campaign->script - campaign->script_bytes;
     va_list arguments;
     va_start(arguments, format);
@@ -61,7 +61,7 @@ static void note(struct campaign *campaign, const char *format, ...) {
     campaign->script_bytes += (size_t)length;
 }
 
-static const char *text_of(const struct rule_value *value, char text[KIT_TEXT_BYTES]) {
+static const char *campaign_text(const struct rule_value *value, char text[KIT_TEXT_BYTES]) {
     size_t used = 0;
     (void)snprintf(text, KIT_TEXT_BYTES, "%s", value->is_there ? "." : "-");
     for (int i = 0; value->is_there && i < RULE_CELLS; i++) {
@@ -85,10 +85,10 @@ static kh_batch *batch_of(struct campaign *campaign, const struct rule_value *va
             scalars[used++] = (kh_scalar){KH_SCALAR_INT64, {.int64 = value->cell[i]}};
         }
     }
-    expect(campaign,
-           kh_batch_build(campaign->db, campaign->schema, scalars, (int64_t)(used / 2), &batch,
-                          NULL),
-           KH_OK, "kh_batch_build");
+    campaign_expect(
+        campaign,
+        kh_batch_build(campaign->db, campaign->schema, scalars, (int64_t)(used / 2), &batch, NULL),
+        KH_OK, "kh_batch_build");
     return batch;
 }
 
@@ -113,8 +113,8 @@ static void compare(struct campaign *campaign, const kh_batch *batch,
     char wanted_text[KIT_TEXT_BYTES];
     struct rule_value got = value_of(batch);
     if (!rule_equal(&got, wanted)) {
-        campaign_fail(campaign, "key %d reads %s, not %s", key, text_of(&got, got_text),
-                      text_of(wanted, wanted_text));
+        campaign_fail(campaign, "key %d reads %s, not %s", key, campaign_text(&got, got_text),
+                      campaign_text(wanted, wanted_text));
     }
 }
 
@@ -137,10 +137,24 @@ static kh_resolution call_back(void *context, kh_bytes key, const kh_batch *base
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
+/* Time stands still: commit timestamps count by one. */
+static uint64_t read_wall(void *context) {
+    (void)context;
+    return 1700000000000u;
+}
+
+static uint64_t read_monotonic(void *context) {
+    (void)context;
+    return 1;
+}
+
 static kh_options options_of(struct campaign *campaign) {
     const struct campaign_setting *setting = campaign->setting;
     kh_options options = kit_options();
-    options.clock = kit_clock_hook(&campaign->clock);
+    options.clock = (kh_clock){read_wall, read_monotonic, NULL};
+    if (setting->has_threads) {
+        options.flags &= ~(uint32_t)KH_OPEN_NO_THREADS;
+    }
     options.timeout_ms = 1u << 30;
     options.limits.ranges = setting->range_limit;
     options.limits.txn_reads = setting->read_limit;
@@ -155,7 +169,7 @@ static kh_options options_of(struct campaign *campaign) {
 static void put_first(struct campaign *campaign, kh_txn *txn, kh_bytes key,
                       const struct rule_value *value) {
     kh_batch *batch = batch_of(campaign, value);
-    expect(campaign, kh_txn_put(txn, key, batch, NULL), KH_OK, "put");
+    campaign_expect(campaign, kh_txn_put(txn, key, batch, NULL), KH_OK, "put");
     kh_batch_release(batch);
 }
 
@@ -165,7 +179,7 @@ static void fill(struct campaign *campaign) {
     char text[KIT_TEXT_BYTES];
     kh_txn *txn = NULL;
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
-    expect(campaign, kh_txn_begin(campaign->db, &options, &txn, NULL), KH_OK, "begin");
+    campaign_expect(campaign, kh_txn_begin(campaign->db, &options, &txn, NULL), KH_OK, "begin");
     put_first(campaign, txn, outside, &(struct rule_value){true, 1, {7}});
     for (int key = 0; key < campaign->setting->keys; key++) {
         if (kv_random_below(&campaign->random, 100) < per_cent) {
@@ -173,10 +187,10 @@ static void fill(struct campaign *campaign) {
             put_first(campaign, txn, key_of(key), &value);
             rule_fill(&campaign->rule, key, &value);
             judge_fill(&campaign->judge, key);
-            note(campaign, "K %d %s\n", key, text_of(&value, text));
+            campaign_note(campaign, "K %d %s\n", key, campaign_text(&value, text));
         }
     }
-    expect(campaign, kh_txn_commit(txn, &campaign->base, NULL), KH_OK, "the first commit");
+    campaign_expect(campaign, kh_txn_commit(txn, &campaign->base, NULL), KH_OK, "the first commit");
     kh_txn_close(txn);
 }
 
@@ -185,7 +199,6 @@ bool campaign_open(struct campaign *campaign, uint64_t seed) {
     const char *names[] = {"id", "n"};
     const char *formats[] = {"!l", "l"};
     kv_random_seed(&campaign->random, seed);
-    campaign->clock = (struct kit_clock){1700000000000u, 1, 0};
     campaign->open_count = campaign->flying_count = campaign->begun = 0;
     campaign->script_bytes = 0;
     campaign->number = 100;
@@ -195,14 +208,16 @@ bool campaign_open(struct campaign *campaign, uint64_t seed) {
     rule_init(&campaign->rule);
     judge_init(&campaign->judge);
     held_log_init(&campaign->held, HELD_ON_FLUSH);
-    note(campaign, "H %llu %s %d\n", (unsigned long long)seed, setting->name, setting->keys);
+    campaign_note(campaign, "H %llu %s %d\n", (unsigned long long)seed, setting->name,
+                  setting->keys);
     kh_options options = options_of(campaign);
-    expect(campaign, kh_db_open(&options, &campaign->db, NULL), KH_OK, "kh_db_open");
+    campaign_expect(campaign, kh_db_open(&options, &campaign->db, NULL), KH_OK, "kh_db_open");
     if (campaign->failure != NULL) {
         return false;
     }
-    expect(campaign, kh_schema_build(campaign->db, names, formats, 2, &campaign->schema, NULL),
-           KH_OK, "kh_schema_build");
+    campaign_expect(campaign,
+                    kh_schema_build(campaign->db, names, formats, 2, &campaign->schema, NULL),
+                    KH_OK, "kh_schema_build");
     fill(campaign);
     return campaign->failure == NULL;
 }
@@ -211,52 +226,56 @@ static void count_evictions(struct campaign *campaign) {
     static kh_stats stats;
     stats.size = sizeof stats;
     if (campaign->setting->range_limit != 0) {
-        expect(campaign, kh_db_stats(campaign->db, &stats, NULL), KH_OK, "kh_db_stats");
+        campaign_expect(campaign, kh_db_stats(campaign->db, &stats, NULL), KH_OK, "kh_db_stats");
         campaign->counts->evictions += stats.range_evictions;
     }
 }
 
 void campaign_close(struct campaign *campaign) {
     for (int i = 0; i < campaign->flying_count; i++) {
-        expect(campaign, kh_txn_wait(campaign->flying[i].txn, UINT32_MAX, NULL), KH_OK, "wait");
+        campaign_expect(campaign, kh_txn_wait(campaign->flying[i].txn, UINT32_MAX, NULL), KH_OK,
+                        "wait");
         kh_txn_close(campaign->flying[i].txn);
     }
     for (int i = 0; i < campaign->open_count; i++) {
         kh_txn_close(campaign->open[i].txn);
     }
+    campaign_drop_waiter(campaign);
     count_evictions(campaign);
     kh_schema_release(campaign->schema);
     campaign->schema = NULL;
-    expect(campaign, kh_db_close(campaign->db), KH_OK, "kh_db_close");
+    campaign_expect(campaign, kh_db_close(campaign->db), KH_OK, "kh_db_close");
     held_log_fini(&campaign->held);
 }
 
 /* ---- what is visible ------------------------------------------------------------------------- */
 
 /* The library says what readers see; here it is checked to be possible. */
-static void look_around(struct campaign *campaign) {
+void campaign_look(struct campaign *campaign) {
     int visible = (int)(kh_db_now(campaign->db) - campaign->base) + 1;
     if (visible == campaign->visible) {
         return;
     }
     if (visible < campaign->visible || visible > campaign->rule.clock) {
-        campaign_fail(campaign, "readers see commit %d after %d, of %d", visible,
-                      campaign->visible, campaign->rule.clock);
+        campaign_fail(campaign, "readers see commit %d after %d, of %d", visible, campaign->visible,
+                      campaign->rule.clock);
         return;
     }
     campaign->visible = visible;
-    note(campaign, "V %d\n", visible);
+    campaign_note(campaign, "V %d\n", visible);
     int left = 0;
     for (int i = 0; i < campaign->flying_count; i++) {
         struct campaign_txn *flying = &campaign->flying[i];
         kh_timestamp timestamp = 0;
         if (flying->commit > visible) {
-            expect(campaign, kh_txn_poll(flying->txn, NULL), KH_PENDING, "a commit in flight");
+            campaign_expect(campaign, kh_txn_poll(flying->txn, NULL), KH_PENDING,
+                            "a commit in flight");
             campaign->flying[left++] = *flying;
             continue;
         }
-        expect(campaign, kh_txn_poll(flying->txn, &timestamp), KH_OK, "a commit that is seen");
-        if (timestamp != stamp_of(campaign, flying->commit)) {
+        campaign_expect(campaign, kh_txn_poll(flying->txn, &timestamp), KH_OK,
+                        "a commit that is seen");
+        if (timestamp != campaign_stamp(campaign, flying->commit)) {
             campaign_fail(campaign, "T%d has another timestamp than counted", flying->number);
         }
         judge_end(&campaign->judge, flying->number);
@@ -273,7 +292,7 @@ void campaign_answer(struct campaign *campaign, int commit) {
             held_log_answer(&campaign->held, campaign->held.appended - behind, KH_LOG_KEPT);
         }
     }
-    look_around(campaign);
+    campaign_look(campaign);
     if (campaign->visible < commit) {
         campaign_fail(campaign, "the log has kept commit %d, readers see %d", commit,
                       campaign->visible);
@@ -301,6 +320,12 @@ void campaign_begin(struct campaign *campaign, enum rule_level level, enum rule_
                     int kind) {
     struct campaign_txn *open = &campaign->open[campaign->open_count];
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
+    if (kind == 2 && campaign->setting->has_threads && !is_safe(campaign)) {
+        if (!campaign->waiter.is_out) {
+            campaign_send_waiter(campaign);
+        }
+        return;
+    }
     memset(open, 0, sizeof *open);
     open->is_read_only = kind > 0;
     open->is_deferrable = kind == 2;
@@ -314,27 +339,28 @@ void campaign_begin(struct campaign *campaign, enum rule_level level, enum rule_
     options.timeout_ms = open->is_deferrable ? 1u << 29 : 0;
     kh_status status = kh_txn_begin(campaign->db, &options, &open->txn, NULL);
     if (open->is_deferrable) {
-        expect(campaign, status, is_safe(campaign) ? KH_OK : KH_BUSY, "a deferrable begin");
+        campaign_expect(campaign, status, is_safe(campaign) ? KH_OK : KH_BUSY,
+                        "a deferrable begin");
         campaign->counts->safe += status == KH_OK;
         campaign->counts->unsafe += status == KH_BUSY;
     } else {
-        expect(campaign, status, KH_OK, "begin");
+        campaign_expect(campaign, status, KH_OK, "begin");
     }
     if (status != KH_OK) {
-        note(campaign, "X %d\n", campaign->visible);
+        campaign_note(campaign, "X %d\n", campaign->visible);
         return;
     }
     rule_begin(&open->model, level, !open->is_deferrable, campaign->visible);
     if (level != RULE_COMMITTED &&
-        kh_txn_snapshot(open->txn) != stamp_of(campaign, campaign->visible)) {
+        kh_txn_snapshot(open->txn) != campaign_stamp(campaign, campaign->visible)) {
         campaign_fail(campaign, "a snapshot that is not what is visible");
     }
     open->number = campaign->begun++;
     judge_begin(&campaign->judge, open->number);
     campaign->counts->begins++;
     campaign->open_count++;
-    note(campaign, "B %d %d %d %d %d\n", open->number, (int)level, (int)policy, kind,
-         campaign->visible);
+    campaign_note(campaign, "B %d %d %d %d %d\n", open->number, (int)level, (int)policy, kind,
+                  campaign->visible);
 }
 
 /* ---- reads ----------------------------------------------------------------------------------- */
@@ -343,9 +369,9 @@ void campaign_get(struct campaign *campaign, struct campaign_txn *open, int key)
     char text[KIT_TEXT_BYTES];
     const kh_batch *batch = NULL;
     struct rule_value wanted = rule_get(&campaign->rule, &open->model, key, campaign->visible);
-    note(campaign, "G %d %d %s\n", open->number, key, text_of(&wanted, text));
+    campaign_note(campaign, "G %d %d %s\n", open->number, key, campaign_text(&wanted, text));
     kh_status status = kh_txn_peek(open->txn, key_of(key), &batch, NULL);
-    expect(campaign, status, wanted.is_there ? KH_OK : KH_NOT_FOUND, "get");
+    campaign_expect(campaign, status, wanted.is_there ? KH_OK : KH_NOT_FOUND, "get");
     compare(campaign, batch, &wanted, key);
     campaign->counts->reads++;
 }
@@ -359,28 +385,31 @@ void campaign_scan(struct campaign *campaign, struct campaign_txn *open, int low
     kh_cursor *cursor = NULL;
     int count = rule_scan(&campaign->rule, &open->model, low, high, limit, is_reverse,
                           campaign->visible, keys, values);
-    note(campaign, "S %d %d %d %d %d %d", open->number, low, high, limit, is_reverse, count);
+    campaign_note(campaign, "S %d %d %d %d %d %d", open->number, low, high, limit, is_reverse,
+                  count);
     for (int i = 0; i < count; i++) {
-        note(campaign, " %d %s", keys[i], text_of(&values[i], text));
+        campaign_note(campaign, " %d %s", keys[i], campaign_text(&values[i], text));
     }
-    note(campaign, "\n");
+    campaign_note(campaign, "\n");
     options.from = key_of(low);
     options.to = bound_of(high);
     options.limit = (uint64_t)limit;
     options.flags = is_reverse ? KH_SCAN_REVERSE : 0;
-    expect(campaign, kh_txn_scan(open->txn, &options, &cursor, NULL), KH_OK, "scan");
+    campaign_expect(campaign, kh_txn_scan(open->txn, &options, &cursor, NULL), KH_OK, "scan");
     for (int i = 0; campaign->failure == NULL && i < count; i++) {
         kh_bytes key = {NULL, 0};
         const kh_batch *batch = NULL;
-        expect(campaign, kh_cursor_next(cursor, &key, &batch, NULL), KH_OK, "a scan's next");
-        if (campaign->failure == NULL && number_of(key) != keys[i]) {
-            campaign_fail(campaign, "a scan meets key %d, not %d", number_of(key), keys[i]);
+        campaign_expect(campaign, kh_cursor_next(cursor, &key, &batch, NULL), KH_OK,
+                        "a scan's next");
+        if (campaign->failure == NULL && campaign_key(key) != keys[i]) {
+            campaign_fail(campaign, "a scan meets key %d, not %d", campaign_key(key), keys[i]);
         }
         compare(campaign, batch, &values[i], keys[i]);
     }
     if (campaign->failure == NULL) {
         kh_bytes key;
-        expect(campaign, kh_cursor_next(cursor, &key, NULL, NULL), KH_END, "a scan's last");
+        campaign_expect(campaign, kh_cursor_next(cursor, &key, NULL, NULL), KH_END,
+                        "a scan's last");
     }
     kh_cursor_close(cursor);
     campaign->counts->scans++;
@@ -393,243 +422,53 @@ void campaign_put(struct campaign *campaign, struct campaign_txn *open, int key,
     char text[KIT_TEXT_BYTES];
     rule_put(&open->model, key, value, policy);
     if (value == NULL) {
-        note(campaign, "D %d %d %d\n", open->number, key, (int)policy);
-        expect(campaign, kh_txn_delete_with(open->txn, key_of(key), (kh_policy)policy, NULL), KH_OK,
-               "delete");
+        campaign_note(campaign, "D %d %d %d\n", open->number, key, (int)policy);
+        campaign_expect(campaign,
+                        kh_txn_delete_with(open->txn, key_of(key), (kh_policy)policy, NULL), KH_OK,
+                        "delete");
         return;
     }
-    note(campaign, "P %d %d %d %s\n", open->number, key, (int)policy, text_of(value, text));
+    campaign_note(campaign, "P %d %d %d %s\n", open->number, key, (int)policy,
+                  campaign_text(value, text));
     kh_batch *batch = batch_of(campaign, value);
-    expect(campaign, kh_txn_put_with(open->txn, key_of(key), batch, (kh_policy)policy, NULL), KH_OK,
-           "put");
+    campaign_expect(campaign,
+                    kh_txn_put_with(open->txn, key_of(key), batch, (kh_policy)policy, NULL), KH_OK,
+                    "put");
     kh_batch_release(batch);
 }
 
 void campaign_rows(struct campaign *campaign, struct campaign_txn *open, int key,
                    const struct rule_value *rows) {
     char text[KIT_TEXT_BYTES];
-    note(campaign, "U %d %d %d %s\n", open->number, key, (int)open->policy, text_of(rows, text));
+    campaign_note(campaign, "U %d %d %d %s\n", open->number, key, (int)open->policy,
+                  campaign_text(rows, text));
     rule_rows(&open->model, key, rows, open->policy);
     kh_batch *batch = batch_of(campaign, rows);
-    expect(campaign, kh_txn_upsert_rows(open->txn, key_of(key), batch, NULL), KH_OK, "upsert");
+    campaign_expect(campaign, kh_txn_upsert_rows(open->txn, key_of(key), batch, NULL), KH_OK,
+                    "upsert");
     kh_batch_release(batch);
 }
 
 void campaign_save(struct campaign *campaign, struct campaign_txn *open) {
     uint32_t number = 0;
     rule_save(&open->model);
-    note(campaign, "M %d\n", open->number);
-    expect(campaign, kh_txn_savepoint(open->txn, &number, NULL), KH_OK, "savepoint");
+    campaign_note(campaign, "M %d\n", open->number);
+    campaign_expect(campaign, kh_txn_savepoint(open->txn, &number, NULL), KH_OK, "savepoint");
 }
 
 void campaign_undo(struct campaign *campaign, struct campaign_txn *open, int savepoint) {
     rule_undo(&open->model, savepoint);
-    note(campaign, "R %d %d\n", open->number, savepoint);
-    expect(campaign, kh_txn_rollback_to(open->txn, (uint32_t)savepoint, NULL), KH_OK,
-           "rollback to a savepoint");
+    campaign_note(campaign, "R %d %d\n", open->number, savepoint);
+    campaign_expect(campaign, kh_txn_rollback_to(open->txn, (uint32_t)savepoint, NULL), KH_OK,
+                    "rollback to a savepoint");
 }
 
 void campaign_rollback(struct campaign *campaign, struct campaign_txn *open) {
-    note(campaign, "A %d\n", open->number);
-    expect(campaign, kh_txn_rollback(open->txn), KH_OK, "rollback");
+    campaign_note(campaign, "A %d\n", open->number);
+    campaign_expect(campaign, kh_txn_rollback(open->txn), KH_OK, "rollback");
     kh_txn_close(open->txn);
     campaign->counts->rollbacks++;
     *open = campaign->open[--campaign->open_count];
-}
-
-/* ---- commit ---------------------------------------------------------------------------------- */
-
-static struct judge_footprint footprint_of(const struct campaign_txn *open,
-                                           const struct rule_verdict *verdict) {
-    const struct rule_txn *model = &open->model;
-    bool is_serializable = model->level == RULE_SERIALIZABLE;
-    static struct judge_read weak[RULE_READS];
-    for (int i = 0; i < model->read_count; i++) {
-        weak[i] = (struct judge_read){model->reads[i].key, model->reads[i].at};
-    }
-    return (struct judge_footprint){.txn = open->number,
-                                    .is_serializable = is_serializable,
-                                    .snapshot = model->snapshot,
-                                    .reads = is_serializable ? rule_read_keys(model) : 0,
-                                    .writes = verdict->written,
-                                    .late = verdict->dropped,
-                                    .weak_reads = weak,
-                                    .weak_count = is_serializable ? 0 : model->read_count};
-}
-
-static kh_conflict conflict_of(struct campaign *campaign, const struct campaign_txn *open,
-                               kh_status status) {
-    kh_conflict conflict = {.size = sizeof conflict};
-    expect(campaign, kh_txn_conflict(open->txn, &conflict), KH_OK, "kh_txn_conflict");
-    expect(campaign, conflict.status, status, "the conflict's status");
-    if (open->model.level != RULE_COMMITTED &&
-        conflict.snapshot != stamp_of(campaign, open->model.snapshot)) {
-        campaign_fail(campaign, "a conflict names another snapshot");
-    }
-    return conflict;
-}
-
-static void check_conflict(struct campaign *campaign, const struct campaign_txn *open,
-                           const struct rule_verdict *verdict) {
-    kh_conflict conflict = conflict_of(campaign, open, KH_CONFLICT);
-    int key = number_of(conflict.key);
-    if (key < 0 || (verdict->conflicts >> key & 1) == 0) {
-        campaign_fail(campaign, "a conflict names key %d, which has none", key);
-    } else if (conflict.rival !=
-               stamp_of(campaign, rule_newest(&campaign->rule, key)->commit)) {
-        campaign_fail(campaign, "a conflict on key %d names another rival", key);
-    }
-}
-
-/* The window is the rule's; the key was read, and its overwriter is the one that closes it. */
-static void check_refusal(struct campaign *campaign, const struct campaign_txn *open,
-                          const struct rule_verdict *verdict) {
-    kh_conflict conflict = conflict_of(campaign, open, KH_NOT_SERIALIZABLE);
-    bool is_exact = campaign->setting->range_limit == 0 && campaign->setting->read_limit == 0;
-    if (!is_exact) {
-        return;
-    }
-    if (conflict.pi != stamp_of(campaign, verdict->pi) ||
-        conflict.eta != stamp_of(campaign, verdict->eta)) {
-        campaign_fail(campaign, "refused with pi %lld and eta %lld, not %d and %d",
-                      (long long)(conflict.pi - campaign->base) + 1,
-                      (long long)(conflict.eta - campaign->base) + 1, verdict->pi, verdict->eta);
-    }
-    int key = number_of(conflict.key);
-    const struct rule_version *next =
-        key < 0 ? NULL : rule_after(&campaign->rule, key, open->model.snapshot);
-    if (next == NULL || next->spi != verdict->pi ||
-        (rule_read_keys(&open->model) >> key & 1) == 0 ||
-        conflict.rival < stamp_of(campaign, next->commit)) {
-        campaign_fail(campaign, "refused for key %d, which does not tell", key);
-    }
-}
-
-static void check_dropped(struct campaign *campaign, const struct campaign_txn *open,
-                          const struct rule_verdict *verdict) {
-    unsigned dropped = 0;
-    kh_resolved resolved;
-    for (size_t i = 0; kh_txn_resolved(open->txn, i, &resolved) == KH_OK; i++) {
-        int key = number_of(resolved.key);
-        bool is_dropped = resolved.fate == KH_WRITE_DROPPED;
-        dropped |= is_dropped && key >= 0 ? 1u << key : 0;
-    }
-    if (dropped != verdict->dropped) {
-        campaign_fail(campaign, "dropped are %#x, not %#x", dropped, verdict->dropped);
-    }
-}
-
-static void take_effect(struct campaign *campaign, struct campaign_txn *open,
-                        const struct rule_verdict *verdict,
-                        const struct judge_footprint *footprint,
-                        const struct judge_opinion *opinion) {
-    if (opinion->closes_cycle || opinion->turns_time_round) {
-        campaign_fail(campaign, "committed %s",
-                      opinion->closes_cycle ? "a cycle" : "against real time");
-    }
-    rule_apply(&campaign->rule, &open->model, verdict);
-    if (footprint->is_serializable || verdict->written != 0) {
-        judge_commit(&campaign->judge, footprint, verdict->phi);
-    }
-    open->commit = verdict->written != 0 ? campaign->rule.clock : 0;
-    campaign->counts->commits++;
-    note(campaign, "C %d %d %d\n", open->number, open->commit, verdict->phi);
-}
-
-static void compare_with_peer(struct campaign *campaign, const struct judge_opinion *opinion,
-                              bool is_refused) {
-    const struct campaign_setting *setting = campaign->setting;
-    bool is_of_its_kind = setting->policies == 1 && setting->levels == 0 && setting->rows == 0 &&
-                          !setting->has_log && setting->range_limit == 0 &&
-                          setting->read_limit == 0;
-    if (!is_of_its_kind || campaign->has_parted) {
-        return;
-    }
-    campaign->counts->judged_by_peer++;
-    if (opinion->peer_refuses != is_refused) {
-        campaign->has_parted = true;
-        campaign->counts->peer_admits += is_refused;
-        campaign->counts->peer_refuses += !is_refused;
-        if (is_refused) {
-            campaign_fail(campaign, "refused, and PostgreSQL's rule admits it");
-        }
-    }
-}
-
-static void count_refusal(struct campaign *campaign, const struct campaign_txn *open,
-                          const struct rule_verdict *verdict,
-                          const struct judge_opinion *opinion) {
-    campaign->counts->refusals++;
-    campaign->counts->false_by_graph += !opinion->closes_cycle;
-    campaign->counts->false_refusals += !opinion->turns_time_round;
-    note(campaign, "N %d %d %d %d\n", open->number, !opinion->turns_time_round, verdict->pi,
-         verdict->eta);
-}
-
-/* Stamps that were forgotten early stand for more than they were. */
-static bool may_go_beyond(const struct campaign *campaign, const struct campaign_txn *open) {
-    bool forgets = campaign->setting->range_limit != 0 || campaign->setting->read_limit != 0;
-    return forgets && open->model.is_tracked;
-}
-
-static void judge_status(struct campaign *campaign, struct campaign_txn *open, kh_status status,
-                         kh_timestamp timestamp) {
-    static const kh_status answers[] = {KH_OK, KH_CONFLICT, KH_NOT_SERIALIZABLE};
-    struct rule_verdict verdict;
-    rule_certify(&campaign->rule, &open->model, &verdict);
-    struct judge_footprint footprint = footprint_of(open, &verdict);
-    struct judge_opinion opinion = judge_ask(&campaign->judge, &footprint);
-    if (status == KH_NOT_SERIALIZABLE && verdict.answer == RULE_COMMIT &&
-        may_go_beyond(campaign, open)) {
-        campaign->counts->beyond_rule++;
-        note(campaign, "Q %d\n", open->number);
-        return;
-    }
-    expect(campaign, status, answers[verdict.answer], "commit");
-    if (campaign->failure != NULL) {
-        note(campaign, "? %d the rule has pi %d eta %d\n", open->number, verdict.pi, verdict.eta);
-        return;
-    }
-    if (verdict.answer != RULE_CONFLICT && open->model.is_tracked) {
-        compare_with_peer(campaign, &opinion, verdict.answer == RULE_REFUSED);
-    }
-    if (verdict.answer == RULE_COMMIT) {
-        take_effect(campaign, open, &verdict, &footprint, &opinion);
-        int seen = open->commit != 0 ? open->commit : open->model.snapshot;
-        bool is_moving = open->commit == 0 && open->model.level == RULE_COMMITTED;
-        if (timestamp != 0 && !is_moving && timestamp != stamp_of(campaign, seen)) {
-            campaign_fail(campaign, "T%d commits at another timestamp", open->number);
-        }
-    } else if (verdict.answer == RULE_CONFLICT) {
-        check_conflict(campaign, open, &verdict);
-        campaign->counts->conflicts++;
-        note(campaign, "W %d %u\n", open->number, verdict.conflicts);
-    } else {
-        check_refusal(campaign, open, &verdict);
-        count_refusal(campaign, open, &verdict, &opinion);
-    }
-    if (status == KH_OK && (open->commit == 0 || timestamp != 0)) {
-        check_dropped(campaign, open, &verdict);
-    }
-}
-
-void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool is_waiting) {
-    kh_timestamp timestamp = 0;
-    kh_status status = is_waiting ? kh_txn_commit(open->txn, &timestamp, NULL)
-                                  : kh_txn_commit_start(open->txn, NULL);
-    judge_status(campaign, open, status, timestamp);
-    bool is_flying = status == KH_OK && !is_waiting && open->commit != 0;
-    if (is_flying) {
-        campaign->counts->in_flight++;
-        campaign->flying[campaign->flying_count++] = *open;
-    } else if (status == KH_OK) {
-        judge_end(&campaign->judge, open->number);
-    }
-    if (!is_flying) {
-        kh_txn_close(open->txn);
-    }
-    *open = campaign->open[--campaign->open_count];
-    look_around(campaign);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -640,8 +479,8 @@ void campaign_end(struct campaign *campaign) {
     if (campaign->flying_count > 0) {
         campaign_answer(campaign, campaign->flying[campaign->flying_count - 1].commit);
     }
-    expect(campaign, kh_txn_begin(campaign->db, NULL, &txn, NULL), KH_OK, "begin");
-    note(campaign, "E");
+    campaign_expect(campaign, kh_txn_begin(campaign->db, NULL, &txn, NULL), KH_OK, "begin");
+    campaign_note(campaign, "E");
     for (int key = 0; campaign->failure == NULL && key < campaign->setting->keys; key++) {
         const struct rule_version *newest = rule_newest(&campaign->rule, key);
         struct rule_value wanted = {false, 0, {0}};
@@ -649,12 +488,12 @@ void campaign_end(struct campaign *campaign) {
         if (newest != NULL) {
             wanted = newest->value;
         }
-        note(campaign, " %s", text_of(&wanted, text));
+        campaign_note(campaign, " %s", campaign_text(&wanted, text));
         kh_status status = kh_txn_peek(txn, key_of(key), &batch, NULL);
-        expect(campaign, status, wanted.is_there ? KH_OK : KH_NOT_FOUND, "the last get");
+        campaign_expect(campaign, status, wanted.is_there ? KH_OK : KH_NOT_FOUND, "the last get");
         compare(campaign, batch, &wanted, key);
     }
-    note(campaign, "\n");
+    campaign_note(campaign, "\n");
     kh_txn_close(txn);
     const char *difference = campaign->failure != NULL ? NULL : judge_replay(&campaign->judge);
     if (difference != NULL) {

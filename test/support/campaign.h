@@ -8,6 +8,7 @@
  *   K key value                    there at first
  *   B txn level policy kind snapshot   begin; kind 0, 1 read-only, 2 deferrable
  *   X snapshot                     a deferrable begin that was not safe (KH_BUSY)
+ *   Y txn snapshot                 one that waited (its begin says snapshot 0) has its snapshot
  *   G txn key value                get
  *   S txn low high limit reverse count (key value)...      scan
  *   P|U txn key policy value       put, upsert rows;  D txn key policy    delete
@@ -28,6 +29,9 @@
 #include "support/held_log.h"
 #include "support/kv_batches.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 enum { CAMPAIGN_OPEN = 8, CAMPAIGN_SCRIPT_BYTES = 1 << 16 };
 
 struct campaign_setting {
@@ -37,10 +41,11 @@ struct campaign_setting {
     int policies; /* the first so many; 1: fail only */
     int readers, deferrable, slow, rows; /* per cent */
     int steps;                           /* kh_db_step after so many per cent of the steps */
-    uint32_t range_limit; /* kh_limits.ranges; 0: the default. Evicts early */
-    uint32_t read_limit;  /* kh_limits.txn_reads. Widens */
-    bool has_log;         /* commits are certified first and seen later */
-    bool is_sampled;      /* footprints as the table of the rule's design counts them */
+    uint32_t range_limit;                /* kh_limits.ranges; 0: the default. Evicts early */
+    uint32_t read_limit;                 /* kh_limits.txn_reads. Widens */
+    bool has_log;                        /* commits are certified first and seen later */
+    bool is_sampled;  /* footprints as the table of the rule's design counts them */
+    bool has_threads; /* the janitor's, and one for deferrable begins that have to wait */
 };
 
 extern const struct campaign_setting campaign_settings[];
@@ -50,11 +55,12 @@ extern const struct campaign_setting campaign_six_over_three;
 struct campaign_counts {
     uint64_t histories, failures;
     uint64_t begins, reads, scans, commits, conflicts, refusals, rollbacks;
-    uint64_t in_flight;       /* commits that others were certified against before they were seen */
-    uint64_t safe, unsafe;    /* deferrable begins */
-    uint64_t false_by_graph;  /* refusals that would have closed no cycle */
-    uint64_t false_refusals;  /* nor turned time round */
-    uint64_t beyond_rule;     /* refusals for stamps forgotten early */
+    uint64_t in_flight;      /* commits that others were certified against before they were seen */
+    uint64_t safe, unsafe;   /* deferrable begins */
+    uint64_t waits;          /* of them, in a thread of their own */
+    uint64_t false_by_graph; /* refusals that would have closed no cycle */
+    uint64_t false_refusals; /* nor turned time round */
+    uint64_t beyond_rule;    /* refusals for stamps forgotten early */
     uint64_t evictions;
     uint64_t judged_by_peer; /* verdicts compared with PostgreSQL's rule */
     uint64_t peer_admits;    /* histories that first differ by our refusing */
@@ -70,15 +76,25 @@ struct campaign_txn {
     bool is_slow, is_deferrable;
     bool is_read_only; /* declared */
     bool only_reads;   /* whether it has said so or not */
-    int commit; /* in flight: its stamp */
+    int commit;        /* in flight: its stamp */
     unsigned sampled_gets, sampled_scans, sampled_puts, sampled_deletes;
+};
+
+struct campaign_waiter {
+    pthread_t thread;
+    kh_db *db;
+    kh_txn *txn;
+    kh_status status;
+    _Atomic bool is_back;
+    bool is_out;
+    int number;
+    int earliest; /* what was visible when it was sent */
 };
 
 struct campaign {
     const struct campaign_setting *setting;
     struct campaign_counts *counts;
     struct kv_random random;
-    struct kit_clock clock;
     struct held_log held;
     kh_db *db;
     kh_schema *schema;
@@ -90,9 +106,10 @@ struct campaign {
     int open_count;
     struct campaign_txn flying[JUDGE_TXNS];
     int flying_count;
+    struct campaign_waiter waiter;
     int begun;
     int64_t number;
-    bool has_parted; /* from PostgreSQL's rule */
+    bool has_parted;     /* from PostgreSQL's rule */
     const char *failure; /* NULL: none so far */
     char failure_text[KIT_TEXT_BYTES];
     char script[CAMPAIGN_SCRIPT_BYTES];
@@ -108,6 +125,13 @@ bool campaign_run(struct campaign *campaign, const struct campaign_setting *sett
 bool campaign_open(struct campaign *campaign, uint64_t seed);
 void campaign_close(struct campaign *campaign);
 void campaign_fail(struct campaign *campaign, const char *format, ...);
+void campaign_expect(struct campaign *campaign, kh_status status, kh_status wanted,
+                     const char *what);
+void campaign_note(struct campaign *campaign, const char *format, ...); /* in the script */
+kh_timestamp campaign_stamp(const struct campaign *campaign, int commit);
+int campaign_key(kh_bytes name); /* its number; -1: none of the history's */
+/* See what readers see now; commits in flight end when it is theirs. */
+void campaign_look(struct campaign *campaign);
 void campaign_begin(struct campaign *campaign, enum rule_level level, enum rule_policy policy,
                     int kind);
 void campaign_get(struct campaign *campaign, struct campaign_txn *open, int key);
@@ -123,6 +147,11 @@ void campaign_undo(struct campaign *campaign, struct campaign_txn *open, int sav
 /* These end it: the last open one takes its place. */
 void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool is_waiting);
 void campaign_rollback(struct campaign *campaign, struct campaign_txn *open);
+/* Begin a deferrable one in a thread, as it has to wait. */
+void campaign_send_waiter(struct campaign *campaign);
+/* If it is back, or when nothing else is left to do, it becomes an open one. */
+void campaign_meet_waiter(struct campaign *campaign, bool is_last);
+void campaign_drop_waiter(struct campaign *campaign);
 /* The log answers for commits up to that stamp. */
 void campaign_answer(struct campaign *campaign, int commit);
 void campaign_end(struct campaign *campaign);
