@@ -6,8 +6,9 @@
  *   test_certify_campaign [--histories N] [--sampled N] [--seed N] [--setting NAME] [--dump FILE]
  *                         [--failures N]
  *
- * histories go round the settings, sampled ones are six transactions over three keys. --dump writes
- * what was done for other judges to read; --failures stops after so many. The last line is JSON. */
+ * histories go round the settings (or are all of one), each with the next seed; sampled ones are
+ * six transactions over three keys. --dump writes what was done for other judges to read;
+ * --failures stops after so many. The last line is JSON. */
 #include "support/campaign.h"
 
 #include <math.h>
@@ -31,6 +32,10 @@ static uint64_t run_count, failure_count;
 static void show_failure(uint64_t seed) {
     printf("seed %llu of %s: %s\n%s", (unsigned long long)seed, campaign.setting->name,
            campaign.failure, campaign.script);
+    if (!campaign.setting->is_sampled) {
+        printf("replay: --sampled 0 --histories 1 --setting %s --seed %llu\n",
+               campaign.setting->name, (unsigned long long)seed);
+    }
 }
 
 static void run_one(const struct options *options, const struct campaign_setting *setting,
@@ -68,14 +73,22 @@ static void show(const char *name, const struct campaign_counts *counts) {
            (unsigned long long)counts->failures);
 }
 
+/* Its number; -1: every one in turn; -2: there is none of that name. */
+static int find_setting(const char *name) {
+    for (int i = 0; name != NULL && i < campaign_setting_count; i++) {
+        if (strcmp(name, campaign_settings[i].name) == 0) {
+            return i;
+        }
+    }
+    return name == NULL ? -1 : -2;
+}
+
 static void run_settings(const struct options *options, struct campaign_counts *sum) {
     static struct campaign_counts counts[32];
+    int only = find_setting(options->setting);
     for (uint64_t i = 0; i < options->histories && failure_count < options->failures; i++) {
-        int which = (int)(i % (uint64_t)campaign_setting_count);
-        const struct campaign_setting *setting = &campaign_settings[which];
-        if (options->setting == NULL || strcmp(options->setting, setting->name) == 0) {
-            run_one(options, setting, options->seed + i, &counts[which]);
-        }
+        int which = only >= 0 ? only : (int)(i % (uint64_t)campaign_setting_count);
+        run_one(options, &campaign_settings[which], options->seed + i, &counts[which]);
     }
     for (int i = 0; i < campaign_setting_count; i++) {
         if (counts[i].histories > 0) {
@@ -111,7 +124,7 @@ static bool read_options(struct options *options, int argc, char **argv) {
             return false;
         }
     }
-    return argc % 2 == 1;
+    return argc % 2 == 1 && find_setting(options->setting) != -2;
 }
 
 static void print_proof(const struct options *options, const struct campaign_counts *all,
