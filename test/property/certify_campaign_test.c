@@ -14,9 +14,9 @@
 #include <math.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { HISTORIES = 1400, SAMPLED = 2000 };
+enum { HISTORIES = 900, SAMPLED = 2000 };
 #else
-enum { HISTORIES = 14000, SAMPLED = 20000 };
+enum { HISTORIES = 9000, SAMPLED = 20000 };
 #endif
 enum { FAILURES_SHOWN = 3 };
 
@@ -61,7 +61,8 @@ static void add(struct campaign_counts *sum, const struct campaign_counts *more)
 
 static void show(const char *name, const struct campaign_counts *counts) {
     printf("%-26s %8llu histories %8llu commits %7llu in flight %7llu conflicts %7llu refusals "
-           "%5llu needless %5llu beyond the rule, safe %llu/%llu, waits %llu, PostgreSQL first "
+           "%5llu needless %5llu beyond the rule, safe %llu/%llu, waits %llu, prepared %llu, held "
+           "%llu, PostgreSQL first "
            "refuses %llu "
            "admits %llu, failures %llu\n",
            name, (unsigned long long)counts->histories, (unsigned long long)counts->commits,
@@ -69,6 +70,7 @@ static void show(const char *name, const struct campaign_counts *counts) {
            (unsigned long long)counts->refusals, (unsigned long long)counts->false_refusals,
            (unsigned long long)counts->beyond_rule, (unsigned long long)counts->safe,
            (unsigned long long)counts->unsafe, (unsigned long long)counts->waits,
+           (unsigned long long)counts->prepared, (unsigned long long)counts->held,
            (unsigned long long)counts->peer_refuses, (unsigned long long)counts->peer_admits,
            (unsigned long long)counts->failures);
 }

@@ -62,7 +62,8 @@ def take(judge, letter, f):
         calls = {"C": judge.on_commit, "W": judge.on_conflict, "N": judge.on_refused,
                  "V": judge.on_seen, "M": judge.on_save, "R": judge.on_undo,
                  "A": judge.on_gone, "Y": judge.on_safe, "Q": judge.on_beyond,
-                 "X": lambda snapshot: None}
+                 "Z": judge.on_gone,
+                 "X": lambda snapshot: None, "L": lambda number: None}
         calls[letter](*numbers(f))
 
 
@@ -116,8 +117,8 @@ def program():
 
 def read_arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--histories", type=int, default=1400)
-    parser.add_argument("--sampled", type=int, default=1000)
+    parser.add_argument("--histories", type=int, default=1800)
+    parser.add_argument("--sampled", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--thorough", type=int, default=10)
     return parser.parse_args()

@@ -238,6 +238,7 @@ void campaign_close(struct campaign *campaign) {
         kh_txn_close(campaign->flying[i].txn);
     }
     for (int i = 0; i < campaign->open_count; i++) {
+        campaign_expect(campaign, kh_txn_rollback(campaign->open[i].txn), KH_OK, "rollback");
         kh_txn_close(campaign->open[i].txn);
     }
     campaign_drop_waiter(campaign);
@@ -307,7 +308,7 @@ static bool is_safe(const struct campaign *campaign) {
     for (int i = 0; i < campaign->open_count; i++) {
         const struct campaign_txn *open = &campaign->open[i];
         is_safe &= open->model.level != RULE_SERIALIZABLE || open->is_read_only ||
-                   open->model.snapshot >= campaign->visible;
+                   open->is_prepared || open->model.snapshot >= campaign->visible;
     }
     for (int i = 0; i < campaign->flying_count; i++) {
         const struct rule_txn *model = &campaign->flying[i].model;
@@ -469,6 +470,7 @@ void campaign_rollback(struct campaign *campaign, struct campaign_txn *open) {
     kh_txn_close(open->txn);
     campaign->counts->rollbacks++;
     *open = campaign->open[--campaign->open_count];
+    campaign_look(campaign); /* the abort of a prepared one waits for the log */
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

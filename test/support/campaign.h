@@ -17,6 +17,8 @@
  *   W txn keys                     conflict; keys: the set of those that have one
  *   N txn false pi eta             not serializable; false: no cycle would have come of it
  *   Q txn                          refused beyond the rule: a stamp was forgotten early
+ *   L txn                          prepared
+ *   Z txn                          a key that it needs is held by a prepared one
  *   A txn                          rolled back
  *   V stamp                        readers see commits up to this one
  *   E (value)...                   the end, by key
@@ -40,6 +42,7 @@ struct campaign_setting {
     int levels;   /* of ten transactions so many are read committed (tens) and snapshot (units) */
     int policies; /* the first so many; 1: fail only */
     int readers, deferrable, slow, rows; /* per cent */
+    int prepares;                        /* per cent of the commits take two steps */
     int steps;                           /* kh_db_step after so many per cent of the steps */
     uint32_t range_limit;                /* kh_limits.ranges; 0: the default. Evicts early */
     uint32_t read_limit;                 /* kh_limits.txn_reads. Widens */
@@ -57,6 +60,7 @@ struct campaign_counts {
     uint64_t begins, reads, scans, commits, conflicts, refusals, rollbacks;
     uint64_t in_flight;      /* commits that others were certified against before they were seen */
     uint64_t safe, unsafe;   /* deferrable begins */
+    uint64_t prepared, held; /* and who met one that was */
     uint64_t waits;          /* of them, in a thread of their own */
     uint64_t false_by_graph; /* refusals that would have closed no cycle */
     uint64_t false_refusals; /* nor turned time round */
@@ -73,7 +77,7 @@ struct campaign_txn {
     int number;
     enum rule_policy policy;
     int left; /* operations to come */
-    bool is_slow, is_deferrable;
+    bool is_slow, is_deferrable, is_prepared;
     bool is_read_only; /* declared */
     bool only_reads;   /* whether it has said so or not */
     int commit;        /* in flight: its stamp */
@@ -147,6 +151,8 @@ void campaign_undo(struct campaign *campaign, struct campaign_txn *open, int sav
 /* These end it: the last open one takes its place. */
 void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool is_waiting);
 void campaign_rollback(struct campaign *campaign, struct campaign_txn *open);
+/* Unless that ends it, commit or rollback come later. */
+void campaign_prepare(struct campaign *campaign, struct campaign_txn *open);
 /* Begin a deferrable one in a thread, as it has to wait. */
 void campaign_send_waiter(struct campaign *campaign);
 /* If it is back, or when nothing else is left to do, it becomes an open one. */

@@ -127,6 +127,50 @@ static void count_refusal(struct campaign *campaign, const struct campaign_txn *
                   verdict->pi, verdict->eta);
 }
 
+/* ---- two steps ------------------------------------------------------------------------------- */
+
+static unsigned written_keys(const struct campaign_txn *open) {
+    unsigned keys = 0;
+    for (int key = 0; key < RULE_KEYS; key++) {
+        keys |= open->model.writes[key].kind != RULE_NONE ? 1u << key : 0;
+    }
+    return keys;
+}
+
+/* Does a prepared one hold what this one would write, or (to prepare) has read? */
+static bool is_held(const struct campaign *campaign, const struct campaign_txn *open,
+                    bool is_preparing) {
+    bool is_held = false;
+    for (int i = 0; i < campaign->open_count; i++) {
+        const struct campaign_txn *holder = &campaign->open[i];
+        if (!holder->is_prepared || holder == open) {
+            continue;
+        }
+        unsigned held = written_keys(holder);
+        unsigned reads = rule_read_keys(&open->model);
+        is_held |= is_preparing && open->model.is_tracked && (reads & held) != 0;
+        held |= holder->model.is_tracked ? rule_read_keys(&holder->model) : 0;
+        is_held |= (written_keys(open) & held) != 0;
+    }
+    return is_held;
+}
+
+static bool is_overwritten(const struct campaign *campaign, const struct campaign_txn *open) {
+    bool is_overwritten = false;
+    for (int key = 0; key < RULE_KEYS; key++) {
+        bool is_read = (rule_read_keys(&open->model) >> key & 1) != 0;
+        is_overwritten |= is_read && rule_after(&campaign->rule, key, open->model.snapshot) != NULL;
+    }
+    return is_overwritten && open->model.is_tracked;
+}
+
+static void meet_holder(struct campaign *campaign, const struct campaign_txn *open) {
+    campaign->counts->held++;
+    campaign_note(campaign, "Z %d\n", open->number);
+}
+
+/* ---- the verdict ----------------------------------------------------------------------------- */
+
 /* Stamps that were forgotten early stand for more than they were. */
 static bool may_go_beyond(const struct campaign *campaign, const struct campaign_txn *open) {
     bool forgets = campaign->setting->range_limit != 0 || campaign->setting->read_limit != 0;
@@ -148,13 +192,33 @@ static void admit(struct campaign *campaign, struct campaign_txn *open,
     }
 }
 
+static const kh_status answers[] = {KH_OK, KH_CONFLICT, KH_NOT_SERIALIZABLE}; /* rule_answer */
+
+static void turn_away(struct campaign *campaign, struct campaign_txn *open,
+                      const struct rule_verdict *verdict, const struct judge_opinion *opinion) {
+    if (campaign->failure != NULL) {
+        return;
+    }
+    if (verdict->answer == RULE_CONFLICT) {
+        check_conflict(campaign, open, verdict);
+        campaign->counts->conflicts++;
+        campaign_note(campaign, "W %d %u\n", open->number, verdict->conflicts);
+    } else {
+        check_refusal(campaign, open, verdict);
+        count_refusal(campaign, open, verdict, opinion);
+    }
+}
+
 static void judge_status(struct campaign *campaign, struct campaign_txn *open, kh_status status,
                          kh_timestamp timestamp) {
-    static const kh_status answers[] = {KH_OK, KH_CONFLICT, KH_NOT_SERIALIZABLE};
     struct rule_verdict verdict;
     rule_certify(&campaign->rule, &open->model, &verdict);
     struct judge_footprint footprint = footprint_of(open, &verdict);
     struct judge_opinion opinion = judge_ask(&campaign->judge, &footprint);
+    if (status == KH_HELD && is_held(campaign, open, false)) {
+        meet_holder(campaign, open);
+        return;
+    }
     if (status == KH_NOT_SERIALIZABLE && verdict.answer == RULE_COMMIT &&
         may_go_beyond(campaign, open)) {
         campaign->counts->beyond_rule++;
@@ -172,14 +236,47 @@ static void judge_status(struct campaign *campaign, struct campaign_txn *open, k
     }
     if (verdict.answer == RULE_COMMIT) {
         admit(campaign, open, &verdict, &opinion, timestamp);
-    } else if (verdict.answer == RULE_CONFLICT) {
-        check_conflict(campaign, open, &verdict);
-        campaign->counts->conflicts++;
-        campaign_note(campaign, "W %d %u\n", open->number, verdict.conflicts);
     } else {
-        check_refusal(campaign, open, &verdict);
-        count_refusal(campaign, open, &verdict, &opinion);
+        turn_away(campaign, open, &verdict, &opinion);
     }
+}
+
+static void judge_prepared(struct campaign *campaign, struct campaign_txn *open, kh_status status) {
+    struct rule_verdict verdict;
+    rule_certify(&campaign->rule, &open->model, &verdict);
+    struct judge_footprint footprint = footprint_of(open, &verdict);
+    struct judge_opinion opinion = judge_ask(&campaign->judge, &footprint);
+    if (status == KH_HELD && is_held(campaign, open, true)) {
+        meet_holder(campaign, open);
+    } else if (verdict.answer != RULE_COMMIT) {
+        campaign_expect(campaign, status, answers[verdict.answer], "prepare");
+        turn_away(campaign, open, &verdict, &opinion);
+    } else if (is_overwritten(campaign, open)) {
+        campaign_expect(campaign, status, KH_NOT_SERIALIZABLE, "prepare of what is gone");
+        campaign->counts->beyond_rule++;
+        campaign_note(campaign, "Q %d\n", open->number);
+    } else {
+        campaign_expect(campaign, status, KH_OK, "prepare");
+        campaign->counts->prepared++;
+        campaign_note(campaign, "L %d\n", open->number);
+        open->is_prepared = true;
+    }
+}
+
+/* One that is prepared takes a commit of its own: here always one with versions. */
+void campaign_prepare(struct campaign *campaign, struct campaign_txn *open) {
+    struct rule_verdict verdict;
+    rule_certify(&campaign->rule, &open->model, &verdict);
+    if (verdict.answer == RULE_COMMIT && verdict.written == 0) {
+        campaign_commit(campaign, open, true);
+        return;
+    }
+    judge_prepared(campaign, open, kh_txn_prepare(open->txn, NULL));
+    if (!open->is_prepared) {
+        kh_txn_close(open->txn);
+        *open = campaign->open[--campaign->open_count];
+    }
+    campaign_look(campaign);
 }
 
 void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool is_waiting) {

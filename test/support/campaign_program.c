@@ -140,6 +140,28 @@ const struct campaign_setting campaign_settings[] = {
      .slow = 40,
      .has_log = true,
      .has_threads = true},
+    {.name = "prepared",
+     .keys = 6,
+     .txns = 16,
+     .open_max = 6,
+     .levels = 11,
+     .policies = EVERY_POLICY,
+     .readers = 10,
+     .slow = 25,
+     .rows = 10,
+     .prepares = 40,
+     .steps = 30},
+    {.name = "lag-prepared",
+     .keys = 6,
+     .txns = 16,
+     .open_max = 6,
+     .policies = 3,
+     .readers = 5,
+     .deferrable = 10,
+     .slow = 25,
+     .prepares = 30,
+     .steps = 30,
+     .has_log = true},
     {.name = "rows",
      .keys = 4,
      .txns = 14,
@@ -268,10 +290,14 @@ static void operate(struct campaign *campaign, struct campaign_txn *open) {
 /* ---- a step of a random history -------------------------------------------------------------- */
 
 static void finish(struct campaign *campaign, struct campaign_txn *open) {
-    if (chance(campaign, 3)) {
+    if (chance(campaign, open->is_prepared ? 30 : 3)) {
         campaign_rollback(campaign, open);
+    } else if (!open->is_prepared && !open->is_read_only &&
+               chance(campaign, campaign->setting->prepares)) {
+        campaign_prepare(campaign, open);
     } else {
-        campaign_commit(campaign, open, !campaign->setting->has_log || chance(campaign, 15));
+        bool is_waiting = !campaign->setting->has_log || open->is_prepared;
+        campaign_commit(campaign, open, is_waiting || chance(campaign, 15));
     }
 }
 
@@ -280,7 +306,8 @@ static void go_on(struct campaign *campaign) {
     if (open->is_slow && !chance(campaign, 12)) {
         return;
     }
-    if (open->left-- > 0) {
+    if (open->left > 0) {
+        open->left--;
         operate(campaign, open);
     } else {
         finish(campaign, open);
