@@ -173,16 +173,16 @@ static void put_first(struct campaign *campaign, kh_txn *txn, kh_bytes key,
     kh_batch_release(batch);
 }
 
-/* What is there at first: some of the keys, all, or none. */
-static void fill(struct campaign *campaign) {
-    int per_cent = (int[]){60, 60, 100, 0}[kv_random_below(&campaign->random, 4)];
+static void fill(struct campaign *campaign, int first, unsigned there) {
     char text[KIT_TEXT_BYTES];
     kh_txn *txn = NULL;
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
     campaign_expect(campaign, kh_txn_begin(campaign->db, &options, &txn, NULL), KH_OK, "begin");
     put_first(campaign, txn, outside, &(struct rule_value){true, 1, {7}});
     for (int key = 0; key < campaign->setting->keys; key++) {
-        if (kv_random_below(&campaign->random, 100) < per_cent) {
+        bool is_there =
+            first < 0 ? (there >> key & 1) != 0 : kv_random_below(&campaign->random, 100) < first;
+        if (is_there) {
             struct rule_value value = {true, 3, {key, 1}};
             put_first(campaign, txn, key_of(key), &value);
             rule_fill(&campaign->rule, key, &value);
@@ -194,11 +194,10 @@ static void fill(struct campaign *campaign) {
     kh_txn_close(txn);
 }
 
-bool campaign_open(struct campaign *campaign, uint64_t seed) {
+bool campaign_open(struct campaign *campaign, uint64_t seed, int first, unsigned there) {
     const struct campaign_setting *setting = campaign->setting;
     const char *names[] = {"id", "n"};
     const char *formats[] = {"!l", "l"};
-    kv_random_seed(&campaign->random, seed);
     campaign->open_count = campaign->flying_count = campaign->begun = 0;
     campaign->script_bytes = 0;
     campaign->number = 100;
@@ -218,7 +217,7 @@ bool campaign_open(struct campaign *campaign, uint64_t seed) {
     campaign_expect(campaign,
                     kh_schema_build(campaign->db, names, formats, 2, &campaign->schema, NULL),
                     KH_OK, "kh_schema_build");
-    fill(campaign);
+    fill(campaign, first, there);
     return campaign->failure == NULL;
 }
 

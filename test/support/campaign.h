@@ -54,6 +54,16 @@ struct campaign_setting {
 extern const struct campaign_setting campaign_settings[];
 extern const int campaign_setting_count;
 extern const struct campaign_setting campaign_six_over_three;
+extern const struct campaign_setting campaign_three_over_two;
+
+/* Every history of three transactions over two keys, as far as it matters: the reads of a
+ * transaction are those of its begin, its writes wait for its commit. Per key and transaction
+ * nothing, get or scan, and nothing, put or delete; in every order of begins and commits; with no
+ * key, both or one there at first. */
+enum { CAMPAIGN_EVERY_ORDERS = 15, CAMPAIGN_EVERY_FOOTPRINTS = 80, CAMPAIGN_EVERY_FIRST = 3 };
+#define CAMPAIGN_EVERY                                                                             \
+    ((uint64_t)CAMPAIGN_EVERY_ORDERS * CAMPAIGN_EVERY_FOOTPRINTS * CAMPAIGN_EVERY_FOOTPRINTS *     \
+     CAMPAIGN_EVERY_FOOTPRINTS * CAMPAIGN_EVERY_FIRST)
 
 struct campaign_counts {
     uint64_t histories, failures;
@@ -124,9 +134,14 @@ struct campaign {
 bool campaign_run(struct campaign *campaign, const struct campaign_setting *setting, uint64_t seed,
                   struct campaign_counts *counts);
 
-/* ---- between its two files ------------------------------------------------------------------- */
+/* One of CAMPAIGN_EVERY histories. */
+bool campaign_run_number(struct campaign *campaign, uint64_t number,
+                         struct campaign_counts *counts);
 
-bool campaign_open(struct campaign *campaign, uint64_t seed);
+/* ---- between its files ---------------------------------------------------------------------- */
+
+/* first: per cent of the keys that are there at first; -1: each key in the set `there`, or not. */
+bool campaign_open(struct campaign *campaign, uint64_t seed, int first, unsigned there);
 void campaign_close(struct campaign *campaign);
 void campaign_fail(struct campaign *campaign, const char *format, ...);
 void campaign_expect(struct campaign *campaign, kh_status status, kh_status wanted,

@@ -183,6 +183,14 @@ const struct campaign_setting campaign_six_over_three = {.name = "six-over-three
                                                          .steps = 10,
                                                          .is_sampled = true};
 
+const struct campaign_setting campaign_three_over_two = {.name = "three-over-two",
+                                                         .keys = 2,
+                                                         .txns = 3,
+                                                         .open_max = 3,
+                                                         .policies = 1,
+                                                         .steps = 20,
+                                                         .is_sampled = true};
+
 static int below(struct campaign *campaign, int bound) {
     return kv_random_below(&campaign->random, bound);
 }
@@ -411,13 +419,84 @@ static void step_sampled(struct campaign *campaign) {
     campaign_commit(campaign, open, true);
 }
 
+static bool finish_history(struct campaign *campaign, bool is_open) {
+    if (is_open && campaign->failure == NULL) {
+        campaign_end(campaign);
+    }
+    if (is_open) {
+        campaign_close(campaign);
+    }
+    campaign->counts->histories++;
+    campaign->counts->failures += campaign->failure != NULL;
+    return campaign->failure == NULL;
+}
+
+/* ---- every footprint ------------------------------------------------------------------------- */
+
+/* Orders of begins and commits in which the transactions are numbered by their begins. */
+static const unsigned char every_order[CAMPAIGN_EVERY_ORDERS][6] = {
+    {0, 0, 1, 1, 2, 2}, {0, 0, 1, 2, 1, 2}, {0, 0, 1, 2, 2, 1}, {0, 1, 0, 1, 2, 2},
+    {0, 1, 0, 2, 1, 2}, {0, 1, 0, 2, 2, 1}, {0, 1, 1, 0, 2, 2}, {0, 1, 2, 0, 1, 2},
+    {0, 1, 2, 0, 2, 1}, {0, 1, 1, 2, 0, 2}, {0, 1, 2, 1, 0, 2}, {0, 1, 2, 2, 0, 1},
+    {0, 1, 1, 2, 2, 0}, {0, 1, 2, 1, 2, 0}, {0, 1, 2, 2, 1, 0}};
+
+/* number from 1: per key 0 to 8, the read and the write. */
+static void set_footprint(struct campaign_txn *open, int number) {
+    for (int key = 0; key < 2; key++, number /= 9) {
+        unsigned bit = 1u << key;
+        open->sampled_gets |= number % 3 == 1 ? bit : 0;
+        open->sampled_scans |= number % 3 == 2 ? bit : 0;
+        open->sampled_puts |= number % 9 / 3 == 1 ? bit : 0;
+        open->sampled_deletes |= number % 9 / 3 == 2 ? bit : 0;
+    }
+}
+
+static void step_number(struct campaign *campaign, int txn, int footprint) {
+    int index = campaign->open_count;
+    if (txn == campaign->begun) {
+        campaign_begin(campaign, RULE_SERIALIZABLE, RULE_FAIL, 0);
+        set_footprint(&campaign->open[index], footprint);
+        return;
+    }
+    while (campaign->open[index - 1].number != txn) {
+        index--;
+    }
+    perform_footprint(campaign, &campaign->open[index - 1]);
+    campaign_commit(campaign, &campaign->open[index - 1], true);
+}
+
+bool campaign_run_number(struct campaign *campaign, uint64_t number,
+                         struct campaign_counts *counts) {
+    static const unsigned there[CAMPAIGN_EVERY_FIRST] = {0, 3, 2};
+    uint64_t left = number;
+    int footprints[3];
+    const unsigned char *order = every_order[left % CAMPAIGN_EVERY_ORDERS];
+    left /= CAMPAIGN_EVERY_ORDERS;
+    for (int txn = 0; txn < 3; txn++, left /= CAMPAIGN_EVERY_FOOTPRINTS) {
+        footprints[txn] = 1 + (int)(left % CAMPAIGN_EVERY_FOOTPRINTS);
+    }
+    campaign->setting = &campaign_three_over_two;
+    campaign->counts = counts;
+    kv_random_seed(&campaign->random, number);
+    bool is_open = campaign_open(campaign, number, -1, there[left]);
+    for (int i = 0; is_open && campaign->failure == NULL && i < 6; i++) {
+        step_number(campaign, order[i], footprints[order[i]]);
+        if (chance(campaign, campaign->setting->steps)) {
+            kh_db_step(campaign->db);
+        }
+    }
+    return finish_history(campaign, is_open);
+}
+
 /* ---- a history ------------------------------------------------------------------------------- */
 
 bool campaign_run(struct campaign *campaign, const struct campaign_setting *setting, uint64_t seed,
                   struct campaign_counts *counts) {
     campaign->setting = setting;
     campaign->counts = counts;
-    bool is_open = campaign_open(campaign, seed);
+    kv_random_seed(&campaign->random, seed);
+    int first = (int[]){60, 60, 100, 0}[below(campaign, 4)];
+    bool is_open = campaign_open(campaign, seed, first, 0);
     while (
         is_open && campaign->failure == NULL &&
         (campaign->begun < setting->txns || campaign->open_count > 0 || campaign->waiter.is_out)) {
@@ -430,13 +509,5 @@ bool campaign_run(struct campaign *campaign, const struct campaign_setting *sett
             kh_db_step(campaign->db);
         }
     }
-    if (is_open && campaign->failure == NULL) {
-        campaign_end(campaign);
-    }
-    if (is_open) {
-        campaign_close(campaign);
-    }
-    counts->histories++;
-    counts->failures += campaign->failure != NULL;
-    return campaign->failure == NULL;
+    return finish_history(campaign, is_open);
 }
