@@ -8,9 +8,8 @@
  *
  * histories go round the settings (or are all of one), each with the next seed; sampled ones are
  * six transactions over three keys. --exhaustive: every history of three transactions over two
- * keys, 1,000 of 1,000 parts of them, chosen by the seed. --dump writes what was done for other
- * judges to read;
- * --failures stops after so many. The last line is JSON. */
+ * keys, so many thousandths of them, chosen by the seed. --dump writes what was done for other
+ * judges to read; --failures stops after so many. The last line is JSON. */
 #include "support/campaign.h"
 
 #include <math.h>
