@@ -79,6 +79,13 @@ class SharedRule:
     def history(self, keys):
         return self.oracle.Hist(keys, True)
 
+    def clock(self):
+        return self.state.clock
+
+    def skip(self):
+        """A commit that writes none of the keys."""
+        self.state.clock += 1
+
     def fill(self, key, value):
         self.state.chains[key] = [self.model.Version(1, value, 1)]
 
@@ -138,6 +145,12 @@ class OwnRule:
 
     def history(self, keys):
         return None
+
+    def clock(self):
+        return self.store.clock
+
+    def skip(self):
+        self.store.clock += 1
 
     def fill(self, key, value):
         self.store.chains[key] = [self.model.Version(1, value, 1)]
@@ -343,6 +356,10 @@ class Judge:
         txn = self.txns[number]
         txn.writes = dict(txn.saved[savepoint - 1])
         del txn.saved[savepoint:]
+
+    def on_flood(self, stamp):
+        self.rule.skip()
+        equal("a commit of other keys", self.rule.clock(), stamp)
 
     def on_gone(self, number):
         del self.txns[number]

@@ -62,7 +62,7 @@ def take(judge, letter, f):
         calls = {"C": judge.on_commit, "W": judge.on_conflict, "N": judge.on_refused,
                  "V": judge.on_seen, "M": judge.on_save, "R": judge.on_undo,
                  "A": judge.on_gone, "Y": judge.on_safe, "Q": judge.on_beyond,
-                 "Z": judge.on_gone,
+                 "Z": judge.on_gone, "F": judge.on_flood,
                  "X": lambda snapshot: None, "L": lambda number: None}
         calls[letter](*numbers(f))
 

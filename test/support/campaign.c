@@ -472,6 +472,23 @@ void campaign_rollback(struct campaign *campaign, struct campaign_txn *open) {
     campaign_look(campaign); /* the abort of a prepared one waits for the log */
 }
 
+void campaign_flood(struct campaign *campaign) {
+    kh_txn *txn = NULL;
+    campaign_expect(campaign, kh_txn_begin(campaign->db, NULL, &txn, NULL), KH_OK, "begin");
+    for (int i = 0; campaign->failure == NULL && i < CAMPAIGN_FLOOD; i++) {
+        unsigned char name[4] = {'z', (unsigned char)(i >> 8), (unsigned char)i, 1};
+        campaign_expect(campaign, kh_txn_delete(txn, (kh_bytes){name, sizeof name}, NULL), KH_OK,
+                        "delete");
+    }
+    campaign_expect(campaign, kh_txn_commit(txn, NULL, NULL), KH_OK, "a commit of many writes");
+    kh_txn_close(txn);
+    campaign->rule.clock++;
+    campaign->judge.clock++;
+    campaign_note(campaign, "F %d\n", campaign->rule.clock);
+    campaign->counts->floods++;
+    campaign_look(campaign);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 void campaign_end(struct campaign *campaign) {

@@ -20,6 +20,7 @@
  *   L txn                          prepared
  *   Z txn                          a key that it needs is held by a prepared one
  *   A txn                          rolled back
+ *   F stamp                        a commit that writes none of the keys, many times over
  *   V stamp                        readers see commits up to this one
  *   E (value)...                   the end, by key
  * Values: "-" absent, "." no cells, else cell=number,cell=number. */
@@ -34,7 +35,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { CAMPAIGN_OPEN = 8, CAMPAIGN_SCRIPT_BYTES = 1 << 16 };
+enum {
+    CAMPAIGN_OPEN = 8,
+    CAMPAIGN_FLOOD = 17000,
+    CAMPAIGN_SCRIPT_BYTES = 1 << 16
+};
 
 struct campaign_setting {
     const char *name;
@@ -46,6 +51,7 @@ struct campaign_setting {
     int steps;                           /* kh_db_step after so many per cent of the steps */
     uint32_t range_limit;                /* kh_limits.ranges; 0: the default. Evicts early */
     uint32_t read_limit;                 /* kh_limits.txn_reads. Widens */
+    bool has_floods;                     /* more writes elsewhere than anybody would keep in mind */
     bool has_log;                        /* commits are certified first and seen later */
     bool is_sampled;  /* footprints as the table of the rule's design counts them */
     bool has_threads; /* the janitor's, and one for deferrable begins that have to wait */
@@ -71,6 +77,7 @@ struct campaign_counts {
     uint64_t in_flight;      /* commits that others were certified against before they were seen */
     uint64_t safe, unsafe;   /* deferrable begins */
     uint64_t prepared, held; /* and who met one that was */
+    uint64_t floods;
     uint64_t waits;          /* of them, in a thread of their own */
     uint64_t false_by_graph; /* refusals that would have closed no cycle */
     uint64_t false_refusals; /* nor turned time round */
@@ -123,6 +130,7 @@ struct campaign {
     struct campaign_waiter waiter;
     int begun;
     int64_t number;
+    int flood_at;        /* when so many have begun; 0: never */
     bool has_parted;     /* from PostgreSQL's rule */
     const char *failure; /* NULL: none so far */
     char failure_text[KIT_TEXT_BYTES];
@@ -168,6 +176,8 @@ void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool 
 void campaign_rollback(struct campaign *campaign, struct campaign_txn *open);
 /* Unless that ends it, commit or rollback come later. */
 void campaign_prepare(struct campaign *campaign, struct campaign_txn *open);
+/* One commit of so many writes that the library forgets which keys were written before. */
+void campaign_flood(struct campaign *campaign);
 /* Begin a deferrable one in a thread, as it has to wait. */
 void campaign_send_waiter(struct campaign *campaign);
 /* If it is back, or when nothing else is left to do, it becomes an open one. */

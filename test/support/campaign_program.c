@@ -162,6 +162,15 @@ const struct campaign_setting campaign_settings[] = {
      .prepares = 30,
      .steps = 30,
      .has_log = true},
+    {.name = "flooded",
+     .keys = 5,
+     .txns = 12,
+     .open_max = 5,
+     .policies = 1,
+     .readers = 10,
+     .slow = 40,
+     .steps = 20,
+     .has_floods = true},
     {.name = "rows",
      .keys = 4,
      .txns = 14,
@@ -331,6 +340,10 @@ static void step(struct campaign *campaign) {
     } else if (campaign->open_count > 0) {
         go_on(campaign);
     }
+    if (campaign->flood_at > 0 && campaign->begun >= campaign->flood_at) {
+        campaign->flood_at = 0;
+        campaign_flood(campaign);
+    }
     campaign_meet_waiter(campaign, !may_begin && campaign->open_count == 0);
     if (campaign->flying_count > 0 && chance(campaign, 30)) {
         int which = below(campaign, campaign->flying_count);
@@ -496,6 +509,8 @@ bool campaign_run(struct campaign *campaign, const struct campaign_setting *sett
     campaign->counts = counts;
     kv_random_seed(&campaign->random, seed);
     int first = (int[]){60, 60, 100, 0}[below(campaign, 4)];
+    bool is_flooded = setting->has_floods && chance(campaign, 5); /* it takes its time */
+    campaign->flood_at = is_flooded ? 3 + below(campaign, setting->txns - 4) : 0;
     bool is_open = campaign_open(campaign, seed, first, 0);
     while (
         is_open && campaign->failure == NULL &&
