@@ -35,11 +35,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum {
-    CAMPAIGN_OPEN = 8,
-    CAMPAIGN_FLOOD = 17000,
-    CAMPAIGN_SCRIPT_BYTES = 1 << 16
-};
+enum { CAMPAIGN_OPEN = 8, CAMPAIGN_FLOOD = 17000, CAMPAIGN_SCRIPT_BYTES = 1 << 16 };
 
 struct campaign_setting {
     const char *name;

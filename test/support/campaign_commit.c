@@ -164,9 +164,16 @@ static bool is_overwritten(const struct campaign *campaign, const struct campaig
     return is_overwritten && open->model.is_tracked;
 }
 
-static void meet_holder(struct campaign *campaign, const struct campaign_txn *open) {
+/* It has to be told so, unless a conflict was found before anybody looked. */
+static bool meet_holder(struct campaign *campaign, const struct campaign_txn *open,
+                        kh_status status, const struct rule_verdict *verdict) {
+    if (status == KH_CONFLICT && verdict->answer == RULE_CONFLICT) {
+        return false;
+    }
+    campaign_expect(campaign, status, KH_HELD, "a commit that meets a holder");
     campaign->counts->held++;
     campaign_note(campaign, "Z %d\n", open->number);
+    return true;
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
@@ -215,8 +222,7 @@ static void judge_status(struct campaign *campaign, struct campaign_txn *open, k
     rule_certify(&campaign->rule, &open->model, &verdict);
     struct judge_footprint footprint = footprint_of(open, &verdict);
     struct judge_opinion opinion = judge_ask(&campaign->judge, &footprint);
-    if (status == KH_HELD && is_held(campaign, open, false)) {
-        meet_holder(campaign, open);
+    if (is_held(campaign, open, false) && meet_holder(campaign, open, status, &verdict)) {
         return;
     }
     if (status == KH_NOT_SERIALIZABLE && verdict.answer == RULE_COMMIT &&
@@ -246,9 +252,10 @@ static void judge_prepared(struct campaign *campaign, struct campaign_txn *open,
     rule_certify(&campaign->rule, &open->model, &verdict);
     struct judge_footprint footprint = footprint_of(open, &verdict);
     struct judge_opinion opinion = judge_ask(&campaign->judge, &footprint);
-    if (status == KH_HELD && is_held(campaign, open, true)) {
-        meet_holder(campaign, open);
-    } else if (verdict.answer != RULE_COMMIT) {
+    if (is_held(campaign, open, true) && meet_holder(campaign, open, status, &verdict)) {
+        return;
+    }
+    if (verdict.answer != RULE_COMMIT) {
         campaign_expect(campaign, status, answers[verdict.answer], "prepare");
         turn_away(campaign, open, &verdict, &opinion);
     } else if (is_overwritten(campaign, open)) {

@@ -331,6 +331,21 @@ static void go_on(struct campaign *campaign) {
     }
 }
 
+/* Has an open one scanned what was overwritten since? Then it matters what is kept in mind. */
+static bool has_overtaken_scan(const struct campaign *campaign) {
+    bool has_one = false;
+    for (int i = 0; i < campaign->open_count; i++) {
+        const struct rule_txn *model = &campaign->open[i].model;
+        for (int scan = 0; scan < model->scan_count; scan++) {
+            for (int key = 0; key < RULE_KEYS; key++) {
+                has_one |= (model->scans[scan] >> key & 1) != 0 &&
+                           rule_after(&campaign->rule, key, model->snapshot) != NULL;
+            }
+        }
+    }
+    return has_one;
+}
+
 static void step(struct campaign *campaign) {
     const struct campaign_setting *setting = campaign->setting;
     bool may_begin = campaign->begun < setting->txns;
@@ -340,7 +355,8 @@ static void step(struct campaign *campaign) {
     } else if (campaign->open_count > 0) {
         go_on(campaign);
     }
-    if (campaign->flood_at > 0 && campaign->begun >= campaign->flood_at) {
+    if (campaign->flood_at > 0 && campaign->begun >= campaign->flood_at &&
+        has_overtaken_scan(campaign)) {
         campaign->flood_at = 0;
         campaign_flood(campaign);
     }
