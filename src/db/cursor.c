@@ -386,7 +386,10 @@ static void narrow(struct kh_cursor *cursor) {
     kh_bytes last = cursor->last_returned;
     if (last.data != NULL) {
         last.data = arena_copy(&cursor->txn->arena, last.data, last.size_bytes);
-        if (last.data == NULL) return; /* the whole range stays: sound */
+        if (last.data == NULL) { /* the whole range stays: sound, but says nothing of absence */
+            reads->widen_count++;
+            return;
+        }
     }
     if (last.data == NULL) { /* nothing: [from, from) */
         range->to = range->from.size_bytes > 0 ? range->from : (kh_bytes){"", 0};

@@ -65,15 +65,15 @@ static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned
         out->base = batch_retain(base->batch);
         return;
     }
-    /* Not read, or last found absent. A read whose value was not kept has no base any more. */
-    if (read != 0 &&
-        !readset_is_absent(&txn->reads, entry, entry_key(entry), read, txn->policy >= KH_MERGE)) {
-        out->has_base = false;
+    /* Found absent: there is no base, whatever is left of the chain below. A read whose value was
+     * not kept has none any more. */
+    if (read != 0) {
+        out->has_base = readset_is_absent(&txn->reads, entry, entry_key(entry), read,
+                                          txn->policy >= KH_MERGE);
         return;
     }
-    const struct version *version = entry_visible(entry, read != 0 ? read : txn->birth);
-    if (read != 0 && version != NULL && version_batch(version) != NULL) out->has_base = false;
-    if (out->has_base) out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+    const struct version *version = entry_visible(entry, txn->birth);
+    out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
 }
 
 static void pin(kh_txn *txn, const struct write *write, struct pinned *out) {
