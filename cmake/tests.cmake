@@ -77,6 +77,10 @@ set(python_environment PYTHONDONTWRITEBYTECODE=1
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
 endif()
+if(TARGET khonsu_workload_program)
+  list(APPEND python_environment
+    "KHONSU_WORKLOAD=$<TARGET_FILE:khonsu_workload_program>")
+endif()
 
 # A file whose name starts with an underscore is imported by the others.
 function(khonsu_add_python_tests directory label)
