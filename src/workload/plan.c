@@ -15,7 +15,14 @@ static struct op *add_op(struct call *call, enum op_kind kind) {
     struct op *op = &call->ops[call->op_count++];
     op->kind = kind;
     op->value = op->expected = 0;
+    op->key[0] = op->to[0] = '\0';
     return op;
+}
+
+/* The accounts are all that there is. */
+static void add_accounts(struct call *call) {
+    call->function = "read";
+    (void)snprintf(add_op(call, OP_ACCOUNTS)->key, KEY_ROOM, "a");
 }
 
 static void add_read(const struct plan *plan, struct call *call, uint32_t slot,
@@ -67,9 +74,8 @@ static void draw_transfer(struct plan *plan, struct call *call) {
     struct dice *dice = &plan->dice;
     uint32_t accounts = (uint32_t)plan->settings->keys;
     if (dice_one_in(dice, 2)) {
-        call->function = "read";
+        add_accounts(call);
         call->flags = dice_one_in(dice, 2) ? KH_BEGIN_READ_ONLY : 0;
-        (void)add_op(call, OP_ACCOUNTS);
         return;
     }
     call->function = "transfer";
@@ -208,11 +214,11 @@ uint64_t plan_final_count(const struct plan *plan) {
 void plan_final(const struct plan *plan, uint64_t which, struct call *call) {
     int workload = plan->settings->workload;
     start(plan, call);
-    call->function = workload == WORKLOAD_BANK || workload == WORKLOAD_KV ? "read" : "txn";
     if (workload == WORKLOAD_BANK) {
-        (void)add_op(call, OP_ACCOUNTS);
+        add_accounts(call);
         return;
     }
+    call->function = workload == WORKLOAD_KV ? "read" : "txn";
     call->is_statement = true;
     uint64_t one = keys_of_one_final(plan);
     for (uint64_t key = which * one; key < (which + 1) * one; ++key) {

@@ -122,6 +122,31 @@ static bool are_switches_right(struct settings *settings, struct text *problem) 
     return true;
 }
 
+static bool is_whole(struct settings *settings, const char *level, const struct operands *operands,
+                     struct text *problem) {
+    if (operands->count > 0) {
+        text_printf(problem, "'%s' is no option", operands->values[0]);
+    } else if (settings->workload < 0) {
+        text_printf(problem, "--workload is missing: %s", workloads);
+    } else if (level == NULL || !level_find(settings, level)) {
+        text_printf(problem,
+                    "--isolation %s%s: read-committed, snapshot, serializable or "
+                    "strict-serializable",
+                    level == NULL ? "is missing" : "cannot be ", level == NULL ? "" : level);
+    } else {
+        return are_numbers_right(settings, problem) && are_switches_right(settings, problem);
+    }
+    return false;
+}
+
+static void print_help(const struct option *options, size_t option_count) {
+    (void)printf("usage: khonsu-workload --workload NAME --isolation LEVEL [--out FILE] ...\n\n"
+                 "%s\n\noptions:\n",
+                 details);
+    options_print(options, option_count, stdout);
+    (void)printf("\n%s", footer);
+}
+
 enum settings_answer settings_parse(struct settings *settings, int argc, char *const *argv,
                                     struct text *problem) {
     const char *level = NULL;
@@ -155,39 +180,20 @@ enum settings_answer settings_parse(struct settings *settings, int argc, char *c
         {"rows", 0, OPTION_FLAG, NULL, "list-append: append by insert_rows", &settings->is_rows},
         {"version", 'V', OPTION_FLAG, NULL, "print the version", &is_version},
     };
-    enum { OPTION_COUNT_OF_ALL = sizeof options / sizeof options[0] };
+    enum { COUNT = sizeof options / sizeof options[0] };
     struct operands operands;
-    switch (options_parse(options, OPTION_COUNT_OF_ALL, argc - 1, argv + 1, &operands, problem)) {
-    case OPTIONS_HELP:
-        (void)printf("usage: khonsu-workload --workload NAME --isolation LEVEL [--out FILE] ...\n\n"
-                     "%s\n\noptions:\n",
-                     details);
-        options_print(options, OPTION_COUNT_OF_ALL, stdout);
-        (void)printf("\n%s", footer);
-        return SETTINGS_DONE;
-    case OPTIONS_WRONG:
+    enum options_answer answer =
+        options_parse(options, COUNT, argc - 1, argv + 1, &operands, problem);
+    if (answer == OPTIONS_WRONG) {
         return SETTINGS_WRONG;
-    case OPTIONS_PARSED:
-        break;
+    }
+    if (answer == OPTIONS_HELP) {
+        print_help(options, COUNT);
+        return SETTINGS_DONE;
     }
     if (is_version) {
         (void)printf("khonsu-workload %s\n", kh_version());
         return SETTINGS_DONE;
     }
-    if (operands.count > 0) {
-        text_printf(problem, "'%s' is no option", operands.values[0]);
-    } else if (settings->workload < 0) {
-        text_printf(problem, "--workload is missing: %s", workloads);
-    } else if (level == NULL) {
-        text_add(problem, "--isolation is missing: read-committed, snapshot, serializable or "
-                          "strict-serializable");
-    } else if (!level_find(settings, level)) {
-        text_printf(problem,
-                    "--isolation wants read-committed, snapshot, serializable or "
-                    "strict-serializable, not '%s'",
-                    level);
-    } else if (are_numbers_right(settings, problem) && are_switches_right(settings, problem)) {
-        return SETTINGS_RUN;
-    }
-    return SETTINGS_WRONG;
+    return is_whole(settings, level, &operands, problem) ? SETTINGS_RUN : SETTINGS_WRONG;
 }
