@@ -96,6 +96,16 @@ def is_map_of_ints(value):
     return isinstance(value, dict) and all(map(is_int, value.values()))
 
 
+# What follows the key in an operation that is told nothing.
+WRITE_FORMS = {"d": (), "w": (is_int,), "append": (is_int,), "t": (lambda to: isinstance(to, str),
+                                                                   is_int)}
+
+
+def is_swap(rest, is_told):
+    return len(rest) == 2 + is_told and is_value(rest[0]) and is_int(rest[1]) and \
+        isinstance(rest[-1], bool) == is_told
+
+
 def check_header(header):
     if not isinstance(header, dict) or header.get("kh") != 1:
         raise Malformed(1, "no header of kh 1")
@@ -135,25 +145,22 @@ class Reader:
             return False
         kind, rest = op[0], op[1:]
         if kind == "accounts":
-            return len(rest) == 1 and (is_map_of_ints(rest[0]) if is_told else rest[0] is None)
-        if not rest or not isinstance(rest[0], str):
+            return self.is_answered(kind, rest, is_told)
+        if not rest or not isinstance(rest.pop(0), str):
             return False
-        rest = rest[1:]
-        if kind == "d":
-            return not rest
-        if kind == "t":
-            return len(rest) == 2 and isinstance(rest[0], str) and is_int(rest[1])
+        if kind in WRITE_FORMS:
+            return len(rest) == len(WRITE_FORMS[kind]) and \
+                all(is_right(item) for is_right, item in zip(WRITE_FORMS[kind], rest))
         if kind == "cas":
-            form = len(rest) == (3 if is_told else 2) and is_value(rest[0]) and is_int(rest[1])
-            return form and (not is_told or isinstance(rest[2], bool))
-        if len(rest) != 1:
-            return False
-        if kind in ("w", "append"):
-            return is_int(rest[0])
-        return self.answer_is_right(kind, rest[0]) if is_told else rest[0] is None
+            return is_swap(rest, is_told)
+        return self.is_answered(kind, rest, is_told)
+
+    def is_answered(self, kind, rest, is_told):
+        return len(rest) == 1 and \
+            (self.answer_is_right(kind, rest[0]) if is_told else rest[0] is None)
 
     def answer_is_right(self, kind, answer):
-        if kind == "scan":
+        if kind != "r":
             return is_map_of_ints(answer)
         return is_list_of_ints(answer) if self.history.workload == "list-append" else \
             is_value(answer)

@@ -16,6 +16,7 @@ class Reads:
         self.report = report
         self.writers = {}       # (key, value) -> transaction
         self.last_append = {}   # (key, index) -> the last value that it appended to key
+        self.programs = {}      # (key, index) -> all of them, in program order
         self.appended = {}      # key -> [(transaction, value)] of committed ones
         self.external = []      # (transaction, key, list, has it appended to key before)
         self.longest = {}
@@ -30,6 +31,7 @@ class Reads:
             if op[0] == "append":
                 self.writers[op[1], op[2]] = txn
                 self.last_append[op[1], txn.index] = op[2]
+                self.programs.setdefault((op[1], txn.index), []).append(op[2])
                 if txn.status == "ok":
                     self.appended.setdefault(op[1], []).append((txn, op[2]))
 
@@ -48,6 +50,9 @@ class Reads:
                     self.report.add("internal", f"{txn} does not see its own {mine} in {key}")
                     continue
                 items = items[:-len(mine)]
+            if any(self.writers.get((key, value)) is txn for value in items):
+                self.report.add("internal", f"{txn} sees an append to {key} before it makes it")
+                continue
             if txn.level != "read-committed" and seen.setdefault(key, items) != items:
                 self.report.add("internal", f"{txn} reads {key} twice, as {seen[key]} and {items}")
             self.external.append((txn, key, items, bool(mine)))
@@ -72,6 +77,20 @@ class Reads:
                     self.report.add("garbage-read", f"nobody appended the {value} in {key}")
                 elif writer.status == "fail":
                     self.report.add("G1a", f"{key} shows {value} of [{writer}]")
+
+    def check_programs(self):
+        """The appends of one transaction stand in the order in which it made them."""
+        for key, items in self.longest.items():
+            shown = {}
+            for value in items:
+                writer = self.writers.get((key, value))
+                if writer is not None:
+                    shown.setdefault(writer.index, []).append(value)
+            for index, values in shown.items():
+                made = self.programs[key, index]
+                if made[:len(values)] != values:
+                    self.report.add("incompatible-order",
+                                    f"{key} shows {values} of {made}, appended by one")
 
     def check_intermediate(self):
         for txn, key, items, _ in self.external:
@@ -99,6 +118,7 @@ def build(history, report):
     reads = Reads(history, report)
     reads.check_prefixes()
     reads.check_elements()
+    reads.check_programs()
     reads.check_intermediate()
     reads.check_lost_updates()
     graph = Graph(len(history.txns))

@@ -2,8 +2,8 @@
 were written does not.
 
 The order of a key's versions is that of the store's commit numbers, where all its writers have
-some. Otherwise it is inferred, as far as it can be: absent comes first; who read one value and wrote
-another put it after; where real time counts, so does who had ended before the other began.
+some. Otherwise it is inferred, as far as it can be: absent comes first; who read one value and
+wrote another put it after; where real time counts, so does who had ended before the other began.
 """
 
 from bisect import bisect_left
@@ -72,6 +72,9 @@ class Reads:
             if own[key] != value:
                 self.report.add("internal", f"[{txn}] reads {value} of {key} after its own write")
             return
+        if self.writers.get((key, value)) is txn:
+            self.report.add("internal", f"[{txn}] reads {value} of {key} before it writes it")
+            return
         if txn.level != "read-committed" and seen.setdefault(key, value) != value:
             self.report.add("internal",
                             f"[{txn}] reads {key} twice, as {seen[key]} and {value}")
@@ -126,11 +129,12 @@ class Versions:
 
     def __init__(self, reads, stamped, has_real_time):
         self.reads = reads
-        self.by_key = {}    # key -> {value or None for the initial one: writer or None}
+        self.seen = {(key, value) for _, key, value, _ in reads.external}
+        self.by_key = {}    # key -> those whose writes of it count
         for (key, index), value in reads.last.items():
             txn = reads.history.txns[index]
-            if txn.status == "ok" or (value is not None and txn.status != "fail" and
-                                      self.is_read(key, value)):
+            if txn.status == "ok" or (txn.status == "info" and value is not None and
+                                      (key, value) in self.seen):
                 self.by_key.setdefault(key, []).append(txn)
         self.read_by = {}   # (key, index) -> the value that the writer read before
         for txn, key, value, _ in reads.external:
@@ -142,11 +146,6 @@ class Versions:
                 self.follow[key] = self.by_commit(txns)
             else:
                 self.follow[key] = self.infer(key, txns, has_real_time)
-
-    def is_read(self, key, value):
-        if not hasattr(self, "seen"):
-            self.seen = {(key, value) for _, key, value, _ in self.reads.external}
-        return (key, value) in self.seen
 
     @staticmethod
     def by_commit(txns):
