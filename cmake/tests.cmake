@@ -64,6 +64,17 @@ foreach(source IN LISTS sources)
     $<TARGET_NAME_IF_EXISTS:api_support> khonsu na_arrow)
 endforeach()
 
+# The history driver under each build's sanitizers; its histories are judged by Python, below.
+foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mix" "group" "kv")
+  string(REPLACE " " ";" arguments "${case}")
+  list(GET arguments 0 workload)
+  add_test(NAME workload_${workload} COMMAND ${test_launcher}
+    $<TARGET_FILE:khonsu_workload_program> --isolation serializable --transactions 2000
+    --out /dev/null --workload ${arguments})
+  set_tests_properties(workload_${workload} PROPERTIES LABELS integration
+    ENVIRONMENT "${test_environment}")
+endforeach()
+
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.
 if(KHONSU_SANITIZE OR KHONSU_COVERAGE)
