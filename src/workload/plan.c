@@ -39,10 +39,20 @@ static void add_write(struct plan *plan, struct call *call, enum op_kind kind, u
     op->value = fresh.value;
 }
 
+static void add_change(struct plan *plan, struct call *call, uint32_t slot) {
+    const struct settings *settings = plan->settings;
+    if (settings->has_deletes && dice_one_in(&plan->dice, 4)) {
+        keys_name(plan->keys, slot, keys_generation(plan->keys, slot),
+                  add_op(call, OP_DELETE)->key);
+    } else {
+        bool is_list = settings->workload == WORKLOAD_LIST_APPEND;
+        add_write(plan, call, is_list ? OP_APPEND : OP_WRITE, slot);
+    }
+}
+
 static void draw_txn(struct plan *plan, struct call *call) {
     const struct settings *settings = plan->settings;
     struct dice *dice = &plan->dice;
-    bool is_list = settings->workload == WORKLOAD_LIST_APPEND;
     bool has_decoy = dice_one_in(dice, 16);
     bool is_reading = true;
     uint32_t wanted = 1 + dice_below(dice, (uint32_t)settings->ops);
@@ -55,7 +65,7 @@ static void draw_txn(struct plan *plan, struct call *call) {
             is_reading = false;
         }
         if (dice_one_in(dice, 2)) {
-            add_write(plan, call, is_list ? OP_APPEND : OP_WRITE, slot);
+            add_change(plan, call, slot);
             is_reading = false;
         } else if (settings->has_scans && dice_one_in(dice, 4)) {
             keys_era(plan->keys, slot, generation, add_op(call, OP_SCAN)->key);

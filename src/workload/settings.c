@@ -37,7 +37,8 @@ static const char details[] =
     "  list-append   reads of lists and appends of unique integers; an append reads the list\n"
     "                and puts it back a row longer (at read-committed, or with --rows:\n"
     "                insert_rows, which appends to the newest list whatever was read)\n"
-    "  rw-register   reads and blind writes of unique integers; with --scans, prefix scans\n"
+    "  rw-register   reads and blind writes of unique integers; with --scans, prefix scans;\n"
+    "                with --deletes, deletes\n"
     "  bank          transfers between accounts if the balance allows (else: fail, 'funds'),\n"
     "                and reads of all accounts by a scan\n"
     "  group         writes one fresh value to all keys of a group, or reads them all\n"
@@ -104,8 +105,10 @@ static bool are_numbers_right(const struct settings *settings, struct text *prob
 
 static bool are_switches_right(struct settings *settings, struct text *problem) {
     bool is_list = settings->workload == WORKLOAD_LIST_APPEND;
-    if (settings->has_scans && settings->workload != WORKLOAD_RW_REGISTER) {
-        text_add(problem, "--scans belongs to --workload rw-register");
+    if ((settings->has_scans || settings->has_deletes) &&
+        settings->workload != WORKLOAD_RW_REGISTER) {
+        text_printf(problem, "--%s belongs to --workload rw-register",
+                    settings->has_scans ? "scans" : "deletes");
         return false;
     }
     if (settings->is_rows && !is_list) {
@@ -175,6 +178,8 @@ enum settings_answer settings_parse(struct settings *settings, int argc, char *c
         {"out", 'o', OPTION_TEXT, "FILE", "default -, the standard output", &settings->out},
         {"scans", 0, OPTION_FLAG, NULL, "rw-register: read by prefix scans too",
          &settings->has_scans},
+        {"deletes", 0, OPTION_FLAG, NULL, "rw-register: delete too (not for Elle)",
+         &settings->has_deletes},
         {"mix", 0, OPTION_FLAG, NULL, "each transaction draws this level or a lower one",
          &settings->is_mixed},
         {"rows", 0, OPTION_FLAG, NULL, "list-append: append by insert_rows", &settings->is_rows},

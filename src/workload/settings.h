@@ -28,6 +28,7 @@ struct settings {
     uint64_t seed;
     const char *out;
     bool has_scans;
+    bool has_deletes;
     bool is_mixed; /* each transaction draws its level: this one or a lower one */
     bool is_rows;  /* appends are row operations, not a read and a put */
 };

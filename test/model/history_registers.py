@@ -152,6 +152,11 @@ class Versions:
         order = [None] + [txn.index for txn in sorted(txns, key=lambda txn: txn.commit)]
         return {before: [after] for before, after in zip(order, order[1:])}
 
+    def at(self, key, stamp):
+        """The index of the writer whose version is the newest at stamp; None: nobody's."""
+        before = [txn for txn in self.by_key.get(key, ()) if txn.commit <= stamp]
+        return max(before, key=lambda txn: txn.commit).index if before else None
+
     def infer(self, key, txns, has_real_time):
         follow = {}
         if key in self.reads.deleted:
@@ -187,6 +192,22 @@ class Versions:
                     horizon = after.end_t
 
 
+def add_read(graph, versions, read, stamped):
+    """Whom a read has seen, and what it has missed."""
+    txn, key, value, scan = read
+    writer = None if value is None else versions.reads.writers.get((key, value))
+    index = writer and writer.index
+    if value is None and key in versions.reads.deleted:
+        if not stamped or txn.level == "read-committed":
+            return          # absent, before or after which of its versions?
+        index = versions.at(key, txn.snap)
+    if index is not None:
+        graph.add(index, txn.index, WR)
+    for after in versions.follow.get(key, {}).get(index, ()):
+        if after != txn.index:
+            graph.add_read(txn, after, bool(scan))
+
+
 def build(history, report, stamped, has_real_time):
     reads = Reads(history, report)
     reads.check()
@@ -197,13 +218,6 @@ def build(history, report, stamped, has_real_time):
         for before, afters in follow.items():
             for after in afters if before is not None else ():
                 graph.add(before, after, WW)
-    for txn, key, value, is_scan in reads.external:
-        writer = None if value is None else reads.writers.get((key, value))
-        if writer is not None:
-            graph.add(writer.index, txn.index, WR)
-        elif value is None and key in reads.deleted:
-            continue            # stamps judge these
-        for after in versions.follow.get(key, {}).get(writer and writer.index, ()):
-            if after != txn.index:
-                graph.add_read(txn, after, is_scan)
+    for one in reads.external:
+        add_read(graph, versions, one, stamped)
     return graph, reads

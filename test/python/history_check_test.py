@@ -203,6 +203,18 @@ class Registers(unittest.TestCase):
         self.assertEqual(self.found(SER, *skew, timestamps=False), set())
         self.assertIn("G2-item", self.found(SER, *skew))
 
+    def test_deletes(self):
+        """Absent is the version of a delete, where commit numbers say of which."""
+        first = txn(0, 9, w("x", 1), w("y", 1), snap=1, commit=2)
+        gone = txn(0, 9, ["d", "x"], snap=2, commit=3)
+        for wanted, snap, end in (({"G2-item"}, 3, 5), (set(), 4, 4)):
+            self.assertEqual(self.found(SER, first, gone,
+                                        txn(0, 9, r("x", None), ["d", "y"], snap=3, commit=4),
+                                        txn(0, 9, r("y", 1 if snap == 3 else None), w("x", 2),
+                                            snap=snap, commit=end + 1)), wanted)
+        self.assertEqual(self.found(SER, first, gone, txn(0, 9, r("x", None), snap=2, commit=2)),
+                         {"wrong-snapshot"})
+
     def test_values(self):
         one = txn(0, 9, w("x", 1), w("x", 2))
         self.assertEqual(self.found(RC, one, txn(0, 9, r("x", 1))), {"G1b"})

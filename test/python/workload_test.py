@@ -232,7 +232,8 @@ class Usage(unittest.TestCase):
                 ((*good, "--transactions", "0"), "--transactions wants"),
                 ((*good, "--seed", "-1"), "--seed wants"), ((*good, "more"), "'more'"),
                 ((*good, "--thread", "1"), "did you mean --threads?"),
-                ((*good, "--scans"), "rw-register"), ((*good, "--rows"), "list-append"),
+                ((*good, "--scans"), "rw-register"),
+                ((*good, "--deletes"), "rw-register"), ((*good, "--rows"), "list-append"),
                 (("-w", "list-append", "-i", "si", "--rows"), "by design"),
                 ((*good, "--out"), "needs a value")):
             done = drive(*arguments)
