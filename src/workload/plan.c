@@ -98,11 +98,12 @@ static void draw_transfer(struct plan *plan, struct call *call) {
 }
 
 static void add_group(const struct plan *plan, struct call *call, enum op_kind kind,
-                      struct key_value where) {
+                      struct key_value where, bool is_backward) {
     uint32_t size = settings_group_size(plan->settings);
     for (uint32_t i = 0; i < size; ++i) {
         struct op *op = add_op(call, kind);
-        keys_member(plan->keys, where.slot, where.generation, i, op->key);
+        keys_member(plan->keys, where.slot, where.generation, is_backward ? size - 1 - i : i,
+                    op->key);
         op->value = where.value;
     }
 }
@@ -111,10 +112,13 @@ static void draw_group(struct plan *plan, struct call *call) {
     struct dice *dice = &plan->dice;
     uint32_t slot = dice_below(dice, plan->keys->slot_count);
     if (dice_one_in(dice, 2)) {
-        add_group(plan, call, OP_WRITE, keys_fresh(plan->keys, slot));
+        add_group(plan, call, OP_WRITE, keys_fresh(plan->keys, slot), dice_one_in(dice, 2));
         return;
     }
-    add_group(plan, call, OP_READ, (struct key_value){slot, keys_generation(plan->keys, slot), 0});
+    /* Who reads in the order of the writes runs after a commit that comes in pieces, and sees it
+     * whole. */
+    add_group(plan, call, OP_READ, (struct key_value){slot, keys_generation(plan->keys, slot), 0},
+              dice_one_in(dice, 2));
     call->flags = dice_one_in(dice, 2) ? KH_BEGIN_READ_ONLY : 0;
     /* At read committed each read is a statement of its own, and sees the newest of its moment. */
     call->is_statement = call->isolation == KH_READ_COMMITTED || dice_one_in(dice, 2);
@@ -238,7 +242,7 @@ void plan_final(const struct plan *plan, uint64_t which, struct call *call) {
             continue;
         }
         if (workload == WORKLOAD_GROUP) {
-            add_group(plan, call, OP_READ, (struct key_value){slot, generation, 0});
+            add_group(plan, call, OP_READ, (struct key_value){slot, generation, 0}, false);
         } else {
             add_read(plan, call, slot, generation);
         }
