@@ -65,6 +65,16 @@ foreach(source IN LISTS sources)
 endforeach()
 
 include(cmake/stress.cmake)
+# The history driver under each build's sanitizers; its histories are judged by Python, below.
+foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mix" "group" "kv")
+  string(REPLACE " " ";" arguments "${case}")
+  list(GET arguments 0 workload)
+  add_test(NAME workload_${workload} COMMAND ${test_launcher}
+    $<TARGET_FILE:khonsu_workload_program> --isolation serializable --transactions 2000
+    --out /dev/null --workload ${arguments})
+  set_tests_properties(workload_${workload} PROPERTIES LABELS integration
+    ENVIRONMENT "${test_environment}")
+endforeach()
 
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.
@@ -78,6 +88,10 @@ set(python_environment PYTHONDONTWRITEBYTECODE=1
   "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
+endif()
+if(TARGET khonsu_workload_program)
+  list(APPEND python_environment
+    "KHONSU_WORKLOAD=$<TARGET_FILE:khonsu_workload_program>")
 endif()
 
 # A file whose name starts with an underscore is imported by the others.
