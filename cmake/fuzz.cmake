@@ -4,7 +4,8 @@
 if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "the fuzz targets need clang (libFuzzer)")
 endif()
-set(KHONSU_FUZZ_SECONDS 10 CACHE STRING "how long the test runs each fuzz target")
+# A minute in all.
+set(KHONSU_FUZZ_SECONDS 8 CACHE STRING "how long the test runs each fuzz target")
 
 # What targets share: a hostile producer, and an opinion of Arrow arrays that is not the library's.
 file(GLOB kit_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/fuzz/kit/*.c")
@@ -34,7 +35,7 @@ foreach(source IN LISTS sources)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   target_link_libraries(${name} PRIVATE khonsu_flags fuzz_kit khonsu_internal)
   add_test(NAME ${name} COMMAND "${PROJECT_SOURCE_DIR}/tools/fuzz_briefly.sh"
-    $<TARGET_FILE:${name}> "${PROJECT_SOURCE_DIR}/fuzz/corpus/${stem}"
+    $<TARGET_FILE:${name}> "${PROJECT_SOURCE_DIR}/fuzz" ${stem}
     "${CMAKE_BINARY_DIR}/corpus/${stem}" ${KHONSU_FUZZ_SECONDS})
   set_tests_properties(${name} PROPERTIES LABELS fuzz)
 endforeach()
