@@ -64,6 +64,10 @@ foreach(source IN LISTS sources)
     $<TARGET_NAME_IF_EXISTS:api_support> khonsu na_arrow)
 endforeach()
 
+# What tools/ipc_foreign.py feeds the files of other projects to.
+add_executable(ipc_copy "${PROJECT_SOURCE_DIR}/test/tools/ipc_copy.c")
+target_link_libraries(ipc_copy PRIVATE khonsu_flags khonsu)
+
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.
 if(KHONSU_SANITIZE OR KHONSU_COVERAGE)
@@ -74,6 +78,7 @@ set(venv_python "${PROJECT_SOURCE_DIR}/build/venv/bin/python")
 set(python_environment PYTHONDONTWRITEBYTECODE=1
   "PYTHONPATH=${PROJECT_SOURCE_DIR}/python:${PROJECT_SOURCE_DIR}/tools"
   "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
+list(APPEND python_environment "KHONSU_IPC_COPY=$<TARGET_FILE:ipc_copy>")
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
 endif()
