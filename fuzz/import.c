@@ -102,6 +102,8 @@ static uint64_t add_up(const void *bytes, int64_t size_bytes) {
     return sum;
 }
 
+static volatile uint64_t sum_of_bytes; /* so that no reading is left out */
+
 /* Every byte that a view of a column and its cells lend. */
 static uint64_t read_cells(const kh_batch *batch) {
     uint64_t sum = 0;
@@ -139,7 +141,7 @@ static void use(const kh_batch *batch, const struct ArrowSchema *type,
         cut_and_join(batch, type, array, how >> 2);
         break;
     default:
-        if (read_cells(batch) == UINT64_MAX) abort(); /* so that it is not left out */
+        sum_of_bytes = read_cells(batch);
         break;
     }
 }
