@@ -4,9 +4,9 @@
  * then the file that they may name, run by the program's own main in a world of its own
  * (kit/cli_world.h): it ends with an exit code of its list, and what it wrote as a store or a file
  * can be read. Arguments of a table of options (o). A key (k): to text and back again, where it
- * must be the same key. A point in time (t). A key pattern and rows to cut by it (p). Else an Arrow
- * IPC file: all of its values are written as tables and as JSON. Properties of all: it ends, stays
- * inside of the bytes, leaves nothing behind. */
+ * must be the same key; and from any text to a key and back. A point in time (t). A key pattern and
+ * rows to cut by it (p). Else an Arrow IPC file: all of its values are written as tables and as
+ * JSON. Properties of all: it ends, stays inside of the bytes, leaves nothing behind. */
 #include "cli/command.h"
 #include "cli/complain.h"
 #include "cli/demo.h"
@@ -182,9 +182,9 @@ static void take_pattern(kh_bytes bytes) {
         int64_t kept = 0;
         int64_t given = 0;
         int code = CLI_OK;
-        for (size_t i = 0; i < count && code == CLI_OK; i++) {
-            code = split_batch(split, batches[i]);
-            given += kh_batch_row_count(batches[i]);
+        for (size_t i = 0; i < 2 * count && code == CLI_OK; i++) { /* each is met again later */
+            code = split_batch(split, batches[i % count]);
+            given += kh_batch_row_count(batches[i % count]);
         }
         for (size_t i = 0; i < split_key_count(split) && code == CLI_OK; i++) {
             const kh_batch *value = NULL;
@@ -255,6 +255,24 @@ static void take_arguments(kh_bytes bytes) {
     if (answer == OPTIONS_WRONG && problem.size == 0) abort();
     text_free(&problem);
     free(all);
+}
+
+/* The bytes as the text of a key: the key that it stands for has a text that stands for it. */
+static void take_key_text(kh_bytes bytes) {
+    struct text key = {NULL, 0, 0};
+    struct text again = {NULL, 0, 0};
+    struct text text = {NULL, 0, 0};
+    char *given = heap_copy(bytes.data, bytes.size_bytes);
+    text_add(&text, "");
+    if (key_text_parse(given, &key)) {
+        key_text_add(&text, text_bytes(&key));
+        if (!key_text_parse(text.bytes, &again) || again.size != key.size) abort();
+        if (key.size > 0 && memcmp(key.bytes, again.bytes, key.size) != 0) abort();
+    }
+    text_free(&key);
+    text_free(&again);
+    text_free(&text);
+    free(given);
 }
 
 static void take_key(kh_bytes key) {
@@ -339,6 +357,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
         break;
     case 'k':
         take_key(rest);
+        take_key_text(rest);
         break;
     case 't':
         take_time(rest);

@@ -15,5 +15,5 @@ if [ "$(ls "$seeds" | wc -l)" -gt 0 ]; then
     "$program" -runs=0 -print_final_stats=0 "$seeds"
 fi
 # shellcheck disable=SC2086 # options are words
-exec "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 $options \
+exec "$program" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=2048 $options \
     -print_final_stats=1 -artifact_prefix="$scratch/failures/" "$scratch/corpus" "$seeds"

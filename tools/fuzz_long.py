@@ -28,6 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Stacks of allocations and a long quarantine cost more than the code under test.
 ENVIRONMENT = {"ASAN_OPTIONS": "malloc_context_size=3:quarantine_size_mb=32"}
 FEW = 800  # files of a corpus that is not worth merging
+HANG_SECONDS = 600  # by the wall clock, and a machine may have better things to do for a while
 
 
 class Interrupted(Exception):
@@ -80,7 +81,7 @@ class Target:
         """Run so many; how many there were."""
         status, output = self.call(
             f"-runs={executions}", "-detect_leaks=0", "-entropic=0", "-use_counters=0",
-            "-timeout=20", "-rss_limit_mb=3072", "-print_final_stats=1",
+            f"-timeout={HANG_SECONDS}", "-rss_limit_mb=3072", "-print_final_stats=1",
             f"-artifact_prefix={self.failures_place}/", self.corpus)
         done = re.search(r"stat::number_of_executed_units:\s+(\d+)", output)
         if status != 0:
