@@ -53,12 +53,13 @@ class Target:
         self.corpus = os.path.join(self.place, "corpus")
         self.failures_place = os.path.join(self.place, "failures")
         self.failures = 0
+        self.is_interrupted = False
         os.makedirs(self.failures_place, exist_ok=True)
         if not os.path.isdir(self.corpus):
             shutil.copytree(os.path.join(ROOT, "fuzz", "corpus", name), self.corpus)
 
     def call(self, *arguments):
-        """Exit status and output. The signals of a terminal reach the child as well."""
+        """Exit status and output; of an interrupted child what it had done."""
         command = [self.program, *self.options, *arguments]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                  cwd=self.place, env={**os.environ, **ENVIRONMENT}, text=True,
@@ -66,9 +67,9 @@ class Target:
         try:
             output, _ = child.communicate()
         except Interrupted:
+            self.is_interrupted = True
             child.terminate()
-            child.communicate()
-            raise
+            return 0, child.communicate()[0]
         return child.returncode, output
 
     def failed(self, output):
@@ -103,7 +104,7 @@ class Target:
         os.makedirs(merged)
         status, _ = self.call("-merge=1", "-use_counters=0", "-detect_leaks=0", merged,
                               self.corpus)
-        if status == 0:
+        if status == 0 and not self.is_interrupted:
             shutil.rmtree(self.corpus)
             os.rename(merged, self.corpus)
 
@@ -137,9 +138,12 @@ def run(targets, arguments, executions, path):
             rate = done / max(time.monotonic() - began, 0.001)
             print(f"{target.name}: {executions[target.name]} executions, {rate:.0f}/s, "
                   f"{len(os.listdir(target.corpus))} inputs", flush=True)
-            if target.failures == 0:
+            if target.failures == 0 and not target.is_interrupted:
                 target.look_for_leaks()
+            if target.failures == 0 and not target.is_interrupted:
                 target.merge()
+            if target.is_interrupted:
+                raise Interrupted
 
 
 def interrupt(_number, _frame):

@@ -254,7 +254,7 @@ static void fill_any(struct any *any, int depth, struct ArrowSchema *out) {
     bool has_room = depth < ANY_DEPTH_MAX && any->nodes < NODES_MAX;
     set_children(any->producer, out, has_room ? shape & 3 : 0);
     for (int64_t i = 0; i < out->n_children; i++) fill_any(any, depth + 1, out->children[i]);
-    if (has_room && (shape & 0xC0) == 0x80 && feed_below(feed, 4) == 3) {
+    if (has_room && (shape & 0x80) != 0 && feed_below(feed, 4) == 3) {
         out->dictionary = producer_block(any->producer, sizeof(struct ArrowSchema));
         fill_any(any, depth + 1, out->dictionary);
     }
