@@ -147,6 +147,8 @@ def run(targets, arguments, executions, path):
 
 
 def interrupt(_number, _frame):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise Interrupted
 
 
