@@ -9,7 +9,7 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz mutants stress cover install clean
+.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants stress cover install clean
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -43,6 +43,13 @@ tidy: setup
 
 fuzz: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) fuzz
+
+# Hours. EXECUTIONS of each target, from where the last run stopped.
+EXECUTIONS ?= 10000000
+fuzz-long: setup
+	cmake --preset fuzz >/dev/null
+	cmake --build build/fuzz --parallel $(JOBS)
+	$(PYTHON_VENV) tools/fuzz_long.py --executions $(EXECUTIONS)
 
 mutants: setup
 	$(PYTHON_VENV) tools/mutants.py --jobs $(JOBS)

@@ -75,6 +75,9 @@ foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mi
   set_tests_properties(workload_${workload} PROPERTIES LABELS integration
     ENVIRONMENT "${test_environment}")
 endforeach()
+# What tools/ipc_foreign.py feeds the files of other projects to.
+add_executable(ipc_copy "${PROJECT_SOURCE_DIR}/test/tools/ipc_copy.c")
+target_link_libraries(ipc_copy PRIVATE khonsu_flags khonsu)
 
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.
@@ -86,6 +89,7 @@ set(venv_python "${PROJECT_SOURCE_DIR}/build/venv/bin/python")
 set(python_environment PYTHONDONTWRITEBYTECODE=1
   "PYTHONPATH=${PROJECT_SOURCE_DIR}/python:${PROJECT_SOURCE_DIR}/tools"
   "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
+list(APPEND python_environment "KHONSU_IPC_COPY=$<TARGET_FILE:ipc_copy>")
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
 endif()
