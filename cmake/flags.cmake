@@ -33,10 +33,6 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
   target_compile_options(khonsu_flags INTERFACE -march=x86-64-v2)
 endif()
 
-if(KHONSU_MUTANT)
-  target_compile_definitions(khonsu_flags INTERFACE KH_MUTANT_${KHONSU_MUTANT}=1)
-endif()
-
 # Sanitizers and coverage hold for every file of the build, nanoarrow's included.
 if(KHONSU_SANITIZE)
   add_compile_options(-fsanitize=${KHONSU_SANITIZE} -fno-omit-frame-pointer)

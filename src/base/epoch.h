@@ -3,7 +3,7 @@
  * A section lasts one call, never a transaction. A block that was unlinked is retired; its
  * function runs once every section that was open at that time has closed.
  * The thread sanitizer does not see ck's inline assembly: sections and reclamation carry
- * happens-before annotations, and a mutant (KH_MUTANT_EARLY_FREE) proves that it still sees races.
+ * happens-before annotations, and a mutant (test/mutants) proves that it still sees races.
  */
 #ifndef KHONSU_BASE_EPOCH_H
 #define KHONSU_BASE_EPOCH_H

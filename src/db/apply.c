@@ -44,9 +44,6 @@ static void link_version(struct kh_db *db, struct write *write, uint64_t commit,
 void apply_install(kh_txn *txn) {
     struct kh_db *db = txn->db;
     const struct certify_verdict *verdict = &txn->verdict;
-#if defined(KH_MUTANT_TORN_PUBLISH)
-    atomic_store_explicit(&db->store.visible, txn->committed, memory_order_seq_cst);
-#endif
     mem_forbid();
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
@@ -73,11 +70,9 @@ static void stamp_item(const struct read_item *item, uint64_t snapshot, uint64_t
 }
 
 void apply_read_stamps(kh_txn *txn, uint64_t stamp) {
-#if !defined(KH_MUTANT_NO_READ_STAMPS)
     const struct readset *reads = &txn->reads;
     for (uint32_t i = 0; i < reads->item_count; i++)
         stamp_item(&reads->items[i], txn->snapshot, stamp);
-#endif
     for (uint32_t i = 0; i < txn->kept_count; i++)
         ranges_add(&txn->db->ranges, txn->cache, txn->kept[i], stamp);
     txn->kept_count = 0;

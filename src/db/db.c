@@ -35,9 +35,6 @@ bool kh_has_feature(const char *feature) {
 #if defined(KH_SLOW_CHECKS)
         "slow-checks",
 #endif
-#if defined(KH_MUTANT)
-        "mutant",
-#endif
     };
     for (size_t i = 0; i < sizeof features / sizeof *features; i++)
         if (strcmp(features[i], feature) == 0) return true;

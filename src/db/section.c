@@ -120,13 +120,8 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
 }
 
 void section_note_phi(struct kh_db *db, uint64_t phi) {
-#if !defined(KH_MUTANT_DEFERRABLE_UNSAFE_OK)
     for (struct safe_waiter *waiter = db->safe_waiters; waiter != NULL; waiter = waiter->next)
         if (phi <= waiter->snapshot) waiter->is_unsafe = true;
-#else
-    (void)db;
-    (void)phi;
-#endif
 }
 
 void section_wake_janitor(struct kh_db *db) {

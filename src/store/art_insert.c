@@ -42,9 +42,7 @@ static bool make_entry(struct insertion *insertion) {
 /* The guards are locked and nothing can fail any more; unlocking publishes. */
 static void place_entry(struct insertion *insertion) {
     guard_disturb();
-#if !defined(KH_MUTANT_INDEX_FRONT_LATE)
     front_add(insertion->art->front, insertion->entry, insertion->hash);
-#endif
     insertion->is_placed = true;
 }
 
@@ -166,9 +164,6 @@ kh_status art_insert(struct art *art, struct epoch_record *record, struct mem_ca
     do
         step = attempt(&insertion, &limit, &found);
     while (step == STEP_AGAIN);
-#if defined(KH_MUTANT_INDEX_FRONT_LATE)
-    if (insertion.is_placed) front_add(art->front, insertion.entry, hash);
-#endif
     size_t entry_size = grave_entry_size(key.size_bytes);
     if (!insertion.is_placed) mem_free(art->mem, cache, insertion.entry, entry_size);
     if (step == STEP_NO_MEMORY) return status_no_memory(error, entry_size);

@@ -138,14 +138,9 @@ static void table_cut(struct front_table *table, const struct entry *entry) {
 }
 
 void front_remove(struct front *front, struct entry *entry) {
-#if defined(KH_MUTANT_INDEX_FRONT_KEEPS)
-    if (entry != NULL) return;
-#endif
     lock_take(&front->lock);
     table_cut(atomic_load_explicit(&front->current, memory_order_relaxed), entry);
-#if !defined(KH_MUTANT_INDEX_FRONT_FORGETS_PREVIOUS)
     table_cut(atomic_load_explicit(&front->previous, memory_order_relaxed), entry);
-#endif
     lock_leave(&front->lock);
 }
 

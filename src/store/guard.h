@@ -45,14 +45,8 @@ static inline bool guard_enter(const struct guard *guard, uint64_t *version) {
 }
 
 static inline bool guard_holds(const struct guard *guard, uint64_t version) {
-#if defined(KH_MUTANT_INDEX_NO_VALIDATE)
-    (void)guard;
-    (void)version;
-    return true;
-#else
     /* Relaxed: the loads before it are acquire loads. */
     return KH_LIKELY(atomic_load_explicit(&guard->word, memory_order_relaxed) == version);
-#endif
 }
 
 /* Lock if nothing has changed since version was read. */

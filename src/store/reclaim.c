@@ -16,13 +16,6 @@
 #include "base/status.h"
 #include <string.h>
 
-#if defined(KH_MUTANT_EARLY_FREE)
-#define RETIRE(store, who, version) free_version(&(version)->limbo, (who)->cache)
-#else
-#define RETIRE(store, who, version)                                                                \
-    epoch_retire(&(store)->epoch, (who)->record, &(version)->limbo, free_version)
-#endif
-
 static size_t ring_slot(const struct entry_queue *queue, size_t i) {
     return (queue->first + i) & (queue->capacity - 1);
 }
@@ -92,15 +85,13 @@ void reclaim_retire(struct store *store, const struct reclaimer *who, struct ver
         who->record->is_urgent = true;
     store_count(&store->versions_live, -1);
     store_count(&store->versions_reclaimed, 1);
-    RETIRE(store, who, version);
+    epoch_retire(&store->epoch, who->record, &version->limbo, free_version);
 }
 
 static void unlink_below(struct store *store, const struct reclaimer *who, struct version *newer) {
     struct version *version = atomic_load_explicit(&newer->older, memory_order_relaxed);
     struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
-#if !defined(KH_MUTANT_PRUNE_NO_SPI)
     if (version->stamp.spi < newer->stamp.spi) newer->stamp.spi = version->stamp.spi;
-#endif
     atomic_store_explicit(&newer->older, older, memory_order_release);
     const kh_batch *batch = version_batch(version);
     if (batch != NULL && store->retention_bytes != 0)
@@ -163,11 +154,7 @@ static enum look prune(struct store *store, const struct reclaimer *who, const s
     struct version *version = atomic_load_explicit(&newer->older, memory_order_relaxed);
     while (version != NULL) {
         struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
-#if defined(KH_MUTANT_PRUNE_IGNORES_VISIBLE)
-        bool is_settled = true;
-#else
         bool is_settled = newer->commit <= view->visible && newer->commit <= view->until;
-#endif
         bool is_read = is_needed(view->list, view->list_count, version->commit, newer->commit);
         if (is_settled && !is_read) {
             unlink_below(store, who, newer);

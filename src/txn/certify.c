@@ -1,5 +1,5 @@
-/* certify.c - the rule, step by step as in certify.h. The planted bugs (KH_MUTANT_...) switch off
- * one step each; the suite must catch every one. */
+/* certify.c - the rule, step by step as in certify.h. Each step has bugs planted in test/mutants;
+ * the suite must catch every one. */
 #include "txn/certify.h"
 
 #include "store/store.h"
@@ -13,14 +13,10 @@ static struct version *newest_of(const struct entry *entry) {
 /* What the policy makes of a rival; the values were staged before. */
 static enum certify_answer judge_rival(const struct certify_request *request, struct write *write,
                                        uint64_t newest) {
-#if !defined(KH_MUTANT_OWN_READS_FORGIVEN)
     /* The program has seen a value that would not be the one stored. */
     if (write->is_read_back && write->policy != KH_REPLACE &&
         (request->is_serializable || write->policy == KH_IGNORE))
         return CERTIFY_CONFLICT;
-#else
-    (void)request;
-#endif
     switch (write->policy) {
     case KH_FAIL:
         return CERTIFY_CONFLICT;
@@ -74,11 +70,7 @@ static bool judge_writes(const struct certify_request *request, struct certify_v
 /* Something that was read of this key was overwritten by `next`. */
 static void note_overwriter(struct certify_verdict *verdict, const struct entry *entry,
                             const struct version *next) {
-#if defined(KH_MUTANT_PI_NOT_INHERITED)
-    uint64_t phi = next->commit;
-#else
     uint64_t phi = next->stamp.spi;
-#endif
     if (phi >= verdict->pi) return;
     verdict->pi = phi;
     verdict->key = entry_key(entry);
@@ -100,9 +92,6 @@ static void check_range_entry(const struct certify_request *request,
                               const struct entry *entry) {
     const struct version *next = chain_next_after(entry, request->snapshot);
     if (next == NULL || !range_covers(range, entry_key(entry))) return;
-#if defined(KH_MUTANT_DELETE_NO_OVERWRITE)
-    if (version_batch(next) == NULL) return;
-#endif
     note_overwriter(verdict, entry, next);
 }
 
@@ -169,23 +158,15 @@ static void compute_eta(const struct certify_request *request, struct certify_ve
         if (write->kind == WRITE_NONE) continue;
         const struct version *newest = newest_of(write->entry);
         if (write->fate == FATE_DROPPED) {
-#if !defined(KH_MUTANT_NO_LATE_READ)
             raise_to(&verdict->eta, newest->commit);
-#endif
             continue;
         }
         if (newest != NULL) {
-#if !defined(KH_MUTANT_NO_WW)
             raise_to(&verdict->eta, newest->commit);
-#endif
-#if !defined(KH_MUTANT_NO_PS)
             raise_to(&verdict->eta, newest->stamp.ps);
-#endif
         }
-#if !defined(KH_MUTANT_NO_RANGES)
         raise_to(&verdict->eta,
                  ranges_stamp(request->ranges, write->key, newest == NULL ? 0 : newest->commit));
-#endif
     }
     if (verdict->has_writes) raise_to(&verdict->eta, request->floor);
 }
@@ -202,11 +183,7 @@ void certify(const struct certify_request *request, struct certify_verdict *verd
         /* Every stamp is below the next commit: without an overwriter, eta cannot reach pi. */
         bool is_overwritten = verdict->pi != unread;
         if (is_overwritten || !verdict->has_writes) compute_eta(request, verdict);
-#if defined(KH_MUTANT_TIE)
-        bool is_cycle = verdict->pi < verdict->eta;
-#else
         bool is_cycle = verdict->pi <= verdict->eta;
-#endif
         if (is_cycle || (request->is_current_only && is_overwritten)) {
             verdict->answer = CERTIFY_CYCLE;
             return;

@@ -88,10 +88,8 @@ static void evict_one(struct kept_ranges *ranges, struct mem_cache *cache) {
     uint32_t lowest = 0;
     for (uint32_t i = 1; i < ranges->count; i++)
         if (ranges->entries[i]->stamp < ranges->entries[lowest]->stamp) lowest = i;
-#if !defined(KH_MUTANT_NO_FLOOR)
     uint64_t stamp = ranges->entries[lowest]->stamp;
     if (stamp > ranges->floor) ranges->floor = stamp;
-#endif
     ranges_discard(ranges, cache, ranges->entries[lowest]);
     ranges->entries[lowest] = ranges->entries[--ranges->count];
     ranges->evictions++;
