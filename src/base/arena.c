@@ -10,7 +10,6 @@ struct arena_chunk {
 };
 
 enum {
-    CHUNK_FIRST = 4096,      /* most transactions need less */
     CHUNK_LAST = 256 * 1024, /* doubling beyond would only waste the tail */
     CHUNK_KEPT = 16 * 1024   /* kept by a reset: a pooled transaction's next use */
 };
@@ -30,7 +29,7 @@ static void use_chunk(struct arena *arena, struct arena_chunk *chunk) {
 void *arena_alloc_slow(struct arena *arena, size_t size_bytes) {
     if (size_bytes > SIZE_MAX / 2) return NULL;
     size_t rounded = (size_bytes + (size_bytes == 0) + 15) & ~(size_t)15;
-    size_t chunk_bytes = arena->chunk == NULL ? CHUNK_FIRST : arena->chunk->size_bytes * 2;
+    size_t chunk_bytes = arena->chunk == NULL ? ARENA_FIRST_BYTES : arena->chunk->size_bytes * 2;
     if (chunk_bytes > CHUNK_LAST) chunk_bytes = CHUNK_LAST;
     if (chunk_bytes < rounded + HEADER) chunk_bytes = rounded + HEADER;
     struct arena_chunk *chunk = mem_alloc(arena->mem, arena->cache, chunk_bytes);

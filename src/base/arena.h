@@ -21,10 +21,13 @@ struct arena {
 /* Nothing is allocated before the first use. */
 void arena_init(struct arena *arena, struct mem *mem, struct mem_cache *cache);
 void arena_fini(struct arena *arena);
+/* The first chunk: most transactions need less. */
+enum { ARENA_FIRST_BYTES = 4096 };
 /* Free all but one chunk of at most 16 KiB, for the next use. */
 void arena_reset_slow(struct arena *arena);
 static inline void arena_reset(struct arena *arena) {
-    if (arena->next != arena->start) arena_reset_slow(arena);
+    arena->next = arena->start;
+    if (KH_UNLIKELY(arena->total_bytes > ARENA_FIRST_BYTES)) arena_reset_slow(arena);
 }
 void *arena_alloc_slow(struct arena *arena, size_t size_bytes);
 

@@ -21,10 +21,11 @@ void epoch_annotate_open(struct epoch *epoch) {
 void epoch_annotate_close(struct epoch *epoch) {
     __tsan_release((char *)epoch + 1);
 }
-#define ANNOTATE_RETIRED(epoch) __tsan_release(epoch)
+void epoch_annotate_retired(struct epoch *epoch) {
+    __tsan_release(epoch);
+}
 #define ANNOTATE_SAFE(epoch) __tsan_acquire((char *)(epoch) + 1)
 #else
-#define ANNOTATE_RETIRED(epoch) ((void)(epoch))
 #define ANNOTATE_SAFE(epoch) ((void)(epoch))
 #endif
 
@@ -43,17 +44,6 @@ void epoch_unregister(struct epoch *epoch, struct epoch_record *record, struct m
     ck_epoch_unregister(&record->ck);
 }
 
-/* ck keeps one function pointer in the entry; ours takes one argument more, and goes through a
- * pointer of ck's type and back, which C allows as long as the call uses the true type. */
-void epoch_retire(struct epoch *epoch, struct epoch_record *record, struct epoch_entry *entry,
-                  epoch_free_fn *run) {
-    ANNOTATE_RETIRED(epoch);
-    record->retired_count++;
-    entry->ck.function = (ck_epoch_cb_t *)(void (*)(void))run;
-    entry->ck.stack_entry.next = record->fresh != NULL ? &record->fresh->ck.stack_entry : NULL;
-    record->fresh = entry;
-}
-
 static struct epoch_entry *entry_of(ck_stack_entry_t *link) {
     return (struct epoch_entry *)(void *)((char *)link - offsetof(struct epoch_entry, ck) -
                                           offsetof(ck_epoch_entry_t, stack_entry));
@@ -62,12 +52,12 @@ static struct epoch_entry *entry_of(ck_stack_entry_t *link) {
 static void hand_over_fresh(struct epoch_record *record) {
     if (record->fresh == NULL) return;
     ck_pr_fence_memory();
-    ck_stack_entry_t *next = &record->fresh->ck.stack_entry;
+    struct epoch_entry *entry = record->fresh;
     record->fresh = NULL;
-    while (next != NULL) {
-        struct epoch_entry *entry = entry_of(next);
-        next = CK_STACK_NEXT(next);
+    while (entry != NULL) {
+        struct epoch_entry *next = (struct epoch_entry *)(void *)entry->ck.stack_entry.next;
         ck_epoch_call(&record->ck, &entry->ck, entry->ck.function);
+        entry = next;
     }
 }
 

@@ -41,9 +41,13 @@ void epoch_register(struct epoch *epoch, struct epoch_record *record);
 void epoch_unregister(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache);
 
 #if defined(WITH_THREAD_SANITIZER)
+void epoch_annotate_retired(struct epoch *epoch);
 void epoch_annotate_open(struct epoch *epoch);
 void epoch_annotate_close(struct epoch *epoch);
 #else
+static inline void epoch_annotate_retired(struct epoch *epoch) {
+    (void)epoch;
+}
 static inline void epoch_annotate_open(struct epoch *epoch) {
     (void)epoch;
 }
@@ -64,9 +68,17 @@ static inline void epoch_close(struct epoch *epoch, struct epoch_record *record)
 }
 
 /* Hand a block over; it was unlinked before, by a store of any order. Inside or outside a section.
- * A few instructions without a fence: what orders the unlinking is paid by the next poll. */
-void epoch_retire(struct epoch *epoch, struct epoch_record *record, struct epoch_entry *entry,
-                  epoch_free_fn *run);
+ * A few instructions without a fence: what orders the unlinking is paid by the next poll.
+ * ck keeps one function pointer in the entry; ours takes one argument more, and goes through a
+ * pointer of ck's type and back, which C allows as long as the call uses the true type. */
+static inline void epoch_retire(struct epoch *epoch, struct epoch_record *record,
+                                struct epoch_entry *entry, epoch_free_fn *run) {
+    epoch_annotate_retired(epoch);
+    record->retired_count++;
+    entry->ck.function = (ck_epoch_cb_t *)(void (*)(void))run;
+    entry->ck.stack_entry.next = (ck_stack_entry_t *)(void *)record->fresh;
+    record->fresh = entry;
+}
 /* Run what is safe by now; does not wait. True if anything of this record is still waiting. */
 bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache);
 /* Wait until every other open section has closed, then run all. Not inside a section. */

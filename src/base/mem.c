@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "base/mem_pool.h"
+#include "base/mem_small.h"
 #include "base/sanitizer.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,12 +25,10 @@
 #endif
 
 enum {
-    SMALL_STEP = 8,
-    SMALL_LAST = 512,
     MEDIUM_STEP = 64,
     POOLED_LAST = 4096,
-    SMALL_CLASSES = SMALL_LAST / SMALL_STEP,
-    CLASSES = SMALL_CLASSES + (POOLED_LAST - SMALL_LAST) / MEDIUM_STEP,
+    SMALL_CLASSES = MEM_SMALL_LAST / MEM_SMALL_STEP,
+    CLASSES = SMALL_CLASSES + (POOLED_LAST - MEM_SMALL_LAST) / MEDIUM_STEP,
     SLAB_BYTES = 64 * 1024,
     MAGAZINE_BYTES = 4096, /* moved between a cache and the shared lists at once */
     MAGAZINE_MOST = 32,
@@ -37,27 +36,11 @@ enum {
     ALIGN_LARGE = 64   /* Arrow's recommendation for buffers */
 };
 
-struct block { /* a free block */
-    struct block *next;
-    struct block *next_magazine; /* first block of a magazine: blocks have 16 bytes at least */
-};
-
 struct slab {
     struct slab *next;
 };
 
-struct list {
-    struct block *first;
-    uint32_t count;
-    uint32_t count_max; /* of a cache's list: beyond, a magazine goes back */
-};
-
-struct mem_cache {
-    struct mem *mem;
-    struct mem_cache *next;     /* mem->caches; lock */
-    _Atomic int64_t live_bytes; /* writer: the cache's user; readers: mem_live_bytes */
-    struct list lists[CLASSES];
-};
+_Static_assert((int)CLASSES == (int)MEM_CLASSES, "a list for each class");
 
 struct mem {
     struct mem_hooks hooks;
@@ -65,8 +48,8 @@ struct mem {
     bool is_closed;
     struct lock lock; /* all below */
     struct mem_cache *caches;
-    struct block *magazines[CLASSES];
-    struct list loose[CLASSES]; /* blocks freed without a cache */
+    struct mem_block *magazines[CLASSES];
+    struct mem_list loose[CLASSES]; /* blocks freed without a cache */
     struct slab *slabs;
     unsigned char *carve_next; /* rest of the newest slab */
     unsigned char *carve_end;
@@ -93,16 +76,17 @@ static void system_free(void *context, void *block, size_t size_bytes) {
 static const struct mem_hooks system_hooks = {system_allocate, system_free, NULL};
 
 static inline size_t round_size(size_t size_bytes) {
-    if (size_bytes <= SMALL_LAST) {
-        if (size_bytes < sizeof(struct block)) size_bytes = sizeof(struct block);
-        return (size_bytes + SMALL_STEP - 1) & ~(size_t)(SMALL_STEP - 1);
+    if (size_bytes <= MEM_SMALL_LAST) {
+        if (size_bytes < sizeof(struct mem_block)) size_bytes = sizeof(struct mem_block);
+        return (size_bytes + MEM_SMALL_STEP - 1) & ~(size_t)(MEM_SMALL_STEP - 1);
     }
     return (size_bytes + MEDIUM_STEP - 1) & ~(size_t)(MEDIUM_STEP - 1);
 }
 
 static inline size_t class_of(size_t rounded) {
-    return rounded <= SMALL_LAST ? rounded / SMALL_STEP - 1
-                                 : SMALL_CLASSES + (rounded - SMALL_LAST) / MEDIUM_STEP - 1;
+    return rounded <= MEM_SMALL_LAST
+               ? mem_small_class(rounded)
+               : SMALL_CLASSES + (rounded - MEM_SMALL_LAST) / MEDIUM_STEP - 1;
 }
 
 static uint32_t magazine_size(size_t rounded) {
@@ -112,8 +96,8 @@ static uint32_t magazine_size(size_t rounded) {
 
 /* Two magazines: what one gives back is not at once taken again. */
 static uint32_t cached_most(size_t class) {
-    size_t rounded = class < SMALL_CLASSES ? (class + 1) * SMALL_STEP
-                                           : SMALL_LAST + (class - SMALL_CLASSES + 1) * MEDIUM_STEP;
+    size_t rounded = class < SMALL_CLASSES ? (class + 1) * MEM_SMALL_STEP
+                                           : MEM_SMALL_LAST + (class - SMALL_CLASSES + 1) * MEDIUM_STEP;
     uint32_t most = 2 * magazine_size(rounded);
     return most > CACHED_LEAST ? most : CACHED_LEAST;
 }
@@ -203,6 +187,7 @@ struct mem_cache *mem_cache_create(struct mem *mem) {
     if (cache == NULL) return NULL;
     memset(cache, 0, sizeof *cache);
     cache->mem = mem;
+    cache->is_pooled = mem->is_pooled;
     for (size_t class = 0; class < CLASSES; class ++)
         cache->lists[class].count_max = cached_most(class);
     lock_take(&mem->lock);
@@ -217,9 +202,9 @@ struct mem *mem_cache_owner(struct mem_cache *cache) {
 }
 
 /* Put the first count blocks of list before the magazines of its class. Lock held. */
-static void give_magazine(struct mem *mem, struct list *list, size_t class, uint32_t count) {
-    struct block *first = list->first;
-    struct block *last = first;
+static void give_magazine(struct mem *mem, struct mem_list *list, size_t class, uint32_t count) {
+    struct mem_block *first = list->first;
+    struct mem_block *last = first;
     for (uint32_t i = 1; i < count; i++) last = last->next;
     list->first = last->next;
     list->count -= count;
@@ -233,7 +218,7 @@ void mem_cache_destroy(struct mem_cache *cache) {
     struct mem *mem = cache->mem;
     lock_take(&mem->lock);
     for (size_t class = 0; class < CLASSES; class ++) {
-        struct list *list = &cache->lists[class];
+        struct mem_list *list = &cache->lists[class];
         if (list->count > 0) give_magazine(mem, list, class, list->count);
     }
     mem->live_bytes += atomic_load_explicit(&cache->live_bytes, memory_order_relaxed);
@@ -245,8 +230,8 @@ void mem_cache_destroy(struct mem_cache *cache) {
 }
 
 /* A run of blocks of one class from the shared lists or a slab, NULL: no memory. Lock held. */
-static struct block *take_magazine(struct mem *mem, size_t class, size_t rounded) {
-    struct block *first = mem->magazines[class];
+static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rounded) {
+    struct mem_block *first = mem->magazines[class];
     if (first != NULL) {
         mem->magazines[class] = first->next_magazine;
         return first;
@@ -269,7 +254,7 @@ static struct block *take_magazine(struct mem *mem, size_t class, size_t rounded
     if (rounded % 16 == 0 && skew != 0) mem->carve_next += 16 - skew;
     uint32_t most = magazine_size(rounded);
     for (uint32_t i = 0; i < most && (size_t)(mem->carve_end - mem->carve_next) >= rounded; i++) {
-        struct block *block = (struct block *)(void *)mem->carve_next;
+        struct mem_block *block = (struct mem_block *)(void *)mem->carve_next;
         mem->carve_next += rounded;
         block->next = first;
         first = block;
@@ -281,19 +266,14 @@ __attribute__((noinline)) static void *refill(struct mem_cache *cache, size_t cl
                                               size_t rounded) {
     struct mem *mem = cache->mem;
     lock_take(&mem->lock);
-    struct block *first = take_magazine(mem, class, rounded);
+    struct mem_block *first = take_magazine(mem, class, rounded);
     lock_leave(&mem->lock);
     if (first == NULL) return NULL;
     uint32_t count = 0;
-    for (struct block *block = first->next; block != NULL; block = block->next) count++;
+    for (struct mem_block *block = first->next; block != NULL; block = block->next) count++;
     cache->lists[class].first = first->next;
     cache->lists[class].count = count;
     return first;
-}
-
-static inline void count_live(struct mem_cache *cache, int64_t size_bytes) {
-    int64_t sum = atomic_load_explicit(&cache->live_bytes, memory_order_relaxed);
-    atomic_store_explicit(&cache->live_bytes, sum + size_bytes, memory_order_relaxed);
 }
 
 /* Without a cache, or too large for one. */
@@ -304,7 +284,7 @@ __attribute__((noinline)) static void *alloc_shared(struct mem *mem, struct mem_
     void *block = NULL;
     if (mem->is_pooled && rounded <= POOLED_LAST) {
         lock_take(&mem->lock);
-        struct list *loose = &mem->loose[class_of(rounded)];
+        struct mem_list *loose = &mem->loose[class_of(rounded)];
         if (loose->first == NULL) loose->first = take_magazine(mem, class_of(rounded), rounded);
         block = loose->first;
         if (block != NULL) {
@@ -317,7 +297,7 @@ __attribute__((noinline)) static void *alloc_shared(struct mem *mem, struct mem_
     block = hook_allocate(mem, hook_size(mem, size_bytes));
     if (block == NULL) return NULL;
     if (cache != NULL) {
-        count_live(cache, (int64_t)rounded);
+        mem_count_live(cache, (int64_t)rounded);
     } else {
         lock_take(&mem->lock);
         mem->live_bytes += (int64_t)rounded;
@@ -346,8 +326,8 @@ void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size_bytes) {
     kh_assert_slow(cache->mem == mem);
     size_t rounded = round_size(size_bytes);
     size_t class = class_of(rounded);
-    struct list *list = &cache->lists[class];
-    struct block *block = list->first;
+    struct mem_list *list = &cache->lists[class];
+    struct mem_block *block = list->first;
     if (KH_LIKELY(block != NULL)) {
         list->first = block->next;
         list->count--;
@@ -355,7 +335,7 @@ void *mem_alloc(struct mem *mem, struct mem_cache *cache, size_t size_bytes) {
         block = refill(cache, class, rounded);
         if (block == NULL) return NULL;
     }
-    count_live(cache, (int64_t)rounded);
+    mem_count_live(cache, (int64_t)rounded);
     return block;
 }
 
@@ -377,13 +357,13 @@ __attribute__((noinline)) static void free_shared(struct mem *mem, struct mem_ca
     bool is_block_pooled = mem->is_pooled && rounded <= POOLED_LAST;
     if (!is_block_pooled) hook_free(mem, block, hook_size(mem, size_bytes));
     if (cache != NULL) {
-        count_live(cache, -(int64_t)rounded);
+        mem_count_live(cache, -(int64_t)rounded);
         return;
     }
     lock_take(&mem->lock);
     if (is_block_pooled) {
-        struct list *loose = &mem->loose[class_of(rounded)];
-        ((struct block *)block)->next = loose->first;
+        struct mem_list *loose = &mem->loose[class_of(rounded)];
+        ((struct mem_block *)block)->next = loose->first;
         loose->first = block;
     }
     mem->live_bytes -= (int64_t)rounded;
@@ -401,11 +381,11 @@ void mem_free(struct mem *mem, struct mem_cache *cache, void *block, size_t size
     kh_assert_slow(cache->mem == mem);
     size_t rounded = round_size(size_bytes);
     size_t class = class_of(rounded);
-    struct list *list = &cache->lists[class];
-    struct block *freed = block;
+    struct mem_list *list = &cache->lists[class];
+    struct mem_block *freed = block;
     freed->next = list->first;
     list->first = freed;
-    count_live(cache, -(int64_t)rounded);
+    mem_count_live(cache, -(int64_t)rounded);
     if (KH_UNLIKELY(++list->count > list->count_max)) spill(cache, class, magazine_size(rounded));
 }
 

@@ -6,6 +6,7 @@
 #include "batch/batch.h"
 
 #include "base/arena.h"
+#include "base/mem_small.h"
 #include "base/status.h"
 #include "batch/adopted.h"
 #include "batch/cell.h"
@@ -24,20 +25,18 @@ static void free_adopted(kh_batch *batch, struct mem *mem) {
 void batch_free(kh_batch *batch, struct mem_cache *cache) {
     const kh_schema *schema = batch->schema;
     struct mem *mem = schema->mem;
-    if (KH_UNLIKELY(cache != NULL && mem_cache_owner(cache) != mem)) cache = NULL;
+    if (KH_UNLIKELY(cache != NULL && cache->mem != mem)) cache = NULL;
     if (KH_UNLIKELY(batch->kind == BATCH_ADOPTED)) free_adopted(batch, mem);
     if (KH_UNLIKELY(schema->is_counted)) schema_drop(schema);
-    mem_free(mem, cache, (unsigned char *)batch - BATCH_HEADROOM, batch->block_bytes);
+    mem_free_small(mem, cache, (unsigned char *)batch - BATCH_HEADROOM, batch->block_bytes);
 }
 
 bool batch_is_foreign(const kh_batch *batch) {
     return batch->kind == BATCH_ADOPTED && adopted_of(batch)->is_foreign;
 }
 
-uint64_t batch_size_bytes(const kh_batch *batch) {
-    uint64_t size_bytes = batch->block_bytes;
-    if (batch->kind == BATCH_ADOPTED) size_bytes += adopted_of(batch)->size_bytes;
-    return size_bytes;
+uint64_t batch_adopted_bytes(const kh_batch *batch) {
+    return adopted_of(batch)->size_bytes;
 }
 
 kh_batch *kh_batch_retain(const kh_batch *batch) {

@@ -3,6 +3,7 @@
 #ifndef KHONSU_BATCH_BATCH_H
 #define KHONSU_BATCH_BATCH_H
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "khonsu/batch.h"
 #include <stdatomic.h>
@@ -68,6 +69,11 @@ kh_status batch_import_within(struct mem *mem, struct mem_cache *cache, const kh
                               uint64_t bytes_max, kh_batch **out, kh_error *error);
 
 /* Bytes that the value counts for in limits and statistics. */
-uint64_t batch_size_bytes(const kh_batch *batch);
+uint64_t batch_adopted_bytes(const kh_batch *batch);
+static inline uint64_t batch_size_bytes(const kh_batch *batch) {
+    uint64_t size_bytes = batch->block_bytes;
+    if (KH_UNLIKELY(batch->kind == BATCH_ADOPTED)) size_bytes += batch_adopted_bytes(batch);
+    return size_bytes;
+}
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef KHONSU_BATCH_PACK_H
 #define KHONSU_BATCH_PACK_H
 
+#include "base/mem_small.h"
 #include "batch/plan.h"
 #include "batch/schema_body.h"
 
@@ -32,7 +33,7 @@ static inline uint64_t pack_block_bytes(const struct plan *plan, uint64_t row_co
 static inline kh_batch *pack_create(struct mem *mem, struct mem_cache *cache,
                                     const kh_schema *schema, uint64_t row_count,
                                     uint64_t block_bytes) {
-    uint8_t *block = mem_alloc(mem, cache, (size_t)block_bytes);
+    uint8_t *block = mem_alloc_small(mem, cache, (size_t)block_bytes);
     if (KH_UNLIKELY(block == NULL)) return NULL;
     kh_batch *batch = (kh_batch *)(void *)(block + BATCH_HEADROOM);
     atomic_init(&batch->refs, 1);

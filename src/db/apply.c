@@ -23,7 +23,9 @@ static void note_recent(struct kh_db *db, struct entry *entry, uint64_t commit) 
     recent->end++;
 }
 
-static void link_version(struct kh_db *db, struct write *write, uint64_t commit, uint64_t phi) {
+/* True: the key is new. */
+static inline bool link_version(struct kh_db *db, const struct write *write, uint64_t commit,
+                                uint64_t phi) {
     struct entry *entry = write->entry;
     struct version *version = write->staged;
     struct version *newest = atomic_load_explicit(&entry->head, memory_order_relaxed);
@@ -32,36 +34,44 @@ static void link_version(struct kh_db *db, struct write *write, uint64_t commit,
     version->stamp.spi = phi;
     atomic_store_explicit(&version->older, newest, memory_order_relaxed);
     atomic_store_explicit(&entry->head, version, memory_order_release);
-    store_count(&db->store.versions_live, 1);
-    if (newest == NULL) {
-        store_count(&db->store.keys, 1);
-    } else if (db->store.retention_bytes != 0 && version_batch(newest) != NULL) {
+    if (KH_UNLIKELY(db->store.retention_bytes != 0) && newest != NULL &&
+        version_batch(newest) != NULL)
         store_count(&db->store.superseded_bytes, (int64_t)batch_size_bytes(version_batch(newest)));
-    }
     note_recent(db, entry, commit);
+    return newest == NULL;
+}
+
+/* A write dropped by policy is a late read of the newest version. */
+static void stamp_late_read(kh_txn *txn, const struct write *write) {
+    struct version *newest = atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+    uint64_t phi = txn->verdict.phi;
+    if (txn->is_certified && newest->stamp.ps < phi) newest->stamp.ps = phi;
 }
 
 void apply_install(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    const struct certify_verdict *verdict = &txn->verdict;
+    uint64_t commit = txn->committed;
+    uint64_t phi = txn->verdict.phi;
+    int64_t versions = 0;
+    int64_t keys = 0;
     mem_forbid();
-    for (uint32_t i = 0; i < txn->writes.count; i++) {
-        struct write *write = &txn->writes.writes[i];
-        if (write->kind == WRITE_NONE) continue;
-        if (write->fate == FATE_DROPPED) {
-            struct version *newest =
-                atomic_load_explicit(&write->entry->head, memory_order_relaxed);
-            if (txn->is_certified && newest->stamp.ps < verdict->phi)
-                newest->stamp.ps = verdict->phi;
+    const struct write *end = txn->writes.writes + txn->writes.count;
+    for (const struct write *write = txn->writes.writes; write < end; write++) {
+        if (KH_UNLIKELY(write->kind == WRITE_NONE)) continue;
+        if (KH_UNLIKELY(write->fate == FATE_DROPPED)) {
+            stamp_late_read(txn, write);
             continue;
         }
-        link_version(db, write, txn->committed, verdict->phi);
+        keys += link_version(db, write, commit, phi);
+        versions++;
     }
     mem_permit();
+    store_count(&db->store.versions_live, versions);
+    if (KH_UNLIKELY(keys > 0)) store_count(&db->store.keys, keys);
     txn->is_installed = true;
     /* With a log that answers later others are certified before this is published. */
-    if (db->pipeline.log != NULL && txn->is_certified) apply_read_stamps(txn, verdict->phi);
-    db->store.clock = txn->committed;
+    if (KH_UNLIKELY(db->pipeline.log != NULL) && txn->is_certified) apply_read_stamps(txn, phi);
+    db->store.clock = commit;
 }
 
 static void stamp_item(const struct read_item *item, uint64_t snapshot, uint64_t stamp) {
@@ -80,25 +90,24 @@ void apply_read_stamps(kh_txn *txn, uint64_t stamp) {
 
 static void reclaim_superseded(kh_txn *txn, const struct reclaimer *who, uint64_t oldest) {
     struct kh_db *db = txn->db;
-    bool is_free =
-        oldest >= txn->committed && db->store.retention_ms == 0 && db->store.retention_bytes == 0;
-    for (uint32_t i = 0; i < txn->writes.count; i++) {
-        const struct write *write = &txn->writes.writes[i];
-        if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
-        const struct version *head = write->staged;
+    bool is_free = oldest >= txn->committed && (db->store.retention_ms | db->store.retention_bytes) == 0;
+    const struct write *end = txn->writes.writes + txn->writes.count;
+    for (const struct write *write = txn->writes.writes; write < end; write++) {
+        if (KH_UNLIKELY(write->kind == WRITE_NONE || write->fate == FATE_DROPPED)) continue;
+        struct version *head = write->staged;
         bool has_older = atomic_load_explicit(&head->older, memory_order_relaxed) != NULL;
-        if (is_free && has_older &&
+        if (KH_LIKELY(is_free && has_older) &&
             atomic_load_explicit(&write->entry->head, memory_order_relaxed) == head) {
-            reclaim_below(&db->store, who, write->entry);
+            reclaim_below(&db->store, who, head);
             has_older = false;
         }
-        if (has_older || version_batch(head) == NULL) reclaim_note(&db->store, write->entry);
+        if (KH_UNLIKELY(has_older || version_batch(head) == NULL))
+            reclaim_note(&db->store, write->entry);
     }
 }
 
 static void tell_watchers(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    if (!watch_is_wanted(&db->watches)) return;
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
@@ -109,10 +118,10 @@ static void tell_watchers(kh_txn *txn) {
 
 void apply_publish(kh_txn *txn, const struct reclaimer *who) {
     struct kh_db *db = txn->db;
-    if (db->store.retention_ms == 0 && db->store.retention_bytes == 0)
+    if ((db->store.retention_ms | db->store.retention_bytes) == 0)
         atomic_store_explicit(&db->store.horizon, txn->committed, memory_order_relaxed);
     atomic_store_explicit(&db->store.visible, txn->committed, memory_order_seq_cst);
-    tell_watchers(txn);
+    if (KH_UNLIKELY(watch_is_wanted(&db->watches))) tell_watchers(txn);
     if (txn->is_certified) {
         section_note_phi(db, txn->verdict.phi);
         /* A stamp decides something only for serializable transactions open now. */
@@ -122,7 +131,7 @@ void apply_publish(kh_txn *txn, const struct reclaimer *who) {
     }
     snapshot_drop(txn->line);
     reclaim_superseded(txn, who, snapshot_oldest(&db->store.snapshots));
-    if (db->store.queue.count > 0 || db->store.parked.count > 0)
+    if (KH_UNLIKELY((db->store.queue.count | db->store.parked.count) > 0))
         section_reclaim(db, who, 2 * (size_t)txn->writes.live_count + 1);
     section_progress(db);
 }
@@ -170,7 +179,8 @@ kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct m
     if (version == NULL) return status_no_memory(error, sizeof *version);
     struct write write = {
         .kind = batch == NULL ? WRITE_DELETE : WRITE_PUT, .entry = entry, .staged = version};
-    link_version(db, &write, commit, commit);
+    store_count(&store->versions_live, 1);
+    if (link_version(db, &write, commit, commit)) store_count(&store->keys, 1);
     reclaim_note(store, entry);
     if (commit > store->clock) store->clock = commit;
     return KH_OK;

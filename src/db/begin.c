@@ -11,10 +11,12 @@
 
 static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 
-/* Nothing in it that could be wrong. */
-static bool is_plain(const kh_txn_options *options) {
-    return options->isolation <= KH_SERIALIZABLE && options->policy <= KH_MERGE &&
-           options->flags == 0 && options->tag == NULL;
+/* Nothing in it that could be wrong, and nothing to be copied. */
+static inline bool is_plain(const kh_txn_options *options) {
+    uint64_t rest = options->flags | (uintptr_t)options->tag | (uintptr_t)options->id_column |
+                    (uintptr_t)options->resolve;
+    return options->size == sizeof *options && options->isolation <= KH_SERIALIZABLE &&
+           options->policy <= KH_MERGE && rest == 0;
 }
 
 static kh_status check_options(const struct kh_db *db, const kh_txn_options *options,
@@ -47,39 +49,25 @@ static kh_status copy_texts(kh_txn *txn, const kh_txn_options *options, kh_error
     return KH_OK;
 }
 
-static uint64_t deadline_of(const kh_txn *txn, uint32_t timeout_ms) {
+static uint64_t deadline_of(const kh_txn *txn, uint64_t tick, uint32_t timeout_ms) {
     const struct kh_db *db = txn->db;
-    if (txn->is_read_only) {
+    if (KH_UNLIKELY(txn->is_read_only)) {
         uint64_t age = db->limits.max_snapshot_age_ms;
         if (timeout_ms != 0 && (age == 0 || timeout_ms < age)) age = timeout_ms;
-        return age == 0 ? UINT64_MAX : txn_begin_tick(txn) + age;
+        return age == 0 ? UINT64_MAX : tick + age;
     }
-    return txn_begin_tick(txn) + (timeout_ms != 0 ? timeout_ms : db->timeout_ms);
+    return tick + (timeout_ms != 0 ? timeout_ms : db->timeout_ms);
 }
 
-static void set_up(kh_txn *txn, const kh_txn_options *options) {
+static inline void set_up(kh_txn *txn, const kh_txn_options *options) {
     struct kh_db *db = txn->db;
     txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
-    txn->is_read_only = options->flags & KH_BEGIN_READ_ONLY;
     txn->id_column = db->id_column;
-    txn->tag = NULL;
-    txn->tag_bytes = 0;
     txn->resolve = db->resolve;
     txn->resolve_context = db->resolve_context;
-    if (options->resolve != NULL) {
-        txn->resolve = options->resolve;
-        txn->resolve_context = options->resolve_context;
-    }
+    txn_clear_use(txn);
     __atomic_store_n(&txn->id.low, 0, __ATOMIC_RELAXED);
-    txn->cursors = NULL;
-    txn->stop_status = KH_OK;
-    txn->committed = 0;
-    txn->has_conflict = false;
-    txn->is_sampled = txn->is_started = txn->is_counted = txn->is_lost = false;
-    txn->is_detached = false;
-    txn->is_claiming = false;
-    txn->is_installed = txn->is_marked = false;
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
 }
 
@@ -92,18 +80,21 @@ static bool is_safe_now(const kh_txn *txn) {
     return atomic_load_explicit(&db->store.visible, memory_order_seq_cst) == txn->snapshot;
 }
 
-static void take_snapshot(kh_txn *txn) {
-    unsigned mask = 1u << SLOT_READ;
-    txn->is_tracking = !txn->is_read_only;
-    txn->is_certified = false;
-    if (txn->isolation == KH_READ_COMMITTED) mask |= 1u << SLOT_BASE;
-    if (txn->isolation == KH_SERIALIZABLE) {
-        txn->is_tracking = txn->is_certified = true;
-        /* A reader can never commit below anybody's snapshot: nobody has to wait for it, and no
-         * stamp is kept for its sake. */
-        if (!txn->is_read_only) mask |= 1u << SLOT_SERIALIZABLE;
+static inline void take_snapshot(kh_txn *txn, bool is_read_only) {
+    const _Atomic uint64_t *visible = &txn->db->store.visible;
+    bool is_serializable = txn->isolation == KH_SERIALIZABLE;
+    txn->is_read_only = is_read_only;
+    txn->is_tracking = is_serializable || !is_read_only;
+    txn->is_certified = is_serializable;
+    /* A reader can never commit below anybody's snapshot: nobody has to wait for it, and no
+     * stamp is kept for its sake. */
+    if (is_serializable && !is_read_only) {
+        txn->snapshot = snapshot_take(txn->line, visible, SLOT_SERIALIZABLE);
+    } else if (KH_UNLIKELY(txn->isolation == KH_READ_COMMITTED)) {
+        txn->snapshot = snapshot_take(txn->line, visible, SLOT_BASE);
+    } else {
+        txn->snapshot = snapshot_take(txn->line, visible, SLOT_READ);
     }
-    txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, mask);
     txn->birth = txn->snapshot;
 }
 
@@ -115,13 +106,15 @@ static void untrack(kh_txn *txn) {
 
 /* The tick is read after a sleeping janitor was woken (by us, or by another thread whose waking we
  * see): a stale one would make a fresh transaction look old. */
-static kh_status activate(kh_txn *txn, uint32_t timeout_ms) {
+static inline kh_status activate(kh_txn *txn, uint32_t timeout_ms) {
     struct kh_db *db = txn->db;
     if (KH_UNLIKELY(atomic_load_explicit(&db->is_janitor_idle, memory_order_acquire)))
         section_wake_janitor(db);
-    txn_set_begin_tick(txn, db_tick(db));
-    txn_set_deadline(txn, deadline_of(txn, timeout_ms));
-    if (txn->is_read_only && txn_deadline(txn) != UINT64_MAX) txn->is_tracking = true;
+    uint64_t tick = db_tick(db);
+    uint64_t deadline = deadline_of(txn, tick, timeout_ms);
+    txn_set_begin_tick(txn, tick);
+    txn_set_deadline(txn, deadline);
+    if (KH_UNLIKELY(txn->is_read_only) && deadline != UINT64_MAX) txn->is_tracking = true;
     txn_count(&txn->counters.begins, 1);
     txn_set_state(txn, TXN_ACTIVE);
     return KH_OK;
@@ -138,7 +131,7 @@ static kh_status read_options(const kh_db *db, const kh_txn_options **options,
         if (status != KH_OK) return status;
         *options = known;
     }
-    return KH_LIKELY(is_plain(*options)) ? KH_OK : check_options(db, *options, error);
+    return check_options(db, *options, error);
 }
 
 /* A serializable reader that nobody can come below is not tracked. */
@@ -153,31 +146,49 @@ static kh_status find_safe(kh_txn *txn, const kh_txn_options *options, kh_error 
     return KH_OK;
 }
 
-kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
-    kh_assert(db != NULL && out != NULL && "kh_txn_begin: db or out is NULL");
+/* Any options, any handle. */
+__attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_options *options,
+                                                     kh_txn **out, kh_error *error) {
     kh_txn_options known;
     kh_status status = read_options(db, &options, &known, error);
-    if (KH_UNLIKELY(status != KH_OK)) return status;
-    if (KH_UNLIKELY(db_is_forked(db)))
+    if (status != KH_OK) return status;
+    if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
     kh_txn *txn;
     status = handle_acquire(db, &txn, error);
-    if (KH_UNLIKELY(status != KH_OK)) return status;
+    if (status != KH_OK) return status;
     set_up(txn, options);
-    if (KH_UNLIKELY(options->tag != NULL || options->id_column != NULL))
-        status = copy_texts(txn, options, error);
-    if (KH_LIKELY(status == KH_OK)) {
-        take_snapshot(txn);
+    if (options->resolve != NULL) {
+        txn->resolve = options->resolve;
+        txn->resolve_context = options->resolve_context;
+    }
+    status = copy_texts(txn, options, error);
+    if (status == KH_OK) {
+        take_snapshot(txn, (options->flags & KH_BEGIN_READ_ONLY) != 0);
         if (txn->isolation == KH_SERIALIZABLE && txn->is_read_only)
             status = find_safe(txn, options, error);
     }
-    if (KH_UNLIKELY(status != KH_OK)) {
+    if (status != KH_OK) {
         snapshot_drop(txn->line);
         handle_release(txn);
         return status;
     }
     *out = txn;
     return activate(txn, options->timeout_ms);
+}
+
+/* The usual case without a call: plain options, and this thread's last handle is free. */
+kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
+    kh_assert(db != NULL && out != NULL && "kh_txn_begin: db or out is NULL");
+    const kh_txn_options *plain = options == NULL ? &default_options : options;
+    if (KH_UNLIKELY(!is_plain(plain) || db_is_forked(db)))
+        return begin_any(db, options, out, error);
+    kh_txn *txn = handle_take_last(db);
+    if (KH_UNLIKELY(txn == NULL)) return begin_any(db, options, out, error);
+    set_up(txn, plain);
+    take_snapshot(txn, false);
+    *out = txn;
+    return activate(txn, plain->timeout_ms);
 }
 
 kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *error) {
@@ -191,6 +202,7 @@ kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *er
     kh_status status = handle_acquire(db, &txn, error);
     if (status != KH_OK) return status;
     set_up(txn, &options);
+    txn->is_read_only = true;
     /* Registered first, then compared: a pruner raises the horizon before it looks at the slots. */
     snapshot_set(txn->line, at);
     uint64_t horizon = kh_db_horizon(db);

@@ -215,6 +215,23 @@ static void count_resolved(kh_txn *txn) {
     }
 }
 
+/* Without a log a record is kept the moment it is certified: nothing of it is ever in flight. */
+static void commit_at_once(kh_txn *txn) {
+    struct kh_db *db = txn->db;
+    struct reclaimer who = {&txn->epoch, txn->cache};
+    db->pipeline.position++;
+    apply_install(txn);
+    section_note_outcome(db, txn->id, txn->committed);
+    apply_publish(txn, &who);
+    if (KH_UNLIKELY(txn->descriptor >= 0)) env_event_signal(txn->descriptor);
+    atomic_store_explicit(&txn->outcome, (uint32_t)KH_OK + 1, memory_order_release);
+    txn_set_state(txn, TXN_ENDED);
+}
+
+static inline bool has_log(const struct kh_db *db) {
+    return db->pipeline.log != NULL || db->storage != NULL;
+}
+
 /* Certified: from here to the end of install nothing can fail but the log's refusal. */
 static kh_status append_and_install(kh_txn *txn, enum record_kind kind,
                                     const struct certify_request *request, kh_error *error) {
@@ -226,9 +243,14 @@ static kh_status append_and_install(kh_txn *txn, enum record_kind kind,
         return status_fail(error, txn->stop_status, "%s", kh_status_meaning(txn->stop_status));
     (void)handle_id(txn);
     txn->committed = kind == RECORD_PREPARE ? 0 : request->commit;
+    if (KH_LIKELY(kind == RECORD_COMMIT && !has_log(db))) {
+        if (KH_UNLIKELY(txn->verdict.has_resolved)) count_resolved(txn);
+        commit_at_once(txn);
+        return KH_OK;
+    }
     status = pipeline_append(txn, kind, error);
     if (status != KH_OK) return status;
-    count_resolved(txn);
+    if (txn->verdict.has_resolved) count_resolved(txn);
     if (kind == RECORD_PREPARE) {
         prepared_hold(txn);
     } else {

@@ -120,7 +120,7 @@ static kh_status anchor(struct kh_cursor *cursor, kh_error *error) {
         kh_status status = handle_acquire(txn->db, &cursor->anchor, error);
         if (status != KH_OK) return status;
         txn->snapshot =
-            snapshot_take(cursor->anchor->line, &txn->db->store.visible, 1u << SLOT_READ);
+            snapshot_take(cursor->anchor->line, &txn->db->store.visible, SLOT_READ);
         snapshot_set(txn->line, txn->snapshot);
     }
     cursor->timestamp = txn->snapshot;

@@ -307,28 +307,38 @@ kh_status kh_txn_rollback(kh_txn *txn) {
     return KH_OK;
 }
 
-void kh_txn_close(kh_txn *txn) {
-    if (txn == NULL || db_is_forked(txn->db)) return;
+/* Not ended, lost, or in a forked child. */
+__attribute__((noinline)) static void close_any(kh_txn *txn) {
     struct kh_db *db = txn->db;
+    if (db_is_forked(db)) return;
     enum txn_state state = txn_state_of(txn);
-    if (KH_UNLIKELY(state == TXN_ACTIVE || state == TXN_STOPPED)) {
+    if (state == TXN_ACTIVE || state == TXN_STOPPED) {
         kh_status status = kh_txn_rollback(txn);
         kh_assert(status != KH_MISUSE && "kh_txn_close: another thread is in the transaction");
         state = txn_state_of(txn);
     }
-    if (KH_UNLIKELY(state == TXN_IN_FLIGHT || state == TXN_PREPARED)) {
+    if (state == TXN_IN_FLIGHT || state == TXN_PREPARED) {
         lock_take(&db->section);
         state = txn_state_of(txn);
         if (state != TXN_ENDED) txn->is_detached = true;
         lock_leave(&db->section);
         if (state != TXN_ENDED) return;
     }
-    if (KH_UNLIKELY(txn->is_lost)) {
+    if (txn->is_lost) {
         txn->is_detached = true;
         return;
     }
     kh_assert(state == TXN_ENDED && "kh_txn_close: this transaction is closed already");
     handle_release(txn);
+}
+
+void kh_txn_close(kh_txn *txn) {
+    if (txn == NULL) return;
+    if (KH_UNLIKELY(txn_state_of(txn) != TXN_ENDED || txn->is_lost || db_is_forked(txn->db))) {
+        close_any(txn);
+    } else {
+        handle_release(txn);
+    }
 }
 
 /* ---- what happened --------------------------------------------------------------------------- */

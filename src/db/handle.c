@@ -3,39 +3,24 @@
 
 #include <string.h>
 
-/* The handle that this thread had last, of whatever database: coming back to it keeps its memory in
- * this core's cache. Only a hint. */
-static _Thread_local uint32_t last_index;
-
-static bool take(kh_txn *txn) {
-    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
-    if ((word & STATE_MASK) != TXN_IDLE) return false;
-    return atomic_compare_exchange_strong_explicit(&txn->state, &word, word | TXN_TAKEN,
-                                                   memory_order_acquire, memory_order_relaxed);
-}
+_Thread_local uint32_t handle_last_index;
 
 bool handle_take_idle(kh_txn *txn) {
-    return take(txn);
+    return handle_take(txn);
 }
 
 void handle_put_back(kh_txn *txn) {
     txn_set_state(txn, TXN_IDLE);
 }
 
-__attribute__((noinline)) static kh_txn *take_any(struct kh_db *db, uint32_t count) {
+static kh_txn *take_any(struct kh_db *db) {
+    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
+    uint32_t first = handle_last_index < count ? handle_last_index : 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t index = last_index + i < count ? last_index + i : last_index + i - count;
-        if (index < count && take(db->handles[index])) return db->handles[index];
+        uint32_t index = first + i < count ? first + i : first + i - count;
+        if (handle_take(db->handles[index])) return db->handles[index];
     }
     return NULL;
-}
-
-static kh_txn *take_free(struct kh_db *db) {
-    uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
-    if (KH_LIKELY(last_index < count && take(db->handles[last_index])))
-        return db->handles[last_index];
-    if (last_index >= count) last_index = 0;
-    return take_any(db, count);
 }
 
 static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
@@ -62,8 +47,7 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     txn->reads.limit = db->limits.txn_reads;
     readset_clear(&txn->reads);
     ipc_buffer_init(&txn->frame, mem);
-    txn->writes.writes_max = db->limits.txn_writes;
-    txn->writes.bytes_max = db->limits.txn_bytes;
+    writeset_init(&txn->writes, db->limits.txn_writes, db->limits.txn_bytes);
     db->handles[index] = txn;
     atomic_store_explicit(&db->store.snapshots.line_count, index + 1, memory_order_seq_cst);
     atomic_store_explicit(&db->handle_count, index + 1, memory_order_release);
@@ -72,14 +56,14 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
 }
 
 kh_status handle_acquire(struct kh_db *db, kh_txn **out, kh_error *error) {
-    kh_txn *txn = take_free(db);
-    if (KH_UNLIKELY(txn == NULL)) {
+    kh_txn *txn = take_any(db);
+    if (txn == NULL) {
         lock_take(&db->pool_lock);
         kh_status status = create(db, &txn, error);
         lock_leave(&db->pool_lock);
         if (status != KH_OK) return status;
     }
-    last_index = txn->index;
+    handle_last_index = txn->index;
     *out = txn;
     return KH_OK;
 }
@@ -122,8 +106,8 @@ static void discard_kept(kh_txn *txn) {
     txn->kept = NULL;
 }
 
-/* What few transactions leave. Before the arena is reset: the lists lie in it. */
-static void release_rest(kh_txn *txn) {
+/* Before the arena is reset: the lists lie in it. */
+void handle_drop_rest(kh_txn *txn) {
     release_bases(txn);
     discard_kept(txn);
     if (txn->frame.capacity_bytes > 0) release_frame(txn);
@@ -131,19 +115,9 @@ static void release_rest(kh_txn *txn) {
     txn->descriptor = -1;
 }
 
-void handle_release(kh_txn *txn) {
-    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
-        discard_unlinked(txn);
-        writeset_clear(&txn->writes, txn->cache);
-    }
-    uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
-                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1);
-    if (KH_UNLIKELY(rest != 0)) release_rest(txn);
-    readset_clear(&txn->reads);
-    arena_reset(&txn->arena);
-    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
-    atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
-                          memory_order_release);
+void handle_drop_writes(kh_txn *txn) {
+    discard_unlinked(txn);
+    writeset_clear(&txn->writes, txn->cache);
 }
 
 void handle_destroy_all(struct kh_db *db) {
@@ -210,16 +184,8 @@ kh_status handle_stop(kh_txn *txn, kh_status status) {
     return status;
 }
 
-kh_txn_id handle_id(kh_txn *txn) {
+void handle_reserve_ids(kh_txn *txn) {
     enum { BLOCK = 64 }; /* ids reserved at once: the shared counter stays cold */
-    if (txn->id.low == 0) {
-        if (txn->id_next == txn->id_end) {
-            txn->id_next =
-                atomic_fetch_add_explicit(&txn->db->next_id, BLOCK, memory_order_relaxed);
-            txn->id_end = txn->id_next + BLOCK;
-        }
-        txn->id.high = txn->db->id_high;
-        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
-    }
-    return txn->id;
+    txn->id_next = atomic_fetch_add_explicit(&txn->db->next_id, BLOCK, memory_order_relaxed);
+    txn->id_end = txn->id_next + BLOCK;
 }

@@ -9,10 +9,48 @@
 #include "base/status.h"
 #include "db/db.h"
 
-/* A handle in state idle with all fields of its use cleared. KH_BUSY: all are in use. */
+/* The handle that this thread had last, of whatever database: coming back to it keeps its memory in
+ * this core's cache. Only a hint. */
+extern _Thread_local uint32_t handle_last_index;
+
+/* Take a handle that is idle. */
+static inline bool handle_take(kh_txn *txn) {
+    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
+    if (KH_UNLIKELY((word & STATE_MASK) != TXN_IDLE)) return false;
+    return atomic_compare_exchange_strong_explicit(&txn->state, &word, word | TXN_TAKEN,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* The handle of this thread's last use; NULL: ask handle_acquire. */
+static inline kh_txn *handle_take_last(struct kh_db *db) {
+    uint32_t index = handle_last_index;
+    if (KH_UNLIKELY(index >= atomic_load_explicit(&db->handle_count, memory_order_acquire)))
+        return NULL;
+    kh_txn *txn = db->handles[index];
+    return KH_LIKELY(handle_take(txn)) ? txn : NULL;
+}
+
+/* A handle in state taken, with what its last use left to be given back gone; the rest is the
+ * caller's to set. KH_BUSY: all are in use. */
 kh_status handle_acquire(struct kh_db *db, kh_txn **out, kh_error *error);
+
+/* The batches of the write set, and what few uses leave. */
+void handle_drop_writes(kh_txn *txn);
+void handle_drop_rest(kh_txn *txn);
+
 /* Clear what the use left (batches, arena, eventfd) and give it back. */
-void handle_release(kh_txn *txn);
+static inline void handle_release(kh_txn *txn) {
+    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) handle_drop_writes(txn);
+    uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
+                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1);
+    if (KH_UNLIKELY(rest != 0)) handle_drop_rest(txn);
+    readset_clear(&txn->reads);
+    arena_reset(&txn->arena);
+    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
+    atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
+                          memory_order_release);
+}
+
 /* Take an idle handle out of the pool for a moment, and give it back as it was. */
 bool handle_take_idle(kh_txn *txn);
 void handle_put_back(kh_txn *txn);
@@ -58,7 +96,15 @@ static inline kh_status handle_answer(kh_txn *txn, kh_status status) {
 }
 
 /* The id of the transaction, assigned at first need. */
-kh_txn_id handle_id(kh_txn *txn);
+void handle_reserve_ids(kh_txn *txn);
+static inline kh_txn_id handle_id(kh_txn *txn) {
+    if (txn->id.low == 0) {
+        if (KH_UNLIKELY(txn->id_next == txn->id_end)) handle_reserve_ids(txn);
+        txn->id.high = txn->db->id_high;
+        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
+    }
+    return txn->id;
+}
 
 /* The low half of the id, from outside of the transaction; 0: none yet. */
 static inline uint64_t handle_peek_id(const kh_txn *txn) {

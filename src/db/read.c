@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-kh_status read_check_key(kh_bytes key, kh_error *error) {
-    if (KH_LIKELY(key.data != NULL && key.size_bytes - 1 < LIMIT_KEY_BYTES)) return KH_OK;
+kh_status read_refuse_key(kh_bytes key, kh_error *error) {
     if (key.size_bytes > LIMIT_KEY_BYTES)
         return status_fail(error, KH_TOO_BIG, "the key has %zu bytes: at most %u are possible",
                            key.size_bytes, LIMIT_KEY_BYTES);
@@ -18,7 +17,7 @@ kh_status read_check_key(kh_bytes key, kh_error *error) {
 
 void read_statement(kh_txn *txn) {
     if (txn->isolation == KH_READ_COMMITTED)
-        txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, 1u << SLOT_READ);
+        txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, SLOT_READ);
 }
 
 /* Read committed with a policy that may need the base: hold what was read. */
@@ -35,26 +34,25 @@ static kh_status keep_base(kh_txn *txn, struct entry *entry, const struct versio
     return KH_OK;
 }
 
-static kh_status track(kh_txn *txn, kh_bytes key, struct entry *entry,
-                       const struct version *version, kh_error *error) {
-    if (version == NULL || version_batch(version) == NULL)
-        return readset_add_absent(&txn->reads, &txn->arena, key, txn->snapshot, error);
+static kh_status track_base(kh_txn *txn, struct entry *entry, const struct version *version,
+                            kh_error *error) {
     kh_status status = readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
-    if (status == KH_OK && txn->policy >= KH_MERGE) status = keep_base(txn, entry, version, error);
+    if (status == KH_OK) status = keep_base(txn, entry, version, error);
     return status;
 }
 
 /* Inlined into the two calls that most programs make most. */
 __attribute__((always_inline)) static inline kh_status
 look_up(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out, kh_error *error) {
-    struct entry *entry = index_find(txn->db->store.index, key, hash);
+    struct entry *entry = index_find_inline(txn->db->store.index, key, hash);
     struct version *version = entry == NULL ? NULL : entry_visible(entry, txn->snapshot);
-    if (txn->is_tracking) {
-        kh_status status = track(txn, key, entry, version, error);
-        if (status != KH_OK) return status;
-    }
-    *out = version == NULL ? NULL : version_batch(version);
-    return KH_OK;
+    const kh_batch *batch = version == NULL ? NULL : version_batch(version);
+    *out = batch;
+    if (!txn->is_tracking) return KH_OK;
+    if (KH_UNLIKELY(batch == NULL))
+        return readset_add_absent(&txn->reads, &txn->arena, key, txn->snapshot, error);
+    if (KH_UNLIKELY(txn->policy >= KH_MERGE)) return track_base(txn, entry, version, error);
+    return readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
 }
 
 kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
@@ -119,20 +117,17 @@ kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error 
     if (KH_UNLIKELY(status != KH_OK)) return status;
     status = read_check_key(key, error);
     if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
-    read_statement(txn);
-    const kh_batch *batch = NULL;
+    if (KH_UNLIKELY(txn->isolation == KH_READ_COMMITTED)) read_statement(txn);
+    const kh_batch *batch;
     epoch_open(&txn->db->store.epoch, &txn->epoch);
     status = read_any(txn, key, &batch, error);
     epoch_close(&txn->db->store.epoch, &txn->epoch);
     txn_count(&txn->counters.reads, 1);
-    if (KH_LIKELY(status == KH_OK)) {
-        if (batch != NULL) {
-            *out = batch;
-        } else {
-            status = KH_NOT_FOUND;
-        }
-    }
-    return handle_answer(txn, status);
+    if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
+    handle_leave(txn);
+    if (KH_UNLIKELY(batch == NULL)) return KH_NOT_FOUND;
+    *out = batch;
+    return KH_OK;
 }
 
 kh_status kh_txn_get(kh_txn *txn, kh_bytes key, kh_batch **out, kh_error *error) {

@@ -6,7 +6,12 @@
 #include "db/handle.h"
 #include "txn/resolve.h"
 
-kh_status read_check_key(kh_bytes key, kh_error *error);
+/* Why a key is none. */
+kh_status read_refuse_key(kh_bytes key, kh_error *error);
+static inline kh_status read_check_key(kh_bytes key, kh_error *error) {
+    if (KH_LIKELY(key.data != NULL && key.size_bytes - 1 < LIMIT_KEY_BYTES)) return KH_OK;
+    return read_refuse_key(key, error);
+}
 /* At read committed: a new statement begins, at the newest published timestamp. */
 void read_statement(kh_txn *txn);
 /* The store's value at the snapshot, tracked; *out borrowed, NULL: absent. */

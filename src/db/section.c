@@ -66,10 +66,6 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms) {
     return true;
 }
 
-void section_progress(struct kh_db *db) {
-    if (db->waiters > 0) signal_wake_all(&db->progress);
-}
-
 static void unlink_waiter(struct kh_db *db, struct safe_waiter *waiter) {
     struct safe_waiter **link = &db->safe_waiters;
     while (*link != waiter) link = &(*link)->next;
@@ -102,7 +98,7 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
     db->safe_waiters = &waiter;
     for (;;) {
         if (waiter.is_unsafe) {
-            txn->snapshot = snapshot_take(txn->line, &db->store.visible, 1u << SLOT_READ);
+            txn->snapshot = snapshot_take(txn->line, &db->store.visible, SLOT_READ);
             txn->birth = txn->snapshot;
             waiter.snapshot = txn->snapshot;
             waiter.is_unsafe = has_unsafe_in_flight(db, txn->snapshot);
@@ -119,11 +115,6 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
     return status;
 }
 
-void section_note_phi(struct kh_db *db, uint64_t phi) {
-    for (struct safe_waiter *waiter = db->safe_waiters; waiter != NULL; waiter = waiter->next)
-        if (phi <= waiter->snapshot) waiter->is_unsafe = true;
-}
-
 void section_wake_janitor(struct kh_db *db) {
     if (db->flags & KH_OPEN_NO_THREADS) return;
     lock_take(&db->janitor_lock);
@@ -132,13 +123,6 @@ void section_wake_janitor(struct kh_db *db) {
     atomic_store_explicit(&db->is_janitor_idle, 0, memory_order_release);
     signal_wake_all(&db->janitor_wake);
     lock_leave(&db->janitor_lock);
-}
-
-void section_note_outcome(struct kh_db *db, kh_txn_id id, uint64_t result) {
-    struct outcome_slot *slot = &db->outcomes[id.low & db->outcome_mask];
-    atomic_store_explicit(&slot->low, 0, memory_order_relaxed);
-    atomic_store_explicit(&slot->result, result, memory_order_release);
-    atomic_store_explicit(&slot->low, id.low, memory_order_release);
 }
 
 void section_defer_release(struct kh_db *db, kh_txn *txn) {

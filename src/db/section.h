@@ -24,12 +24,17 @@ void section_reclaim(struct kh_db *db, const struct reclaimer *who, size_t count
  * False: the deadline passed, or there are no threads that could bring progress. */
 bool section_wait(struct kh_db *db, uint64_t deadline_ms);
 /* Wake all who wait for progress. In the section. */
-void section_progress(struct kh_db *db);
+static inline void section_progress(struct kh_db *db) {
+    if (KH_UNLIKELY(db->waiters > 0)) signal_wake_all(&db->progress);
+}
 /* Wait for a safe snapshot for a deferrable transaction. KH_BUSY: timeout. */
 kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);
 /* A serializable writer committed with phi: waiting deferrable transactions at or above it must
  * take a newer snapshot. In the section. */
-void section_note_phi(struct kh_db *db, uint64_t phi);
+static inline void section_note_phi(struct kh_db *db, uint64_t phi) {
+    for (struct safe_waiter *waiter = db->safe_waiters; waiter != NULL; waiter = waiter->next)
+        if (phi <= waiter->snapshot) waiter->is_unsafe = true;
+}
 /* The janitor sleeps: wake it, and bring the tick up to date. */
 void section_wake_janitor(struct kh_db *db);
 /* Give the message hook a line, if there is one. Outside of locks. */
@@ -39,6 +44,11 @@ __attribute__((cold, format(printf, 3, 4))) void section_say(struct kh_db *db, k
 void section_defer_release(struct kh_db *db, kh_txn *txn);
 void section_release_deferred(struct kh_db *db);
 /* Note the outcome of a transaction with an id. Any thread. */
-void section_note_outcome(struct kh_db *db, kh_txn_id id, uint64_t result);
+static inline void section_note_outcome(struct kh_db *db, kh_txn_id id, uint64_t result) {
+    struct outcome_slot *slot = &db->outcomes[id.low & db->outcome_mask];
+    atomic_store_explicit(&slot->low, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->result, result, memory_order_release);
+    atomic_store_explicit(&slot->low, id.low, memory_order_release);
+}
 
 #endif

@@ -17,28 +17,25 @@ void stage_discard(kh_txn *txn) {
     }
 }
 
-/* A plain put: the reference goes from the write into the version, without being counted twice. */
-static kh_status stage_plain(kh_txn *txn, struct write *write, kh_error *error) {
-    struct version *version = version_create(txn->db->home.mem, txn->cache, write->mine);
-    if (KH_UNLIKELY(version == NULL)) return status_no_memory(error, sizeof *version);
-    write->staged = version;
-    write->mine = NULL;
-    return KH_OK;
-}
-
 static bool is_computed(const struct write *write) {
     return write->kind == WRITE_ROWS || (write->kind != WRITE_NONE && write->policy >= KH_APPEND);
 }
 
 /* The newest version above this conflicts with the write (engine promises, "a write conflicts
  * when"). Rows never do, unless the key was read. */
-static uint64_t rival_bound(const kh_txn *txn, const struct write *write,
-                            const struct entry *entry) {
+static uint64_t weak_rival_bound(const kh_txn *txn, const struct write *write,
+                                 const struct entry *entry) {
     bool is_weak = txn->isolation == KH_READ_COMMITTED;
-    if (!is_weak && write->kind != WRITE_ROWS) return txn->snapshot;
     uint64_t read = readset_timestamp(&txn->reads, entry, write->key);
     if (read == 0) return UINT64_MAX;
     return is_weak ? read : txn->snapshot;
+}
+
+static inline uint64_t rival_bound(const kh_txn *txn, const struct write *write,
+                                   const struct entry *entry) {
+    if (KH_LIKELY(txn->isolation != KH_READ_COMMITTED && write->kind != WRITE_ROWS))
+        return txn->snapshot;
+    return weak_rival_bound(txn, write, entry);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -160,18 +157,23 @@ static kh_status stage_computed(kh_txn *txn, struct write *write, kh_error *erro
     return make_version(txn, write, value, error);
 }
 
+/* A plain put: the reference goes from the write into the version, without being counted twice. */
 kh_status stage_values(kh_txn *txn, kh_error *error) {
-    for (uint32_t i = 0; i < txn->writes.count; i++) {
-        struct write *write = &txn->writes.writes[i];
-        kh_status status = KH_OK;
-        if (write->kind == WRITE_NONE) continue;
+    struct mem *mem = txn->db->home.mem;
+    struct write *end = txn->writes.writes + txn->writes.count;
+    for (struct write *write = txn->writes.writes; write < end; write++) {
+        if (KH_UNLIKELY(write->kind == WRITE_NONE)) continue;
         if (KH_UNLIKELY(is_computed(write))) {
-            status = stage_computed(txn, write, error);
-        } else if (write->staged == NULL) {
-            status = stage_plain(txn, write, error);
+            kh_status status = stage_computed(txn, write, error);
+            if (status != KH_OK) return status;
+        } else if (KH_LIKELY(write->staged == NULL)) {
+            write->staged = version_create(mem, txn->cache, write->mine);
+            if (KH_UNLIKELY(write->staged == NULL))
+                return status_no_memory(error, sizeof *write->staged);
+            write->mine = NULL;
         }
-        if (KH_UNLIKELY(status != KH_OK)) return status;
     }
+    if (KH_LIKELY(txn->db->pipeline.log == NULL)) return KH_OK;
     return pipeline_record_schemas(txn, error);
 }
 
@@ -179,12 +181,13 @@ kh_status stage_values(kh_txn *txn, kh_error *error) {
 
 kh_status stage_entries(kh_txn *txn, kh_error *error) {
     struct index *index = txn->db->store.index;
-    struct writeset *set = &txn->writes;
-    for (uint32_t i = 0; i < set->count; i++) index_prefetch(index, set->writes[i].hash);
-    for (uint32_t i = 0; i < set->count; i++) {
-        struct write *write = &set->writes[i];
-        if (write->kind == WRITE_NONE) continue;
-        write->entry = index_find(index, write->key, write->hash);
+    struct write *first = txn->writes.writes;
+    struct write *end = first + txn->writes.count;
+    if (end - first > 1)
+        for (struct write *write = first; write < end; write++) index_prefetch(index, write->hash);
+    for (struct write *write = first; write < end; write++) {
+        if (KH_UNLIKELY(write->kind == WRITE_NONE)) continue;
+        write->entry = index_find_inline(index, write->key, write->hash);
         if (KH_UNLIKELY(write->entry == NULL)) {
             kh_status status = index_upsert(index, &txn->epoch, txn->cache, write->key, write->hash,
                                             &write->entry, error);
@@ -195,9 +198,7 @@ kh_status stage_entries(kh_txn *txn, kh_error *error) {
     return KH_OK;
 }
 
-kh_status stage_ranges(kh_txn *txn, kh_error *error) {
-    if (KH_LIKELY(!txn->is_certified || txn->reads.range_count == 0 || txn->kept != NULL))
-        return KH_OK;
+kh_status stage_all_ranges(kh_txn *txn, kh_error *error) {
     uint32_t count = txn->reads.range_count;
     txn->kept = arena_alloc(&txn->arena, count * sizeof(struct kept_range *));
     if (txn->kept == NULL) return status_no_memory(error, count * sizeof(struct kept_range *));

@@ -12,7 +12,12 @@ kh_status stage_values(kh_txn *txn, kh_error *error);
  * section that stays open until the commit section has been left. */
 kh_status stage_entries(kh_txn *txn, kh_error *error);
 /* Copy the ranges read, to be kept after the commit. Once. */
-kh_status stage_ranges(kh_txn *txn, kh_error *error);
+kh_status stage_all_ranges(kh_txn *txn, kh_error *error);
+static inline kh_status stage_ranges(kh_txn *txn, kh_error *error) {
+    if (KH_LIKELY(!txn->is_certified || txn->reads.range_count == 0 || txn->kept != NULL))
+        return KH_OK;
+    return stage_all_ranges(txn, error);
+}
 /* Discard staged versions that were not installed. */
 void stage_discard(kh_txn *txn);
 

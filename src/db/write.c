@@ -3,6 +3,7 @@
  * Nothing is shared before commit: a write copies its key into the arena and takes a reference of
  * its batch. Failures leave the pending writes as they were. At the memory limit a writer waits, up
  * to its timeout, for reclamation; the oldest snapshot is named in the message. */
+#include "batch/schema_body.h"
 #include "db/read.h"
 #include "db/section.h"
 
@@ -36,26 +37,37 @@ static kh_status wait_for_memory(kh_txn *txn, uint64_t more_bytes, kh_error *err
     }
 }
 
-static kh_status admit(kh_txn *txn, kh_bytes key, uint64_t value_bytes, kh_error *error) {
+/* Why a write is not admitted, after waiting where that may help. */
+__attribute__((noinline)) static kh_status admit_slowly(kh_txn *txn, kh_bytes key,
+                                                        uint64_t value_bytes, kh_error *error) {
     kh_status status = read_check_key(key, error);
-    if (KH_UNLIKELY(status != KH_OK)) return status;
-    if (KH_UNLIKELY(txn->is_read_only))
+    if (status != KH_OK) return status;
+    if (txn->is_read_only)
         return status_fail(error, KH_READ_ONLY, "a write in a read-only transaction");
     const struct kh_db *db = txn->db;
-    if (KH_UNLIKELY(value_bytes > db->limits.batch_bytes))
+    if (value_bytes > db->limits.batch_bytes)
         return status_fail(error, KH_TOO_BIG, "the batch has %llu bytes: at most %llu are allowed",
                            (unsigned long long)value_bytes,
                            (unsigned long long)db->limits.batch_bytes);
-    if (KH_LIKELY(db->limits.memory_bytes == 0)) return KH_OK;
+    if (db->limits.memory_bytes == 0) return KH_OK;
     if (!is_over(db, value_bytes + key.size_bytes)) return KH_OK;
     return wait_for_memory(txn, value_bytes + key.size_bytes, error);
+}
+
+static inline kh_status admit(kh_txn *txn, kh_bytes key, uint64_t value_bytes, kh_error *error) {
+    const kh_limits *limits = &txn->db->limits;
+    if (KH_LIKELY(key.data != NULL && key.size_bytes - 1 < LIMIT_KEY_BYTES && !txn->is_read_only &&
+                  value_bytes <= limits->batch_bytes && limits->memory_bytes == 0))
+        return KH_OK;
+    return admit_slowly(txn, key, value_bytes, error);
 }
 
 static uint8_t policy_of(const kh_txn *txn, kh_policy policy) {
     return policy == KH_DEFAULT_POLICY ? txn->policy : (uint8_t)policy;
 }
 
-static kh_status check_policy(const kh_txn *txn, kh_policy policy, kh_error *error) {
+static inline kh_status check_policy(const kh_txn *txn, kh_policy policy, kh_error *error) {
+    if (KH_LIKELY((unsigned)policy < KH_CALLBACK)) return KH_OK;
     if (KH_UNLIKELY((unsigned)policy > KH_CALLBACK))
         return status_fail(error, KH_INVALID, "unknown policy %d", (int)policy);
     if (KH_UNLIKELY(policy == KH_CALLBACK && txn->resolve == NULL))
@@ -123,39 +135,51 @@ static kh_status import_value(kh_txn *txn, const kh_schema *schema, struct Arrow
 }
 
 /* With a schema of this database. */
-static kh_status put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
-                           struct ArrowArray *array, kh_policy policy, kh_error *error) {
-    struct write *write = NULL;
+__attribute__((always_inline)) static inline kh_status
+put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
+                                  struct ArrowArray *array, kh_policy policy, kh_error *error) {
+    struct writeset *set = &txn->writes;
     kh_batch *value = NULL;
     uint64_t hash = index_hash(txn->db->store.index, key);
-    kh_status status = writeset_slot(&txn->writes, &txn->arena, key, hash, &write, error);
-    if (KH_UNLIKELY(status != KH_OK)) return status;
+    struct write *write = writeset_slot_new(set, &txn->arena, key, hash);
+    kh_status status = KH_OK;
+    if (KH_UNLIKELY(write == NULL)) {
+        status = writeset_slot(set, &txn->arena, key, hash, &write, error);
+        if (status != KH_OK) return status;
+    }
     status = import_value(txn, schema, array, &value, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
-    writeset_take(&txn->writes, txn->cache, write, batch_size_bytes(value));
+    writeset_take(set, txn->cache, write, batch_size_bytes(value));
     write->kind = WRITE_PUT;
     write->policy = policy_of(txn, policy);
     write->mine = value;
     return KH_OK;
 }
 
+/* The schema is another database's, or the process' own. */
+__attribute__((noinline)) static kh_status put_array_from(kh_txn *txn, kh_bytes key,
+                                                          const kh_schema *schema,
+                                                          struct ArrowArray *array,
+                                                          kh_policy policy, kh_error *error) {
+    const kh_schema *twin = NULL;
+    kh_status status = schema_intern(txn->db->home.schemas, schema, &twin, error);
+    if (status != KH_OK) return status;
+    status = put_array(txn, key, twin, array, policy, error);
+    schema_drop(twin);
+    return status;
+}
+
 kh_status kh_txn_put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
                            struct ArrowArray *array, kh_policy policy, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
-    struct kh_db *db = txn->db;
     status = check_policy(txn, policy, error);
     if (KH_LIKELY(status == KH_OK)) status = admit(txn, key, 0, error);
     if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
-    if (KH_LIKELY(schema_mem(schema) == db->home.mem)) {
+    if (KH_LIKELY(schema->mem == txn->db->home.mem)) {
         status = put_array(txn, key, schema, array, policy, error);
     } else {
-        const kh_schema *twin = NULL;
-        status = schema_intern(db->home.schemas, schema, &twin, error);
-        if (status == KH_OK) {
-            status = put_array(txn, key, twin, array, policy, error);
-            schema_drop(twin);
-        }
+        status = put_array_from(txn, key, schema, array, policy, error);
     }
     return handle_answer(txn, status);
 }

@@ -3,19 +3,11 @@
 
 enum { OWN_BLOCK = 1 }; /* the low bit of batch_and_home */
 
-struct version *version_create(struct mem *mem, struct mem_cache *cache, const kh_batch *batch) {
-    struct version *version = batch != NULL ? batch_claim_headroom(batch) : NULL;
-    uintptr_t home = 0;
-    if (version == NULL) {
-        version = mem_alloc(mem, cache, sizeof *version);
-        if (version == NULL) return NULL;
-        home = OWN_BLOCK;
-    }
-    version->commit = 0;
-    version->stamp.spi = 0;
-    version->stamp.ps = 0;
-    atomic_init(&version->older, NULL);
-    version->batch_and_home = (uintptr_t)batch | home;
+struct version *version_create_apart(struct mem *mem, struct mem_cache *cache,
+                                     const kh_batch *batch) {
+    struct version *version = mem_alloc(mem, cache, sizeof *version);
+    if (version == NULL) return NULL;
+    version_init(version, (uintptr_t)batch | OWN_BLOCK);
     return version;
 }
 

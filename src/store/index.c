@@ -2,15 +2,7 @@
  * What may be in the front, and when, is argued in front.h; how the tree is changed in art.h. */
 #include "store/index.h"
 
-#include "base/hash.h"
 #include "base/limits.h"
-#include "store/art.h"
-
-struct index {
-    struct front front;
-    struct art art;
-    uint64_t seed;
-};
 
 struct index *index_create(struct mem *mem, struct epoch *epoch, uint64_t seed) {
     struct index *index = mem_alloc(mem, NULL, sizeof *index);
@@ -20,7 +12,7 @@ struct index *index_create(struct mem *mem, struct epoch *epoch, uint64_t seed) 
         return NULL;
     }
     art_init(&index->art, mem, epoch, &index->front);
-    index->seed = seed;
+    hash_secret_init(&index->secret, seed);
     return index;
 }
 
@@ -32,25 +24,14 @@ void index_destroy(struct index *index) {
     mem_free(mem, NULL, index, sizeof *index);
 }
 
-uint64_t index_hash(const struct index *index, kh_bytes key) {
-    return hash_bytes(key.data, key.size_bytes, index->seed);
-}
-
-/* Apart from the hit, which needs no more registers than it may clobber. */
-__attribute__((noinline)) static struct entry *find_slowly(const struct index *index, kh_bytes key,
-                                                           uint64_t hash) {
+/* The rest of the front, then the tree. */
+struct entry *index_find_slow(const struct index *index, kh_bytes key, uint64_t hash) {
     struct entry *entry = front_find_further(&index->front, key, hash);
     return entry != NULL ? entry : art_find(&index->art, key);
 }
 
 struct entry *index_find(const struct index *index, kh_bytes key, uint64_t hash) {
-    struct entry *entry = front_find(&index->front, key, hash);
-    if (KH_LIKELY(entry != NULL)) return entry;
-    return find_slowly(index, key, hash);
-}
-
-void index_prefetch(const struct index *index, uint64_t hash) {
-    front_prefetch(&index->front, hash);
+    return index_find_inline(index, key, hash);
 }
 
 kh_status index_upsert(struct index *index, struct epoch_record *record, struct mem_cache *cache,

@@ -14,9 +14,14 @@
 #ifndef KHONSU_STORE_INDEX_H
 #define KHONSU_STORE_INDEX_H
 
-#include "store/version.h"
+#include "base/hash.h"
+#include "store/art.h"
 
-struct index;
+struct index {
+    struct front front;
+    struct art art;
+    struct hash_secret secret;
+};
 
 /* NULL: no memory. */
 struct index *index_create(struct mem *mem, struct epoch *epoch, uint64_t seed);
@@ -25,13 +30,24 @@ struct index *index_create(struct mem *mem, struct epoch *epoch, uint64_t seed);
 void index_destroy(struct index *index);
 
 /* The hash that find and upsert take: index_hash(index, key). */
-uint64_t index_hash(const struct index *index, kh_bytes key);
+static inline uint64_t index_hash(const struct index *index, kh_bytes key) {
+    return hash_keyed(&index->secret, key.data, key.size_bytes);
+}
+
+struct entry *index_find_slow(const struct index *index, kh_bytes key, uint64_t hash);
 
 /* The entry of key, or NULL. It may be flagged ENTRY_DEAD when it is being removed. */
+__attribute__((always_inline)) static inline struct entry *
+index_find_inline(const struct index *index, kh_bytes key, uint64_t hash) {
+    struct entry *entry = front_find(&index->front, key, hash);
+    return KH_LIKELY(entry != NULL) ? entry : index_find_slow(index, key, hash);
+}
 struct entry *index_find(const struct index *index, kh_bytes key, uint64_t hash);
 
 /* Bring the hash front's line of that key into the cache. */
-void index_prefetch(const struct index *index, uint64_t hash);
+static inline void index_prefetch(const struct index *index, uint64_t hash) {
+    front_prefetch(&index->front, hash);
+}
 
 /* The entry of key, made (head NULL, flags 0) when there is none. Several threads at once; exactly
  * one entry per key results. An entry found while it is being removed is returned as it is, flagged

@@ -78,29 +78,34 @@ static void free_version(struct epoch_entry *limbo, struct mem_cache *cache) {
     version_discard(mem_cache_owner(cache), cache, version);
 }
 
-void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version) {
+static inline void retire(struct store *store, const struct reclaimer *who,
+                          struct version *version) {
     enum { LARGE = 16384 };
     const kh_batch *batch = version_batch(version);
-    if (batch != NULL && (batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
+    if (KH_LIKELY(batch != NULL) &&
+        KH_UNLIKELY(batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
         who->record->is_urgent = true;
     store_count(&store->versions_live, -1);
     store_count(&store->versions_reclaimed, 1);
     epoch_retire(&store->epoch, who->record, &version->limbo, free_version);
 }
 
-static void unlink_below(struct store *store, const struct reclaimer *who, struct version *newer) {
+void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version) {
+    retire(store, who, version);
+}
+
+static inline void unlink_below(struct store *store, const struct reclaimer *who,
+                                struct version *newer) {
     struct version *version = atomic_load_explicit(&newer->older, memory_order_relaxed);
     struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
     if (version->stamp.spi < newer->stamp.spi) newer->stamp.spi = version->stamp.spi;
     atomic_store_explicit(&newer->older, older, memory_order_release);
-    const kh_batch *batch = version_batch(version);
-    if (batch != NULL && store->retention_bytes != 0)
-        store_count(&store->superseded_bytes, -(int64_t)batch_size_bytes(batch));
-    reclaim_retire(store, who, version);
+    if (KH_UNLIKELY(store->retention_bytes != 0) && version_batch(version) != NULL)
+        store_count(&store->superseded_bytes, -(int64_t)batch_size_bytes(version_batch(version)));
+    retire(store, who, version);
 }
 
-void reclaim_below(struct store *store, const struct reclaimer *who, struct entry *entry) {
-    struct version *newest = atomic_load_explicit(&entry->head, memory_order_relaxed);
+void reclaim_below(struct store *store, const struct reclaimer *who, struct version *newest) {
     while (atomic_load_explicit(&newest->older, memory_order_relaxed) != NULL)
         unlink_below(store, who, newest);
 }

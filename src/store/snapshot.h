@@ -8,6 +8,7 @@
 #ifndef KHONSU_STORE_SNAPSHOT_H
 #define KHONSU_STORE_SNAPSHOT_H
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,19 +35,18 @@ struct snapshots {
     uint32_t lines_max;
 };
 
-/* Register the newest published timestamp in the slot bits of mask, and return it. */
+/* Register the newest published timestamp in SLOT_READ and in one more (SLOT_READ: in that only),
+ * and return it. */
 static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic uint64_t *visible,
-                                     unsigned mask) {
+                                     enum snapshot_slot also) {
     uint64_t timestamp = atomic_load_explicit(visible, memory_order_acquire);
     for (;;) {
-        if (mask & (1u << SLOT_BASE))
-            atomic_store_explicit(&line->slots[SLOT_BASE], timestamp, memory_order_relaxed);
-        if (mask & (1u << SLOT_SERIALIZABLE))
-            atomic_store_explicit(&line->slots[SLOT_SERIALIZABLE], timestamp, memory_order_relaxed);
+        if (also != SLOT_READ)
+            atomic_store_explicit(&line->slots[also], timestamp, memory_order_relaxed);
         /* sequentially consistent: the stores above become visible before the load below */
         atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
         uint64_t again = atomic_load_explicit(visible, memory_order_seq_cst);
-        if (again == timestamp) return timestamp;
+        if (KH_LIKELY(again == timestamp)) return timestamp;
         timestamp = again;
     }
 }

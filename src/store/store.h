@@ -53,7 +53,15 @@ static inline void store_count(_Atomic uint64_t *counter, int64_t change) {
 
 /* A version that will hold batch (moves one reference in; NULL: a tombstone), in the batch's
  * headroom if that is free. NULL: no memory, the reference stays with the caller. */
-struct version *version_create(struct mem *mem, struct mem_cache *cache, const kh_batch *batch);
+struct version *version_create_apart(struct mem *mem, struct mem_cache *cache,
+                                     const kh_batch *batch);
+static inline struct version *version_create(struct mem *mem, struct mem_cache *cache,
+                                             const kh_batch *batch) {
+    struct version *version = batch != NULL ? batch_claim_headroom(batch) : NULL;
+    if (KH_UNLIKELY(version == NULL)) return version_create_apart(mem, cache, batch);
+    version_init(version, (uintptr_t)batch);
+    return version;
+}
 /* One that was never linked, with its reference. Foreign code may run: not in a lock or section. */
 void version_discard(struct mem *mem, struct mem_cache *cache, struct version *version);
 
@@ -79,9 +87,9 @@ struct tombstone_rule {
 kh_status reclaim_reserve(struct store *store, size_t count, kh_error *error);
 /* The entry's chain has a version that will be garbage, or no version. Needs reserved room. */
 void reclaim_note(struct store *store, struct entry *entry);
-/* Free all versions below the newest of the entry, at once: the caller has proved that nobody can
+/* Free all versions below the newest of a chain, at once: the caller has proved that nobody can
  * read them (the newest is visible and every snapshot is at least as new). */
-void reclaim_below(struct store *store, const struct reclaimer *who, struct entry *entry);
+void reclaim_below(struct store *store, const struct reclaimer *who, struct version *newest);
 /* Free an unlinked version once nobody can reach it. */
 void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version);
 /* Look at up to count queued entries and prune what no registered snapshot, nor the retention

@@ -36,6 +36,15 @@ static inline const kh_batch *version_batch(const struct version *version) {
     return (const kh_batch *)(version->batch_and_home & ~(uintptr_t)1); /* blocks are aligned */
 }
 
+/* Not linked yet. */
+static inline void version_init(struct version *version, uintptr_t batch_and_home) {
+    version->commit = 0;
+    version->stamp.spi = 0;
+    version->stamp.ps = 0;
+    atomic_init(&version->older, NULL);
+    version->batch_and_home = batch_and_home;
+}
+
 enum entry_flag {
     ENTRY_DEAD = 1,         /* removed from the index (or about to be): look the key up again */
     ENTRY_QUEUED = 2,       /* in the reclaimer's queue */

@@ -34,7 +34,7 @@ static enum certify_answer judge_rival(const struct certify_request *request, st
     }
 }
 
-static enum certify_answer judge_write(const struct certify_request *request, struct write *write,
+static inline enum certify_answer judge_write(const struct certify_request *request, struct write *write,
                                        uint64_t *rival) {
     if (KH_UNLIKELY(atomic_load_explicit(&write->entry->flags, memory_order_relaxed) & ENTRY_DEAD))
         return CERTIFY_DEAD;
@@ -46,7 +46,7 @@ static enum certify_answer judge_write(const struct certify_request *request, st
         return judge_rival(request, write, newest);
     }
     if (KH_UNLIKELY(write->is_staged_on && write->staged_on != newest)) return CERTIFY_RESTAGE;
-    if (write->kind == WRITE_ROWS && newest > request->snapshot) {
+    if (KH_UNLIKELY(write->kind == WRITE_ROWS) && newest > request->snapshot) {
         write->fate = FATE_RESOLVED;
         write->rival = newest;
     }
@@ -54,14 +54,19 @@ static enum certify_answer judge_write(const struct certify_request *request, st
 }
 
 static bool judge_writes(const struct certify_request *request, struct certify_verdict *verdict) {
-    for (size_t i = 0; i < request->write_count; i++) {
-        struct write *write = &request->writes[i];
-        if (write->kind == WRITE_NONE) continue;
+    struct write *end = request->writes + request->write_count;
+    for (struct write *write = request->writes; write < end; write++) {
+        if (KH_UNLIKELY(write->kind == WRITE_NONE)) continue;
         verdict->answer = judge_write(request, write, &verdict->rival);
         if (KH_UNLIKELY(verdict->answer != CERTIFY_COMMIT)) {
             verdict->write = write;
             return false;
         }
+        if (KH_LIKELY(write->fate == FATE_PLAIN)) {
+            verdict->has_writes = true;
+            continue;
+        }
+        verdict->has_resolved = true;
         if (write->fate != FATE_DROPPED) verdict->has_writes = true;
     }
     return true;
@@ -78,12 +83,12 @@ static void note_overwriter(struct certify_verdict *verdict, const struct entry 
 }
 
 static void check_items(const struct certify_request *request, struct certify_verdict *verdict) {
-    const struct readset *reads = request->reads;
-    for (uint32_t i = 0; i < reads->item_count; i++) {
-        const struct entry *entry = reads->items[i].entry;
-        const struct version *newest = newest_of(entry);
+    const struct read_item *item = request->reads->items;
+    const struct read_item *end = item + request->reads->item_count;
+    for (; item < end; item++) {
+        const struct version *newest = newest_of(item->entry);
         if (KH_LIKELY(newest == NULL || newest->commit <= request->snapshot)) continue;
-        note_overwriter(verdict, entry, chain_next_after(entry, request->snapshot));
+        note_overwriter(verdict, item->entry, chain_next_after(item->entry, request->snapshot));
     }
 }
 

@@ -63,7 +63,8 @@ struct certify_verdict {
     uint64_t eta;
     uint64_t pi;
     uint64_t phi;
-    bool has_writes; /* some write is not dropped */
+    bool has_writes;   /* some write is not dropped */
+    bool has_resolved; /* some write has another fate than plain */
 };
 
 void certify(const struct certify_request *request, struct certify_verdict *verdict);

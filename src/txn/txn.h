@@ -20,6 +20,8 @@
 #include "txn/certify.h"
 #include "txn/readset.h"
 #include "txn/writeset.h"
+#include <stddef.h>
+#include <string.h>
 
 enum txn_state {
     TXN_IDLE = 0,
@@ -66,7 +68,7 @@ struct held_batch {
 };
 
 struct kh_txn {
-    /* every call */
+    /* every call: one cache line */
     _Atomic uint32_t busy; /* enum txn_busy */
     uint32_t index;        /* of the handle, and of its line */
     _Atomic uint64_t state;
@@ -79,9 +81,10 @@ struct kh_txn {
     bool is_read_only;
     bool is_tracking;  /* reads go to the read set */
     bool is_certified; /* serializable and tracked: certified at commit */
-    uint32_t fork_generation;
-    struct epoch_record epoch;
+    uint32_t sample_count;    /* commits of this handle, for the histogram's sample */
     struct mem_cache *cache;
+    /* */
+    struct epoch_record epoch;
     struct arena arena;
     struct readset reads;
     struct writeset writes;
@@ -95,37 +98,43 @@ struct kh_txn {
     const char *id_column;
     kh_resolve_fn *resolve;
     void *resolve_context;
-    char *tag; /* in the arena */
-    uint32_t tag_bytes;
-    struct kh_cursor *cursors; /* open */
-    struct kept_base *bases;
-    struct held_batch *held;
-    /* the end */
-    kh_status stop_status;  /* STOPPED: what every call answers; ENDED: what commit answered */
-    kh_timestamp committed; /* commit timestamp */
-    struct certify_verdict verdict;
-    struct kept_range **kept; /* copies of the ranges read, to be kept after the commit */
-    uint32_t kept_count;
-    bool has_conflict;
-    kh_conflict conflict;
     _Atomic uint32_t outcome; /* kh_status + 1 once known; 0: pending */
     int descriptor;           /* eventfd, -1: none */
-    bool is_started;          /* by commit_start: followed with poll and wait */
-    bool is_installed;        /* its staged versions are linked: the chains have them */
-    bool is_sampled;          /* this commit is timed */
-    bool is_counted;          /* in the statistics, once its outcome was asked for */
-    uint32_t sample_count;    /* commits of this handle, for the histogram's sample */
-    bool is_detached;         /* closed while in flight or prepared */
-    bool is_lost;             /* the log lost its record: the handle is not used again */
-    bool is_marked;           /* its entries carry ENTRY_CLAIMED */
-    bool is_claiming;         /* holds ENTRY_CLAIMED on its entries */
-    uint8_t flight_kind;      /* enum record_kind of the record in flight */
+    struct certify_verdict verdict;
+    kh_conflict conflict;
     struct kh_txn *next_in_flight;
     struct kh_txn *next_prepared;
     uint64_t flight_cookie;
     uint64_t flight_position; /* of its record in the log */
     struct ipc_buffer frame;  /* the encoded record, when the log wants one */
+    /* from here on zero when a use begins: txn_clear_use */
+    struct kh_cursor *cursors; /* open */
+    kh_timestamp committed;    /* commit timestamp */
+    kh_status stop_status;     /* STOPPED: what every call answers; ENDED: what commit answered */
+    uint32_t tag_bytes;
+    char *tag; /* in the arena */
+    bool has_conflict;
+    bool is_started;     /* by commit_start: followed with poll and wait */
+    bool is_installed;   /* its staged versions are linked: the chains have them */
+    bool is_sampled;     /* this commit is timed */
+    bool is_counted;     /* in the statistics, once its outcome was asked for */
+    bool is_detached;    /* closed while in flight or prepared */
+    bool is_lost;        /* the log lost its record: the handle is not used again */
+    bool is_marked;      /* its entries carry ENTRY_CLAIMED */
+    bool is_claiming;    /* holds ENTRY_CLAIMED on its entries */
+    uint8_t flight_kind; /* enum record_kind of the record in flight */
+    uint32_t kept_count;
+    /* what is left to be given back when a use ends; NULL between uses */
+    struct kept_base *bases;
+    struct held_batch *held;
+    struct kept_range **kept; /* copies of the ranges read, to be kept after the commit */
 };
+
+/* Nothing of this is looked at from outside of the use: plain stores. */
+static inline void txn_clear_use(kh_txn *txn) {
+    enum { FROM = offsetof(struct kh_txn, cursors), TO = offsetof(struct kh_txn, bases) };
+    memset((char *)txn + FROM, 0, TO - FROM);
+}
 
 static inline enum txn_state txn_state_of(const kh_txn *txn) {
     return (enum txn_state)(atomic_load_explicit(&txn->state, memory_order_acquire) & STATE_MASK);

@@ -4,10 +4,11 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "txn/readset.h"
+#include <stddef.h>
 #include <string.h>
 
 enum {
-    FIRST_CAPACITY = 8,
+    FIRST_CAPACITY = 8, /* of lists made at need */
     TABLE_FROM = 16 /* up to here a pass over the hashes is cheaper than a table */
 };
 
@@ -31,6 +32,14 @@ static struct write *find_any(const struct writeset *set, kh_bytes key, uint64_t
     return NULL;
 }
 
+void writeset_init(struct writeset *set, uint32_t writes_max, uint64_t bytes_max) {
+    memset(set, 0, offsetof(struct writeset, first_writes));
+    set->writes = set->first_writes;
+    set->capacity = WRITESET_INLINE;
+    set->writes_max = writes_max;
+    set->bytes_max = bytes_max;
+}
+
 struct write *writeset_find_slow(const struct writeset *set, kh_bytes key, uint64_t hash) {
     struct write *write = find_any(set, key, hash);
     return write != NULL && write->kind != WRITE_NONE ? write : NULL;
@@ -43,7 +52,7 @@ static void enter_table(struct writeset *set, uint32_t index) {
 }
 
 static kh_status grow_writes(struct writeset *set, struct arena *arena, kh_error *error) {
-    uint32_t capacity = set->capacity == 0 ? FIRST_CAPACITY : set->capacity * 2;
+    uint32_t capacity = set->capacity * 2;
     struct write *writes = arena_alloc(arena, capacity * sizeof *writes);
     if (writes == NULL) return status_no_memory(error, capacity * sizeof *writes);
     uint32_t *table = NULL;
@@ -131,8 +140,8 @@ kh_status writeset_slot(struct writeset *set, struct arena *arena, kh_bytes key,
     return status;
 }
 
-void writeset_take(struct writeset *set, struct mem_cache *cache, struct write *write,
-                   uint64_t value_bytes) {
+void writeset_retake(struct writeset *set, struct mem_cache *cache, struct write *write,
+                     uint64_t value_bytes) {
     bool is_new = write->kind == WRITE_NONE;
     save_undo(set, write, is_new);
     if (!is_new && set->mark_count == 0) {
@@ -289,9 +298,5 @@ void writeset_clear(struct writeset *set, struct mem_cache *cache) {
         batch_release(set->undo[i].mine, cache);
         release_ops(set->undo[i].ops, cache);
     }
-    uint32_t writes_max = set->writes_max;
-    uint64_t bytes_max = set->bytes_max;
-    memset(set, 0, sizeof *set);
-    set->writes_max = writes_max;
-    set->bytes_max = bytes_max;
+    writeset_init(set, set->writes_max, set->bytes_max);
 }

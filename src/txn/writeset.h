@@ -9,6 +9,7 @@
 #define KHONSU_TXN_WRITESET_H
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "store/version.h"
 #include "khonsu/txn.h"
 
@@ -34,28 +35,28 @@ enum write_fate {
 };
 
 struct write {
-    /* what the program asked for */
+    /* what every write needs: one cache line */
     uint64_t hash;
     kh_bytes key;
     uint8_t kind;      /* enum write_kind */
     uint8_t policy;    /* kh_policy, never default */
     bool is_read_back; /* the program has seen a pending write of this key: never undone */
-    /* staging (commit) */
     uint8_t fate;             /* enum write_fate; certify's answer */
     bool is_callback_dropped; /* the staged outcome is "drop" */
-    kh_batch *mine;     /* WRITE_PUT: the value, a reference; once a plain write is staged, the
-                         * staged version has it and this is NULL */
+    bool is_staged_on;        /* the newest version must still be staged_on */
+    uint8_t sealed_fate;      /* the encoded record says: what becomes of the write */
+    kh_batch *mine; /* WRITE_PUT: the value, a reference; once a plain write is staged, the
+                     * staged version has it and this is NULL */
+    struct version *staged; /* what apply links */
+    struct entry *entry;    /* from staging on */
+    uint64_t rival_above;   /* a newest version above this is a rival */
+    /* what few need */
     struct row_op *ops; /* WRITE_ROWS: first operation */
     struct row_op *last_op;
+    uint64_t staged_on;   /* commit of the version that the staged value was computed from */
+    uint64_t sealed_base; /* the encoded record says: newest version below it */
+    uint64_t rival;       /* the version met, with a fate other than plain */
     uint32_t op_count;
-    struct entry *entry;
-    uint64_t rival_above;   /* a newest version above this is a rival */
-    uint64_t staged_on;     /* commit of the version that the staged value was computed from */
-    bool is_staged_on;      /* the newest version must still be staged_on */
-    uint64_t sealed_base;   /* the encoded record says: newest version below it */
-    uint8_t sealed_fate;    /* and what becomes of the write */
-    uint64_t rival;         /* the version met, with a fate other than plain */
-    struct version *staged; /* what apply links */
 };
 
 struct write_undo {
@@ -67,6 +68,9 @@ struct write_undo {
     struct row_op *ops;
     struct row_op *last_op;
 };
+
+/* Writes of a transaction that need no memory of their own: most write fewer keys. */
+enum { WRITESET_INLINE = 8 };
 
 struct writeset {
     struct write *writes;
@@ -84,7 +88,11 @@ struct writeset {
     uint64_t size_bytes; /* of the values */
     uint32_t writes_max;
     uint64_t bytes_max;
+    struct write first_writes[WRITESET_INLINE];
 };
+
+/* Makes a zeroed one ready. */
+void writeset_init(struct writeset *set, uint32_t writes_max, uint64_t bytes_max);
 
 struct write *writeset_find_slow(const struct writeset *set, kh_bytes key, uint64_t hash);
 
@@ -98,9 +106,36 @@ static inline struct write *writeset_find(const struct writeset *set, kh_bytes k
  * claim. KH_TOO_BIG: too many writes; KH_NO_MEMORY. */
 kh_status writeset_slot(struct writeset *set, struct arena *arena, kh_bytes key, uint64_t hash,
                         struct write **out, kh_error *error);
+/* The usual case of that without a call: a few writes, none of this key, no savepoint. NULL: not
+ * so, or no room; nothing has changed. */
+static inline struct write *writeset_slot_new(struct writeset *set, struct arena *arena,
+                                              kh_bytes key, uint64_t hash) {
+    if (KH_UNLIKELY(set->mark_count > 0 || set->count >= WRITESET_INLINE ||
+                    set->live_count >= set->writes_max))
+        return NULL;
+    struct write *write = set->first_writes;
+    struct write *end = write + set->count;
+    for (; write < end; write++)
+        if (KH_UNLIKELY(write->hash == hash)) return NULL;
+    void *copy = arena_alloc(arena, key.size_bytes);
+    if (KH_UNLIKELY(copy == NULL)) return NULL;
+    bytes_copy_short(copy, key.data, key.size_bytes);
+    *write = (struct write){.hash = hash, .key = {copy, key.size_bytes}};
+    set->count++;
+    return write;
+}
 /* Make such a write ready to be overwritten; the caller sets kind, policy and mine. Cannot fail. */
-void writeset_take(struct writeset *set, struct mem_cache *cache, struct write *write,
-                   uint64_t value_bytes);
+void writeset_retake(struct writeset *set, struct mem_cache *cache, struct write *write,
+                     uint64_t value_bytes);
+static inline void writeset_take(struct writeset *set, struct mem_cache *cache,
+                                 struct write *write, uint64_t value_bytes) {
+    if (KH_UNLIKELY(write->kind != WRITE_NONE || set->mark_count > 0)) {
+        writeset_retake(set, cache, write, value_bytes);
+        return;
+    }
+    set->live_count++;
+    set->size_bytes += value_bytes;
+}
 /* Both: the write of key, made if need be, ready to be overwritten: its former state is in the undo
  * list or released. The caller sets kind, policy and mine. Fails: KH_TOO_BIG, KH_NO_MEMORY; nothing
  * changed. value_bytes: what the new state adds to the size. */

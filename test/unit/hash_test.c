@@ -50,11 +50,33 @@ static void the_place_does_not_count(void **state) {
     }
 }
 
+/* Long and short, inlined and not: every byte and every seed. */
+static void keyed_hashes_depend_on_all(void **state) {
+    (void)state;
+    struct hash_secret nine;
+    struct hash_secret ten;
+    hash_secret_init(&nine, 9);
+    hash_secret_init(&ten, 10);
+    unsigned char bytes[300];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 31);
+    for (size_t size_bytes = 1; size_bytes <= sizeof bytes; size_bytes++) {
+        uint64_t hash = hash_keyed(&nine, bytes, size_bytes);
+        assert_true(hash == hash_keyed_any(&nine, bytes, size_bytes));
+        assert_true(hash != hash_keyed(&ten, bytes, size_bytes));
+        for (size_t i = 0; i < size_bytes; i++) {
+            bytes[i] ^= 0x40;
+            assert_true(hash != hash_keyed(&nine, bytes, size_bytes));
+            bytes[i] ^= 0x40;
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_inputs_give_known_hashes),
         cmocka_unit_test(every_byte_counts),
         cmocka_unit_test(the_place_does_not_count),
+        cmocka_unit_test(keyed_hashes_depend_on_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
