@@ -3,6 +3,21 @@
 
 #include <stdlib.h>
 
+#if defined(KH_SLOW_CHECKS)
+static _Atomic(void (*)(void *)) step_in;
+static void *step_context;
+
+void snapshot_step_with(void (*step)(void *context), void *context) {
+    step_context = context;
+    atomic_store_explicit(&step_in, step, memory_order_release);
+}
+
+void snapshot_step(void) {
+    void (*step)(void *) = atomic_load_explicit(&step_in, memory_order_acquire);
+    if (KH_UNLIKELY(step != NULL)) step(step_context);
+}
+#endif
+
 /* Sequentially consistent: after the published timestamp was raised, before a slot that was
  * registered later than that (snapshot.h). A plain load on x86. */
 static uint64_t load_slot(const struct snapshots *snapshots, uint32_t line, int slot) {
@@ -11,6 +26,7 @@ static uint64_t load_slot(const struct snapshots *snapshots, uint32_t line, int 
 
 uint64_t snapshot_oldest(const struct snapshots *snapshots) {
     uint64_t oldest = SNAPSHOT_NONE;
+    snapshot_step();
     uint32_t count = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t read = load_slot(snapshots, i, SLOT_READ);
@@ -18,18 +34,21 @@ uint64_t snapshot_oldest(const struct snapshots *snapshots) {
         if (read < oldest) oldest = read;
         if (base < oldest) oldest = base;
     }
+    snapshot_step();
     return oldest;
 }
 
 uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
                                       const struct snapshot_line *except) {
     uint64_t oldest = SNAPSHOT_NONE;
+    snapshot_step();
     uint32_t count = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
         if (&snapshots->lines[i] == except) continue;
         uint64_t timestamp = load_slot(snapshots, i, SLOT_SERIALIZABLE);
         if (timestamp < oldest) oldest = timestamp;
     }
+    snapshot_step();
     return oldest;
 }
 
@@ -48,6 +67,7 @@ size_t snapshot_list(const struct snapshots *snapshots, uint64_t *out) {
             if (timestamp != SNAPSHOT_NONE) out[count++] = timestamp;
         }
     }
+    snapshot_step();
     qsort(out, count, sizeof *out, compare_timestamps);
     size_t distinct = 0;
     for (size_t i = 0; i < count; i++)

@@ -35,12 +35,22 @@ struct snapshots {
     uint32_t lines_max;
 };
 
+/* In KH_SLOW_CHECKS builds a test can step in where another thread could: before a timestamp is
+ * registered, before and after the slots are looked at. NULL: nobody. */
+#if defined(KH_SLOW_CHECKS)
+void snapshot_step_with(void (*step)(void *context), void *context);
+void snapshot_step(void);
+#else
+static inline void snapshot_step(void) {}
+#endif
+
 /* Register the newest published timestamp in SLOT_READ and in one more (SLOT_READ: in that only),
  * and return it. */
 static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic uint64_t *visible,
                                      enum snapshot_slot also) {
     uint64_t timestamp = atomic_load_explicit(visible, memory_order_acquire);
     for (;;) {
+        snapshot_step();
         if (also != SLOT_READ)
             atomic_store_explicit(&line->slots[also], timestamp, memory_order_relaxed);
         /* sequentially consistent: the stores above become visible before the load below */
@@ -53,6 +63,7 @@ static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic u
 
 /* Register a given timestamp; the caller checks it against the horizon afterwards. */
 static inline void snapshot_set(struct snapshot_line *line, uint64_t timestamp) {
+    snapshot_step();
     atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
 }
 

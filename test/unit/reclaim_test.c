@@ -192,7 +192,7 @@ static void test_all_below(void **state) {
     struct entry *entry = chain(yard, "k", decades, 4);
     atomic_load(&atomic_load(&entry->head)->older)->stamp.spi = 3;
     struct reclaimer who = {yard->kit.record, yard->kit.cache};
-    reclaim_below(&yard->kit.store, &who, entry);
+    reclaim_below(&yard->kit.store, &who, atomic_load(&entry->head));
     has_commits(entry, "40");
     assert_int_equal(atomic_load(&entry->head)->stamp.spi, 3);
     assert_int_equal(atomic_load(&yard->kit.store.versions_live), 1);
