@@ -61,7 +61,7 @@ def execute(command, **options):
 def reason_of(output, code):
     """In a few words: the test, assertion or report that tells of the failure."""
     patterns = (r"^(\S+:\d+: assertion .*)$", r"SUMMARY: (.*)$", r"runtime error: (.*)$",
-                r"^\[  FAILED  \] (?!\d)(?:\S+: )?(\w+)", r"^(\w*Error: .*)$", r"^(FAIL.*)$")
+                r"\[ +(?:FAILED|ERROR) +\] ([a-z]\w+)", r"^(\w*Error: .*)$", r"^(FAIL.*)$")
     for pattern in patterns:
         found = re.search(pattern, output, re.MULTILINE)
         if found:

@@ -35,8 +35,8 @@ struct snapshots {
     uint32_t lines_max;
 };
 
-/* In KH_SLOW_CHECKS builds a test can step in where another thread could: before a timestamp is
- * registered, before and after the slots are looked at. NULL: nobody. */
+/* In KH_SLOW_CHECKS builds a test can step in where another thread could: around the registration
+ * of a timestamp, behind its end, before and after the slots are looked at. NULL: nobody. */
 #if defined(KH_SLOW_CHECKS)
 void snapshot_step_with(void (*step)(void *context), void *context);
 void snapshot_step(void);
@@ -56,6 +56,7 @@ static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic u
         /* sequentially consistent: the stores above become visible before the load below */
         atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
         uint64_t again = atomic_load_explicit(visible, memory_order_seq_cst);
+        snapshot_step();
         if (KH_LIKELY(again == timestamp)) return timestamp;
         timestamp = again;
     }
@@ -70,6 +71,7 @@ static inline void snapshot_set(struct snapshot_line *line, uint64_t timestamp) 
 static inline void snapshot_drop(struct snapshot_line *line) {
     for (int i = 0; i < SLOT_COUNT; i++)
         atomic_store_explicit(&line->slots[i], SNAPSHOT_NONE, memory_order_release);
+    snapshot_step();
 }
 
 /* The oldest registered timestamp of all slots; SNAPSHOT_NONE: none. After a full fence. */

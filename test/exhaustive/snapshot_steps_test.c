@@ -112,8 +112,9 @@ static void test_a_statement_is_overtaken(void **state) {
 /* A scan at read committed is one statement, whoever commits and reclaims between its steps. */
 static void test_a_scan_is_overtaken(void **state) {
     kh_db *db = *state;
-    for (char key[] = "a"; key[0] <= 'e'; key[0]++) kit_store(db, key, 0);
     kh_txn *reader = kit_begin(db, KH_READ_COMMITTED);
+    /* The scan sees what the snapshot at begin does not keep. */
+    for (char key[] = "a"; key[0] <= 'e'; key[0]++) kit_store(db, key, 0);
     kh_scan_options options = kit_range("a", "f", 0, 0);
     kh_cursor *cursor = NULL;
     kh_bytes key;
@@ -302,6 +303,31 @@ static void test_read_only_is_overtaken(void **state) {
     }
 }
 
+static void begin_safe(struct visit *visit) {
+    visit->txn = kit_begin_with(visit->db, KH_SERIALIZABLE, KH_FAIL, KH_BEGIN_READ_ONLY);
+    visit->seen = kit_get(visit->txn, "checking") == 0 && kit_get(visit->txn, "savings") == 20;
+}
+
+/* The reader begins while the writer commits: it finds the writer open, or what it wrote. */
+static void test_a_writer_is_overtaken_by_a_reader(void **state) {
+    kh_db *db = *state;
+    struct visit visit = {.run = begin_safe, .db = db};
+    for (int point = 1;; point++) {
+        kit_store(db, "checking", 0);
+        kit_store(db, "savings", 0);
+        kh_txn *writer = kit_begin(db, KH_SERIALIZABLE);
+        kit_get_is(writer, "checking", 0);
+        kit_get_is(writer, "savings", 0);
+        kit_store(db, "savings", 20);
+        kit_put(writer, "checking", -11);
+        expect(&visit, point);
+        kh_status status = kit_commit(writer);
+        if (!has_come(&visit, point)) break;
+        bool is_anomaly = kit_commit(visit.txn) == KH_OK && visit.seen != 0;
+        assert_false(is_anomaly && status == KH_OK);
+    }
+}
+
 #define ON_DB(test) cmocka_unit_test_setup_teardown(test, open_db, close_db)
 
 int main(void) {
@@ -314,6 +340,7 @@ int main(void) {
         cmocka_unit_test(test_reading_the_past_is_overtaken),
         cmocka_unit_test(test_raising_the_horizon_is_overtaken),
         ON_DB(test_read_only_is_overtaken),
+        ON_DB(test_a_writer_is_overtaken_by_a_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
