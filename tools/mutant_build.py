@@ -133,7 +133,7 @@ class Build:
         arguments[arguments.index("-c") + 1] = path
         arguments[1:1] = [f"-I{overlay}/src", f"-I{overlay}/include"]
         # An unused variable is no reason not to be planted; debug information would cost most.
-        arguments += ["-w", "-Wno-error", "-g0"]
+        arguments += ["-w", "-Wno-error", "-g0", f"-fmacro-prefix-map={overlay}/="]
         result = execute(([CCACHE] if CCACHE else []) + arguments, cwd=self.directory)
         if result.returncode != 0:
             raise BuildError(f"{source} does not compile:\n{result.stdout[-2000:]}")

@@ -7,7 +7,9 @@ usage: mutants.py [--build DIRECTORY] [--kind KIND] [--jobs N] [--all] [--keep] 
   --kind   dev (default), asan or tsan: which of the bugs to plant
   --all    do not ask for the named test only: run every test, the quickest first, until one fails.
            For bugs without a named test this is always done.
+  --labels with --all, or for bugs without a named test: the labels of the tests to run
   --list   print the bugs with their killers, and do nothing
+  --check  only see that each bug still fits the sources
 
 A bug is caught when its killer fails. Before, each killer must pass over the same files compiled
 and linked in the same way without the bug: what fails anyway catches nothing. The format of the
@@ -27,18 +29,21 @@ from mutant_build import Build, BuildError
 from planted import KINDS, PlantError, load
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-LABELS = {"unit", "exhaustive", "property", "isolation", "fault", "integration"}
-TIMEOUT = 60
+LABELS = "unit,exhaustive,property,isolation,fault,integration"
+# A test that does not end is a test that fails: after so many times what it takes without a bug.
+PATIENCE, TIMEOUT_LEAST, TIMEOUT = 20, 30, 240
 
 
 class Round:
     """One run over the bugs of one kind."""
 
-    def __init__(self, build, where, is_all):
+    def __init__(self, build, where, is_all, labels):
         self.build = build
         self.where = where
         self.is_all = is_all
+        self.labels = set(labels.split(","))
         self.order = []  # of all tests, the quickest first: when asked for
+        self.times = {}  # of tests without a bug
 
     def test(self, mutant):
         if mutant.killer not in self.build.tests:
@@ -55,19 +60,21 @@ class Round:
                 unchanged[path] = file.read()
         objects = self.build.compile(unchanged, where, mutant.only, test)
         prepared = self.build.prepare(test, objects, where)
-        result = self.build.run(test, prepared, mutant.environment, 4 * TIMEOUT)
+        began = time.monotonic()
+        result = self.build.run(test, prepared, mutant.environment, TIMEOUT)
+        self.times[test.name] = max(self.times.get(test.name, 0), time.monotonic() - began)
         shutil.rmtree(where)
         return result.reason
 
     def measure(self):
         """Every test over the unchanged build, for --all: {test: seconds}, without those that
         fail."""
-        times = {}
+        times = self.times
         for test in self.build.tests.values():
-            if not set(test.labels) & LABELS:
+            if not set(test.labels) & self.labels:
                 continue
             began = time.monotonic()
-            result = self.build.run(test, (test.command, test.environment), {}, 4 * TIMEOUT)
+            result = self.build.run(test, (test.command, test.environment), {}, TIMEOUT)
             if result.reason == "":
                 times[test.name] = time.monotonic() - began
         # Of two that are as quick, the one without a log says more.
@@ -81,8 +88,9 @@ class Round:
             test = self.build.tests[name]
             prepared = self.build.prepare(test, objects, where)
             extra = mutant.environment if name == mutant.killer else {}
+            timeout = max(TIMEOUT_LEAST, round(PATIENCE * self.times.get(name, 0)))
             for _ in range(mutant.tries):
-                result = self.build.run(test, prepared, extra, TIMEOUT)
+                result = self.build.run(test, prepared, extra, timeout)
                 if result.reason:
                     return name, result.reason
         return None
@@ -137,13 +145,28 @@ def plant_all(turn, mutants, pool):
     return caught, failures
 
 
+def check(mutants):
+    """Whether each fits; returns the exit status."""
+    failures = 0
+    for mutant in mutants:
+        try:
+            mutant.apply(ROOT)
+        except PlantError as error:
+            print(f"mutants: {error}")
+            failures += 1
+    print(f"{len(mutants)} bugs, {failures} do not fit the sources")
+    return 1 if failures else 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"))
     parser.add_argument("--kind", default="dev", choices=KINDS)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--labels", default=LABELS)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
 
@@ -153,13 +176,15 @@ def main():
         sys.exit("no such bug: " + ", ".join(sorted(unknown)))
     mutants = [mutant for mutant in planted if mutant.kind == arguments.kind and
                (not arguments.names or mutant.name in arguments.names)]
+    if arguments.check:
+        return check(planted)
     if arguments.list:
         for mutant in mutants:
             print(f"{mutant.name:34} {mutant.killer or '-':24} {mutant.bug}")
         return 0
     began = time.monotonic()
     turn = Round(Build(ROOT, arguments.build), os.path.join(arguments.build, "mutants"),
-                 arguments.all)
+                 arguments.all, arguments.labels)
     if arguments.all or any(not mutant.killer for mutant in mutants):
         turn.measure()
     with ThreadPoolExecutor(arguments.jobs) as pool:
