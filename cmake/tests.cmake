@@ -64,6 +64,25 @@ foreach(source IN LISTS sources)
     $<TARGET_NAME_IF_EXISTS:api_support> khonsu na_arrow)
 endforeach()
 
+# The planted bugs of test/mutants, each with the build in which its test finds it. They take what
+# this build has made; two at a time, and nothing beside.
+function(khonsu_add_mutants kind)
+  add_test(NAME mutants_${kind} COMMAND "${PROJECT_SOURCE_DIR}/build/venv/bin/python"
+    "${PROJECT_SOURCE_DIR}/tools/mutants.py" --build "${CMAKE_BINARY_DIR}" --kind ${kind})
+  set_tests_properties(mutants_${kind} PROPERTIES LABELS mutants PROCESSORS 2 TIMEOUT 1200
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+if(CMAKE_BUILD_TYPE STREQUAL "Debug" AND KHONSU_HASH_FRONT AND NOT KHONSU_COVERAGE)
+  if(NOT KHONSU_SANITIZE)
+    khonsu_add_mutants(dev)
+  elseif(KHONSU_SANITIZE MATCHES "address")
+    khonsu_add_mutants(asan)
+  elseif(KHONSU_SANITIZE MATCHES "thread")
+    khonsu_add_mutants(tsan)
+  endif()
+endif()
+
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.
 if(KHONSU_SANITIZE OR KHONSU_COVERAGE)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Plant each bug of test/mutants, and see that its test finds it.
 
-usage: mutants.py [--build DIRECTORY] [--kind KIND] [--jobs N] [--all] [--keep] [NAME...]
+usage: mutants.py [--kind KIND] [--build DIRECTORY] [--jobs N] [--all] [--labels LABEL,...]
+                  [--list | --check] [NAME...]
 
-  --build  a build of the preset that the kind names (default build/dev); it must be up to date
-  --kind   dev (default), asan or tsan: which of the bugs to plant
+  --kind   dev (default), asan, tsan or all: which of the bugs to plant
+  --build  where the preset of that kind was built (default build/KIND); it must be up to date
   --all    do not ask for the named test only: run every test, the quickest first, until one fails.
            For bugs without a named test this is always done.
   --labels with --all, or for bugs without a named test: the labels of the tests to run
@@ -158,10 +159,33 @@ def check(mutants):
     return 1 if failures else 0
 
 
+def run_kind(kind, mutants, arguments):
+    """The bugs of one kind; (caught, tests run without a bug, failures)."""
+    directory = arguments.build or os.path.join(ROOT, "build", kind)
+    turn = Round(Build(ROOT, directory), os.path.join(directory, "mutants"), arguments.all,
+                 arguments.labels)
+    if arguments.all or any(not mutant.killer for mutant in mutants):
+        turn.measure()
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        controls, failures = run_controls(turn, mutants, pool)
+        caught, survived = plant_all(turn, mutants, pool)
+    return caught, controls, failures + survived
+
+
+def choose(arguments):
+    """All bugs, and the ones to plant."""
+    planted = load(os.path.join(ROOT, "test/mutants"))
+    unknown = set(arguments.names) - {mutant.name for mutant in planted}
+    if unknown:
+        sys.exit("no such bug: " + ", ".join(sorted(unknown)))
+    return planted, [mutant for mutant in planted if arguments.kind in ("all", mutant.kind) and
+                     (not arguments.names or mutant.name in arguments.names)]
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"))
-    parser.add_argument("--kind", default="dev", choices=KINDS)
+    parser.add_argument("--build")
+    parser.add_argument("--kind", default="dev", choices=(*KINDS, "all"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--labels", default=LABELS)
@@ -170,12 +194,7 @@ def main():
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
 
-    planted = load(os.path.join(ROOT, "test/mutants"))
-    unknown = set(arguments.names) - {mutant.name for mutant in planted}
-    if unknown:
-        sys.exit("no such bug: " + ", ".join(sorted(unknown)))
-    mutants = [mutant for mutant in planted if mutant.kind == arguments.kind and
-               (not arguments.names or mutant.name in arguments.names)]
+    planted, mutants = choose(arguments)
     if arguments.check:
         return check(planted)
     if arguments.list:
@@ -183,14 +202,13 @@ def main():
             print(f"{mutant.name:34} {mutant.killer or '-':24} {mutant.bug}")
         return 0
     began = time.monotonic()
-    turn = Round(Build(ROOT, arguments.build), os.path.join(arguments.build, "mutants"),
-                 arguments.all, arguments.labels)
-    if arguments.all or any(not mutant.killer for mutant in mutants):
-        turn.measure()
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        controls, failures = run_controls(turn, mutants, pool)
-        caught, survived = plant_all(turn, mutants, pool)
-    failures += survived
+    caught, controls, failures = 0, 0, []
+    for kind in KINDS:
+        of_kind = [mutant for mutant in mutants if mutant.kind == kind]
+        if of_kind:
+            result = run_kind(kind, of_kind, arguments)
+            caught, controls = caught + result[0], controls + result[1]
+            failures += result[2]
     for failure in failures:
         print("mutants: " + failure)
     print(json.dumps({"proof": "mutants", "kind": arguments.kind, "planted": len(mutants),

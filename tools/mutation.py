@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +34,7 @@ REASONS = os.path.join(ROOT, "test/mutants/survivors.txt")
 DOCUMENT = os.path.join(ROOT, "docs/mutation.md")
 TIMEOUT = 20
 KINDS = ("equivalent", "speed", "statistics", "defence", "timing")
+STATES = ("invalid", "same", "killed", "survived")
 
 
 def read(path):
@@ -203,7 +203,6 @@ def run(ground, work, done, seconds, jobs):
         if time.monotonic() > end:
             return None
         where = free.pop()
-        # Objects name their source: the same place for all, or none would be the same.
         state, test = ground.judge(path, text, where)
         free.append(where)
         return {"key": key, "file": path, "line": line, "was": was, "is": now, "state": state,
@@ -233,7 +232,7 @@ def summarize(made, done):
     for path in sorted(made):
         known = [done[change[0]] for change in made[path] if change[0] in done]
         states = {state: sum(record["state"] == state for record in known)
-                  for state in ("invalid", "same", "killed", "survived")}
+                  for state in STATES}
         rows.append((path, len(made[path]), states))
         survivors += [record for record in known if record["state"] == "survived"]
     return rows, survivors
@@ -243,35 +242,57 @@ def code(text):
     return "`` " + text.replace("|", "\\|") + " ``"
 
 
+HEAD = """# Mutation
+
+Written by `make mutation`; do not edit. universalmutator changes a line, the tests of
+`test/mutants/tests.txt` are asked. What does not compile, or compiles to the same object, is no
+mutant. How to run it: docs/hacking.md.
+
+| file | changes | tried | no mutants | killed | survived |
+|---|---|---|---|---|---|
+"""
+
+WORDS = """
+## Survivors
+
+*equivalent*: nothing can be seen from outside; *speed*: only how fast; *statistics*: only what is
+counted; *defence*: a second look at what another place guarantees; *timing*: only threads at the
+right moment can see it.
+"""
+
+
 def write_document(rows, survivors, reasons):
-    lines = ["# Mutation", "",
-             "Written by `make mutation`; do not edit. universalmutator changes a line, the tests",
-             "of `test/mutants/tests.txt` are asked. What does not compile, or compiles to the same",
-             "object, is no mutant. How to run it: docs/hacking.md.", "",
-             "| file | changes | tried | no mutants | killed | survived |",
-             "|---|---|---|---|---|---|"]
+    text = HEAD
     total = [0] * 5
     for path, count, states in rows:
         none = states["invalid"] + states["same"]
         cells = (count, sum(states.values()), none, states["killed"], states["survived"])
         total = [a + b for a, b in zip(total, cells)]
-        lines.append(f"| `{path}` | " + " | ".join(str(cell) for cell in cells) + " |")
-    lines.append("| all | " + " | ".join(str(cell) for cell in total) + " |")
-    lines += ["", "## Survivors", "",
-              "*equivalent*: nothing can be seen from outside; *speed*: only how fast; *statistics*:",
-              "only what is counted; *defence*: a second look at what another place guarantees;",
-              "*timing*: only threads at the right moment can see it.", ""]
-    groups = {}
-    for record in survivors:
-        groups.setdefault(record["file"], []).append(record)
-    for path in sorted(groups):
-        lines += [f"### {path}", "", "| was | is | why |", "|---|---|---|"]
-        for record in sorted(groups[path], key=lambda each: (each["line"], each["is"])):
+        text += f"| `{path}` | " + " | ".join(str(cell) for cell in cells) + " |\n"
+    text += "| all | " + " | ".join(str(cell) for cell in total) + " |\n" + WORDS
+    for path in sorted({record["file"] for record in survivors}):
+        text += f"\n### {path}\n\n| was | is | why |\n|---|---|---|\n"
+        mine = [record for record in survivors if record["file"] == path]
+        for record in sorted(mine, key=lambda each: (each["line"], each["is"])):
             why = reasons.of(record) or "**no reason yet**"
-            lines.append(f"| {code(record['was'])} | {code(record['is'])} | {why} |")
-        lines.append("")
+            text += f"| {code(record['was'])} | {code(record['is'])} | {why} |\n"
     with open(DOCUMENT, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines).rstrip() + "\n")
+        file.write(text)
+
+
+def report(arguments, count, rows, survivors, reasons):
+    """Prints what is open, and the proof; returns the exit status."""
+    open_cases = [record for record in survivors if reasons.of(record) is None]
+    for record in open_cases:
+        print(f"mutation: no reason for {record['file']}:{record['line']}: {record['was']} -> "
+              f"{record['is']}")
+    total = {state: sum(states[state] for _, _, states in rows) for state in STATES}
+    print(json.dumps({"proof": "mutation", "seed": arguments.seed, "judged_now": count,
+                      "changes": sum(row[1] for row in rows), "killed": total["killed"],
+                      "survived": total["survived"],
+                      "no_mutants": total["invalid"] + total["same"],
+                      "failures": len(open_cases)}))
+    return 1 if open_cases else 0
 
 
 def main():
@@ -299,18 +320,7 @@ def main():
     count = run(ground, work, done, arguments.seconds, arguments.jobs)
     rows, survivors = summarize(made, done)
     write_document(rows, survivors, reasons)
-    open_cases = [record for record in survivors if reasons.of(record) is None]
-    for record in open_cases:
-        print(f"mutation: no reason for {record['file']}:{record['line']}: {record['was']} -> "
-              f"{record['is']}")
-    total = {state: sum(states[state] for _, _, states in rows)
-             for state in ("killed", "survived", "invalid", "same")}
-    print(json.dumps({"proof": "mutation", "seed": arguments.seed, "judged_now": count,
-                      "changes": sum(row[1] for row in rows), "killed": total["killed"],
-                      "survived": total["survived"],
-                      "no_mutants": total["invalid"] + total["same"],
-                      "failures": len(open_cases)}))
-    return 1 if open_cases else 0
+    return report(arguments, count, rows, survivors, reasons)
 
 
 if __name__ == "__main__":

@@ -121,12 +121,67 @@ static void test_deleted_keys_leave_no_entry(void **state) {
     kit_close(db);
 }
 
+/* A value that a policy dropped is freed, beside one that was written. */
+static void test_dropped_values_are_freed(void **state) {
+    (void)state;
+    struct kit_memory memory = {0};
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    kit_store(db, "k", 1);
+    for (int is_alone = 0; is_alone < 2; is_alone++) {
+        kh_txn *txn = kit_begin_with(db, KH_REPEATABLE_READ, KH_IGNORE, 0);
+        kit_put(txn, "k", 5);
+        if (!is_alone) kit_put(txn, "l", 5);
+        kit_delete(txn, "m");
+        kit_store(db, "k", 6);
+        kit_store(db, "m", 6);
+        kit_commit_ok(txn);
+        kit_load_is(db, "k", 6);
+        kit_load_is(db, "m", 6);
+    }
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+}
+
+/* Values that only the transaction holds (what own row operations make of a key, what was lent when
+ * it was stopped) go with it. */
+static void test_held_values_are_freed(void **state) {
+    (void)state;
+    struct kit_memory memory = {0};
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    kh_batch *rows = kit_rows(db, "1=10/100");
+    for (int i = 0; i < 3; i++) {
+        const kh_batch *lent = NULL;
+        kh_txn *txn = kit_begin(db, kit_levels[i]);
+        kit_is(kh_txn_upsert_rows(txn, kit_key("r"), rows, NULL), KH_OK);
+        kit_is(kh_txn_peek(txn, kit_key("r"), &lent, NULL), KH_OK);
+        kit_is(kh_txn_peek(txn, kit_key("r"), &lent, NULL), KH_OK);
+        assert_int_equal(kh_batch_row_count(lent), 1);
+        kit_commit_ok(txn);
+        kh_txn *stopped = kit_begin(db, kit_levels[i]);
+        kit_is(kh_txn_peek(stopped, kit_key("r"), &lent, NULL), KH_OK);
+        kit_is(kh_db_cancel(db, kh_txn_get_id(stopped), NULL), KH_OK);
+        kit_store(db, "r", i);
+        assert_int_equal(kh_batch_row_count(lent), 1);
+        kh_txn_close(stopped);
+        kit_store(db, "r", KIT_ABSENT);
+    }
+    kh_batch_release(rows);
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_snapshot_is_left),
         cmocka_unit_test(test_no_base_is_left),
         cmocka_unit_test(test_refused_keys_leave_no_entry),
         cmocka_unit_test(test_deleted_keys_leave_no_entry),
+        cmocka_unit_test(test_dropped_values_are_freed),
+        cmocka_unit_test(test_held_values_are_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* dropped_writes_test.c - policy ignore at serializable: a transaction that gives way to a rival has
- * read the rival's version, and comes after it. What it read besides stays read, whether it writes
- * anything else or not. */
+/* dropped_writes_test.c - policy ignore at serializable: a transaction that gives way to a rival
+ * has read the rival's version, and comes after it. What it read besides stays read, whether it
+ * writes anything else or not. */
 #include "support/kit.h"
 
 static int open_db(void **state) {
@@ -64,21 +64,27 @@ static void test_nothing_read_nothing_refused(void **state) {
     kit_commit_ok(before);
 }
 
-/* The late read itself: who overwrites the rival's version comes after the dropped one. later read
- * "y" before first wrote it; first committed before dropped began, so dropped is after first:
- * later -rw-> first, first before dropped, dropped -rw-> later. */
+/* The late read itself: who overwrites the rival's version comes after the dropped one, which gave
+ * way to a second rival as well: later -rw-> second (it read "y" before), second -wr-> dropped
+ * (it gave way on "l"), dropped -rw-> later (it read the first rival's "k"). */
 static void test_the_rival_is_read(void **state) {
     static const char *const also[] = {NULL, "z"};
     kh_db *db = *state;
     for (int i = 0; i < 2; i++) {
+        kit_store(db, "l", 1);
         kh_txn *later = kit_begin_with(db, KH_SERIALIZABLE, KH_REPLACE, 0);
         kit_get_is(later, "y", 3);
-        kit_store(db, "y", 30);
         kh_txn *dropped = give_way(db, also[i]);
+        kit_put(dropped, "l", 7);
         kit_store(db, "k", 10);
+        kh_txn *second = kit_begin(db, KH_SERIALIZABLE);
+        kit_put(second, "l", 10);
+        kit_put(second, "y", 30);
+        kit_commit_ok(second);
         kit_commit_ok(dropped);
         kit_put(later, "k", 11);
         kit_is(kit_commit(later), KH_NOT_SERIALIZABLE);
+        kit_load_is(db, "l", 10);
         kit_store(db, "y", 3);
         kit_store(db, "k", 1);
     }
