@@ -98,13 +98,16 @@ def is_comment(line):
 
 
 def generate(path, tool):
-    """All changes of a file: [(key, line, was, is, text)]."""
+    """All changes of a file: [(key, line, was, is, whole line)]. Made once for each state of it."""
+    original = read(os.path.join(ROOT, path))
+    kept = os.path.join(WHERE, "changes-" + digest(path + original) + ".json")
+    if os.path.exists(kept):
+        return [tuple(change) for change in json.loads(read(kept))]
     out = os.path.join(WHERE, "made")
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
     subprocess.run([tool, os.path.join(ROOT, path), "c", "--noCheck", "--mutantDir", out],
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd=out)
-    original = read(os.path.join(ROOT, path))
     made = {}
     for name in os.listdir(out):
         text = read(os.path.join(out, name))
@@ -112,8 +115,19 @@ def generate(path, tool):
         # A comment, or a line put into one, is a statement left out at best: there are others.
         if found is None or is_comment(found[1]):
             continue
-        made[digest(path + text)] = (*found, text)
-    return [(key, *made[key]) for key in sorted(made)]
+        made[digest(path + text)] = (*found, text.splitlines()[found[0] - 1])
+    shutil.rmtree(out)
+    changes = [(key, *made[key]) for key in sorted(made)]
+    with open(kept, "w", encoding="utf-8") as file:
+        json.dump(changes, file)
+    return changes
+
+
+def text_of(path, line, whole):
+    """The file with that line changed."""
+    lines = read(os.path.join(ROOT, path)).splitlines()
+    lines[line - 1] = whole
+    return "\n".join(lines) + "\n"
 
 
 class Ground:
@@ -132,20 +146,13 @@ class Ground:
                 made[old] = hashlib.sha256(file.read()).digest()
         return objects, made
 
-    def base(self, path):
-        """The same place, the same commands, unchanged: what an object of no change looks like."""
-        if path not in self.plain:
-            where = os.path.join(WHERE, "plain")
-            _, self.plain[path] = self.objects(path, read(os.path.join(ROOT, path)), where)
-        return self.plain[path]
-
     def judge(self, path, text, where):
         """(state, test): invalid, same, killed by a test, or survived."""
         try:
             objects, made = self.objects(path, text, where)
         except BuildError:
             return "invalid", None
-        if made == self.base(path):
+        if made == self.plain[path]:
             return "same", None
         for name in self.tests[path]:
             test = self.build.tests[name]
@@ -169,10 +176,11 @@ def load_done():
 
 
 def check_controls(ground, paths):
-    """Every test that is asked must pass over what is compiled again without a change."""
+    """Every test that is asked must pass over what is compiled again without a change; what that
+    looks like is what a change that is none looks like."""
     for path in paths:
         where = os.path.join(WHERE, "control")
-        objects, _ = ground.objects(path, read(os.path.join(ROOT, path)), where)
+        objects, ground.plain[path] = ground.objects(path, read(os.path.join(ROOT, path)), where)
         for name in ground.tests[path]:
             test = ground.build.tests[name]
             result = ground.build.run(test, ground.build.prepare(test, objects, where), {},
@@ -199,11 +207,11 @@ def run(ground, work, done, seconds, jobs):
     free = [os.path.join(WHERE, f"work{i}") for i in range(jobs)]
 
     def judge(item):
-        path, (key, line, was, now, text) = item
+        path, (key, line, was, now, whole) = item
         if time.monotonic() > end:
             return None
         where = free.pop()
-        state, test = ground.judge(path, text, where)
+        state, test = ground.judge(path, text_of(path, line, whole), where)
         free.append(where)
         return {"key": key, "file": path, "line": line, "was": was, "is": now, "state": state,
                 "test": test}
