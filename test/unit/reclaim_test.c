@@ -264,7 +264,7 @@ static void test_a_range_keeps_a_tombstone(void **state) {
 static void test_a_hold_keeps_a_tombstone(void **state) {
     static const unsigned flags[] = {ENTRY_HELD, ENTRY_HELD_SHARED, ENTRY_CLAIMED};
     struct yard *yard = *state;
-    char key[8];
+    char key[16];
     for (int i = 0; i < 3; i++) {
         (void)snprintf(key, sizeof key, "k%d", i);
         assert_false(goes(yard, key, 0, flags[i]));
@@ -343,7 +343,7 @@ static void test_parking(void **state) {
 static void test_many_entries(void **state) {
     enum { ENTRIES = 300 };
     struct yard *yard = *state;
-    char key[8];
+    char key[16];
     store_kit_slot(&yard->kit, 0, SLOT_READ, 15);
     for (int i = 0; i < ENTRIES; i++) {
         (void)snprintf(key, sizeof key, "k%03d", i);
