@@ -86,6 +86,11 @@ static void test_every_combination(void **state) {
     static const uint64_t limits[] = {0, 1, 2, 3, 5};
     kh_db *db = kit_open();
     for (int i = 0; i < STORED; i++) kit_store(db, stored[i], i);
+    /* Deleted keys, whose tombstones somebody needs. */
+    static const char *const deleted[] = {"a\x03", "a\xff\x01", "bz", "\xff\xff\x01"};
+    for (int i = 0; i < 4; i++) kit_store(db, deleted[i], i);
+    kh_txn *holder = kit_begin(db, KH_REPEATABLE_READ);
+    for (int i = 0; i < 4; i++) kit_store(db, deleted[i], KIT_ABSENT);
     for (int with_own = 0; with_own < 2; with_own++) {
         struct expected all;
         kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
@@ -111,6 +116,7 @@ static void test_every_combination(void **state) {
         }
         kit_rollback(txn);
     }
+    kit_rollback(holder);
     kit_close(db);
 }
 
