@@ -9,7 +9,7 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants stress cover install clean
+.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress cover install clean
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -51,8 +51,22 @@ fuzz-long: setup
 	cmake --build build/fuzz --parallel $(JOBS)
 	$(PYTHON_VENV) tools/fuzz_long.py --executions $(EXECUTIONS)
 
+# All planted bugs, in the builds in which their tests find them. MUTANTS=--all asks every test.
 mutants: setup
-	$(PYTHON_VENV) tools/mutants.py --jobs $(JOBS)
+	for preset in dev asan tsan; do \
+	    cmake --preset $$preset >/dev/null && \
+	    cmake --build build/$$preset --parallel $(JOBS) || exit 1; done
+	$(PYTHON_VENV) tools/mutants.py --kind all --jobs $(JOBS) $(MUTANTS)
+
+# Changes at random, for so many seconds; the next run goes on where this one stopped.
+MUTATION_SECONDS ?= 600
+MUTATION_SEED ?= 1
+mutation: setup
+	cmake --preset dev >/dev/null
+	cmake --build build/dev --parallel $(JOBS)
+	tools/mutation_setup.sh
+	$(PYTHON_VENV) tools/mutation.py --jobs $(JOBS) --seconds $(MUTATION_SECONDS) \
+	    --seed $(MUTATION_SEED)
 
 # Everything at once, for SECONDS; a seed of the clock's unless one is given.
 SECONDS ?= 3600

@@ -78,6 +78,24 @@ endforeach()
 # What tools/ipc_foreign.py feeds the files of other projects to.
 add_executable(ipc_copy "${PROJECT_SOURCE_DIR}/test/tools/ipc_copy.c")
 target_link_libraries(ipc_copy PRIVATE khonsu_flags khonsu)
+# The planted bugs of test/mutants, each with the build in which its test finds it. They take what
+# this build has made; two at a time, and nothing beside.
+function(khonsu_add_mutants kind)
+  add_test(NAME mutants_${kind} COMMAND "${PROJECT_SOURCE_DIR}/build/venv/bin/python"
+    "${PROJECT_SOURCE_DIR}/tools/mutants.py" --build "${CMAKE_BINARY_DIR}" --kind ${kind})
+  set_tests_properties(mutants_${kind} PROPERTIES LABELS mutants PROCESSORS 2 TIMEOUT 1200
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+if(CMAKE_BUILD_TYPE STREQUAL "Debug" AND KHONSU_HASH_FRONT AND NOT KHONSU_COVERAGE)
+  if(NOT KHONSU_SANITIZE)
+    khonsu_add_mutants(dev)
+  elseif(KHONSU_SANITIZE MATCHES "address")
+    khonsu_add_mutants(asan)
+  elseif(KHONSU_SANITIZE MATCHES "thread")
+    khonsu_add_mutants(tsan)
+  endif()
+endif()
 
 # The rest is of one build only: sanitizers and coverage change what is linked, and Python does not
 # carry their runtime.

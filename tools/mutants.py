@@ -1,86 +1,220 @@
 #!/usr/bin/env python3
-"""Plant each bug that the sources offer, and see that the tests find it.
+"""Plant each bug of test/mutants, and see that its test finds it.
 
-usage: mutants.py [--jobs N] [NAME...]
+usage: mutants.py [--kind KIND] [--build DIRECTORY] [--jobs N] [--all] [--labels LABEL,...]
+                  [--list | --check] [NAME...]
 
-A mutant is code under `#if defined(KH_MUTANT_<NAME>)` in src/. Each is built into a library of its
-own and must make at least one test fail: of the plain build, else of the address sanitizer's, else
-of the thread sanitizer's. The last lines are in ctest's form; the exit status is 0 when all died.
+  --kind   dev (default), asan, tsan or all: which of the bugs to plant
+  --build  where the preset of that kind was built (default build/KIND); it must be up to date
+  --all    do not ask for the named test only: run every test, the quickest first, until one fails.
+           For bugs without a named test this is always done.
+  --labels with --all, or for bugs without a named test: the labels of the tests to run
+  --list   print the bugs with their killers, and do nothing
+  --check  only see that each bug still fits the sources
+
+A bug is caught when its killer fails. Before, each killer must pass over the same files compiled
+and linked in the same way without the bug: what fails anyway catches nothing. The format of the
+bugs is in planted.py, how they are built in mutant_build.py. Ends with a line of JSON; the exit
+status is 0 when all were caught.
 """
 
 import argparse
+import json
 import os
-import re
-import subprocess
+import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-KINDS = (("dev", ""), ("asan", "address,undefined"), ("tsan", "thread"))
-LABELS = "^(unit|exhaustive|property|isolation|fault)$"
+from mutant_build import Build, BuildError
+from planted import KINDS, PlantError, load
 
-
-def names():
-    found = set()
-    for directory, _, files in os.walk("src"):
-        for name in files:
-            with open(os.path.join(directory, name), encoding="utf-8") as file:
-                found |= set(re.findall(r"\bKH_MUTANT_(\w+)", file.read()))
-    return sorted(found)
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+LABELS = "unit,exhaustive,property,isolation,fault,integration"
+# A test that does not end is a test that fails: after so many times what it takes without a bug.
+PATIENCE, TIMEOUT_LEAST, TIMEOUT = 20, 30, 240
 
 
-def run(command):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
+class Round:
+    """One run over the bugs of one kind."""
+
+    def __init__(self, build, where, is_all, labels):
+        self.build = build
+        self.where = where
+        self.is_all = is_all
+        self.labels = set(labels.split(","))
+        self.order = []  # of all tests, the quickest first: when asked for
+        self.times = {}  # of tests without a bug
+
+    def test(self, mutant):
+        if mutant.killer not in self.build.tests:
+            raise PlantError(f"{mutant.name}: there is no test {mutant.killer}")
+        return self.build.tests[mutant.killer]
+
+    def control(self, mutant):
+        """The killer over the unchanged files. Returns what is wrong, or nothing."""
+        where = os.path.join(self.where, "control-" + mutant.name)
+        test = self.test(mutant)
+        unchanged = {}
+        for path in {edit.path for edit in mutant.edits}:
+            with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+                unchanged[path] = file.read()
+        objects = self.build.compile(unchanged, where, mutant.only, test)
+        prepared = self.build.prepare(test, objects, where)
+        began = time.monotonic()
+        result = self.build.run(test, prepared, mutant.environment, TIMEOUT)
+        self.times[test.name] = max(self.times.get(test.name, 0), time.monotonic() - began)
+        shutil.rmtree(where)
+        return result.reason
+
+    def measure(self):
+        """Every test over the unchanged build, for --all: {test: seconds}, without those that
+        fail."""
+        times = self.times
+        for test in self.build.tests.values():
+            if not set(test.labels) & self.labels:
+                continue
+            began = time.monotonic()
+            result = self.build.run(test, (test.command, test.environment), {}, TIMEOUT)
+            if result.reason == "":
+                times[test.name] = time.monotonic() - began
+        # Of two that are as quick, the one without a log says more.
+        self.order = sorted(times, key=lambda name: (round(times[name], 1), "_over_log" in name,
+                                                     name))
+
+    def killer_of(self, mutant, objects, where):
+        """The killer and how it failed: (name, reason), or None."""
+        names = self.order if self.is_all or not mutant.killer else [mutant.killer]
+        for name in names:
+            test = self.build.tests[name]
+            prepared = self.build.prepare(test, objects, where)
+            extra = mutant.environment if name == mutant.killer else {}
+            timeout = max(TIMEOUT_LEAST, round(PATIENCE * self.times.get(name, 0)))
+            for _ in range(mutant.tries):
+                result = self.build.run(test, prepared, extra, timeout)
+                if result.reason:
+                    return name, result.reason
+        return None
+
+    def plant(self, mutant):
+        """(mutant, error, killer, reason, seconds)"""
+        began = time.monotonic()
+        where = os.path.join(self.where, mutant.name)
+        try:
+            test = self.test(mutant) if mutant.killer else None
+            objects = self.build.compile(mutant.apply(ROOT), where, mutant.only, test)
+            found = self.killer_of(mutant, objects, where)
+        except (PlantError, BuildError) as error:
+            return mutant, str(error), None, None, time.monotonic() - began
+        shutil.rmtree(where, ignore_errors=True)
+        name, reason = found or (None, None)
+        return mutant, None, name, reason, time.monotonic() - began
 
 
-def build(kind, sanitizers, mutant, jobs):
-    """The build directory of this kind, rebuilt with the mutant. None when it does not compile."""
-    directory = f"build/mutant-{kind}"
-    configure = ["cmake", "--preset", "dev", "-B", directory, f"-DKHONSU_MUTANT={mutant}",
-                 f"-DKHONSU_SANITIZE={sanitizers}"]
-    for command in (configure, ["cmake", "--build", directory, "--parallel", str(jobs)]):
-        result = run(command)
-        if result.returncode != 0:
-            print(result.stdout)
-            return None
-    return directory
+def run_controls(turn, mutants, pool):
+    """Each killer once, over the files of one of its bugs. Returns the failures."""
+    chosen = {}
+    for mutant in mutants:
+        if mutant.killer and not turn.is_all:
+            chosen.setdefault((mutant.killer, tuple(sorted(mutant.environment.items()))), mutant)
+    failures = []
+    work = [(mutant, pool.submit(turn.control, mutant)) for mutant in chosen.values()]
+    for mutant, future in work:
+        try:
+            reason = future.result()
+        except (PlantError, BuildError) as error:
+            reason = str(error)
+        if reason:
+            failures.append(f"{mutant.killer} fails without a bug ({mutant.name}): {reason}")
+    print(f"{len(work)} tests over unchanged sources: {len(work) - len(failures)} pass", flush=True)
+    return len(work), failures
 
 
-def killer(mutant, jobs):
-    """Which test found the mutant first, or None."""
-    for kind, sanitizers in KINDS:
-        directory = build(kind, sanitizers, mutant, jobs)
-        if directory is None:
-            return None
-        # A mutant may hang its test: that is found too, but need not take as long as elsewhere.
-        result = run(["ctest", "--test-dir", directory, "-j", str(jobs), "-L", LABELS,
-                      "--stop-on-failure", "--timeout", "120"])
-        if result.returncode != 0:
-            failed = re.findall(r"(\S+) \.+\s*\*{3}", result.stdout)
-            return f"{kind}/{failed[0]}" if failed else None
-    return None
+def plant_all(turn, mutants, pool):
+    failures, caught = [], 0
+    for mutant, error, name, reason, seconds in pool.map(turn.plant, mutants):
+        if error is not None:
+            failures.append(error)
+            verdict = "CANNOT BE PLANTED: " + error.splitlines()[0]
+        elif name is None:
+            failures.append(f"{mutant.name} survived: {mutant.bug}")
+            verdict = "SURVIVED"
+        else:
+            caught += 1
+            verdict = f"{name}: {reason}"
+        print(f"{mutant.name:34} {verdict} ({seconds:.1f} s)", flush=True)
+    return caught, failures
+
+
+def check(mutants):
+    """Whether each fits; returns the exit status."""
+    failures = 0
+    for mutant in mutants:
+        try:
+            mutant.apply(ROOT)
+        except PlantError as error:
+            print(f"mutants: {error}")
+            failures += 1
+    print(f"{len(mutants)} bugs, {failures} do not fit the sources")
+    return 1 if failures else 0
+
+
+def run_kind(kind, mutants, arguments):
+    """The bugs of one kind; (caught, tests run without a bug, failures)."""
+    directory = arguments.build or os.path.join(ROOT, "build", kind)
+    turn = Round(Build(ROOT, directory), os.path.join(directory, "mutants"), arguments.all,
+                 arguments.labels)
+    if arguments.all or any(not mutant.killer for mutant in mutants):
+        turn.measure()
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        controls, failures = run_controls(turn, mutants, pool)
+        caught, survived = plant_all(turn, mutants, pool)
+    return caught, controls, failures + survived
+
+
+def choose(arguments):
+    """All bugs, and the ones to plant."""
+    planted = load(os.path.join(ROOT, "test/mutants"))
+    unknown = set(arguments.names) - {mutant.name for mutant in planted}
+    if unknown:
+        sys.exit("no such bug: " + ", ".join(sorted(unknown)))
+    return planted, [mutant for mutant in planted if arguments.kind in ("all", mutant.kind) and
+                     (not arguments.names or mutant.name in arguments.names)]
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--build")
+    parser.add_argument("--kind", default="dev", choices=(*KINDS, "all"))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--labels", default=LABELS)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
-    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-    planted = arguments.names or names()
-    survivors = []
-    for mutant in planted:
-        began = time.monotonic()
-        found_by = killer(mutant, arguments.jobs)
-        if found_by is None:
-            survivors.append(mutant)
-        verdict = f"found by {found_by}" if found_by else "SURVIVED"
-        print(f"{mutant:30} {verdict} ({time.monotonic() - began:.0f} s)", flush=True)
-    killed = len(planted) - len(survivors)
-    percent = 100 * killed // len(planted) if planted else 100
-    print(f"\n{percent}% tests passed, {len(survivors)} tests failed out of {len(planted)}")
-    return 1 if survivors else 0
+    planted, mutants = choose(arguments)
+    if arguments.check:
+        return check(planted)
+    if arguments.list:
+        for mutant in mutants:
+            print(f"{mutant.name:34} {mutant.killer or '-':24} {mutant.bug}")
+        return 0
+    began = time.monotonic()
+    caught, controls, failures = 0, 0, []
+    for kind in KINDS:
+        of_kind = [mutant for mutant in mutants if mutant.kind == kind]
+        if of_kind:
+            result = run_kind(kind, of_kind, arguments)
+            caught, controls = caught + result[0], controls + result[1]
+            failures += result[2]
+    for failure in failures:
+        print("mutants: " + failure)
+    print(json.dumps({"proof": "mutants", "kind": arguments.kind, "planted": len(mutants),
+                      "caught": caught, "controls": controls,
+                      "seconds": round(time.monotonic() - began), "failures": len(failures)}))
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ copy_run(struct scan *scan, const node_slot *slots, int32_t used, int32_t *next,
     struct entry **out = scan->out;
     int32_t i = *next; /* beyond used when the node has changed: the caller will notice */
     node_child inner = 0;
+    guard_disturb();
     while ((is_reverse ? i >= 0 : i < used) && out < scan->full) {
         node_child child = node_slot_load(&slots[i]);
         if (!node_child_is_entry(child)) {

@@ -35,17 +35,28 @@ struct snapshots {
     uint32_t lines_max;
 };
 
+/* In KH_SLOW_CHECKS builds a test can step in where another thread could: around the registration
+ * of a timestamp, behind its end, before and after the slots are looked at. NULL: nobody. */
+#if defined(KH_SLOW_CHECKS)
+void snapshot_step_with(void (*step)(void *context), void *context);
+void snapshot_step(void);
+#else
+static inline void snapshot_step(void) {}
+#endif
+
 /* Register the newest published timestamp in SLOT_READ and in one more (SLOT_READ: in that only),
  * and return it. */
 static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic uint64_t *visible,
                                      enum snapshot_slot also) {
     uint64_t timestamp = atomic_load_explicit(visible, memory_order_acquire);
     for (;;) {
+        snapshot_step();
         if (also != SLOT_READ)
             atomic_store_explicit(&line->slots[also], timestamp, memory_order_relaxed);
         /* sequentially consistent: the stores above become visible before the load below */
         atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
         uint64_t again = atomic_load_explicit(visible, memory_order_seq_cst);
+        snapshot_step();
         if (KH_LIKELY(again == timestamp)) return timestamp;
         timestamp = again;
     }
@@ -53,12 +64,14 @@ static inline uint64_t snapshot_take(struct snapshot_line *line, const _Atomic u
 
 /* Register a given timestamp; the caller checks it against the horizon afterwards. */
 static inline void snapshot_set(struct snapshot_line *line, uint64_t timestamp) {
+    snapshot_step();
     atomic_exchange_explicit(&line->slots[SLOT_READ], timestamp, memory_order_seq_cst);
 }
 
 static inline void snapshot_drop(struct snapshot_line *line) {
     for (int i = 0; i < SLOT_COUNT; i++)
         atomic_store_explicit(&line->slots[i], SNAPSHOT_NONE, memory_order_release);
+    snapshot_step();
 }
 
 /* The passes over all slots: one cache line per handle ever used. Sequentially consistent: after
@@ -71,6 +84,7 @@ static inline uint64_t snapshot_load(const struct snapshot_line *line, enum snap
 /* The oldest registered timestamp of all slots; SNAPSHOT_NONE: none. After a full fence. */
 static inline uint64_t snapshot_oldest(const struct snapshots *snapshots) {
     uint64_t oldest = SNAPSHOT_NONE;
+    snapshot_step();
     const struct snapshot_line *line = snapshots->lines;
     const struct snapshot_line *end =
         line + atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
@@ -80,6 +94,7 @@ static inline uint64_t snapshot_oldest(const struct snapshots *snapshots) {
         if (read < oldest) oldest = read;
         if (base < oldest) oldest = base;
     }
+    snapshot_step();
     return oldest;
 }
 
@@ -87,6 +102,7 @@ static inline uint64_t snapshot_oldest(const struct snapshots *snapshots) {
 static inline uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
                                                     const struct snapshot_line *except) {
     uint64_t oldest = SNAPSHOT_NONE;
+    snapshot_step();
     const struct snapshot_line *line = snapshots->lines;
     const struct snapshot_line *end =
         line + atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
@@ -94,6 +110,7 @@ static inline uint64_t snapshot_oldest_serializable(const struct snapshots *snap
         uint64_t timestamp = snapshot_load(line, SLOT_SERIALIZABLE);
         if (timestamp < oldest && line != except) oldest = timestamp;
     }
+    snapshot_step();
     return oldest;
 }
 

@@ -317,6 +317,41 @@ static void test_replay(void **state) {
     close_fixture(&f);
 }
 
+/* The clock may stand or have gone back while the database was closed: neither ids nor timestamps
+ * are given again. */
+static void test_a_clock_that_went_back(void **state) {
+    (void)state;
+    static const uint64_t back_ms[] = {0, 1, 3600 * 1000};
+    for (int i = 0; i < 3; i++) {
+        struct fixture f;
+        struct kit_clock hands = {1700000000000u, 1000000000u, 0};
+        kh_txn_id id = {0, 0};
+        kh_timestamp last = 0;
+        held_log_init(&f.held, HELD_AT_ONCE);
+        f.options = kit_options();
+        f.options.log = &f.held.log;
+        f.options.clock = kit_clock_hook(&hands);
+        f.db = kit_open_with(&f.options);
+        for (int round = 0; round < 3; round++) {
+            for (int write = 0; write < 3; write++) {
+                kh_txn *txn = kit_begin(f.db, KH_REPEATABLE_READ);
+                kh_txn_id next = kh_txn_get_id(txn);
+                kh_timestamp now = 0;
+                assert_true(next.low > id.low);
+                id = next;
+                kit_put(txn, "k", write);
+                kit_is(kh_txn_commit(txn, &now, NULL), KH_OK);
+                kh_txn_close(txn);
+                assert_true(now > last);
+                last = now;
+            }
+            hands.wall_ms -= back_ms[i];
+            reopen(&f);
+        }
+        close_fixture(&f);
+    }
+}
+
 /* A prepared transaction is found in the log, holds its keys, and can be decided. */
 static void test_replay_of_a_prepared_one(void **state) {
     (void)state;
@@ -439,6 +474,7 @@ int main(void) {
         cmocka_unit_test(test_lost),
         cmocka_unit_test(test_append_fails),
         cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_a_clock_that_went_back),
         cmocka_unit_test(test_replay_of_a_prepared_one),
         cmocka_unit_test(test_replay_of_a_tagged_decision),
         cmocka_unit_test(test_open_failures),

@@ -204,6 +204,48 @@ static void test_prepare_is_refused_as_commit_is(void **state) {
     kit_load_is(db, "k", 6);
 }
 
+/* Commit forgives that what was read has been overwritten, as long as there is an order; prepare
+ * does not: nobody knows when the decision comes. */
+static void test_prepare_wants_the_present(void **state) {
+    kh_db *db = *state;
+    for (int is_prepared = 0; is_prepared < 2; is_prepared++) {
+        for (int is_scan = 0; is_scan < 2; is_scan++) {
+            kh_scan_options options = kit_range("m", "n", 0, 0);
+            kh_txn *txn = kit_begin(db, KH_SERIALIZABLE);
+            if (is_scan) {
+                kit_scan_is(txn, &options, "m=2");
+            } else {
+                kit_get_is(txn, "m", 2);
+            }
+            kit_put(txn, "k", 7);
+            kit_store(db, "m", 3);
+            if (is_prepared) {
+                kit_is(kh_txn_prepare(txn, NULL), KH_NOT_SERIALIZABLE);
+            } else {
+                kit_is(kh_txn_commit(txn, NULL, NULL), KH_OK);
+            }
+            kh_txn_close(txn);
+            kit_store(db, "m", 2);
+        }
+    }
+}
+
+/* The tombstone of a held key does not go, and its entry with it, while the decision is awaited. */
+static void test_a_held_tombstone(void **state) {
+    kh_db *db = *state;
+    kh_txn *holder = kit_begin(db, KH_REPEATABLE_READ);
+    kit_store(db, "k", KIT_ABSENT);
+    kh_txn *txn = kit_begin(db, KH_SERIALIZABLE);
+    kit_put(txn, "k", 7);
+    kit_is(kh_txn_prepare(txn, NULL), KH_OK);
+    kit_rollback(holder);
+    kh_db_step(db);
+    kh_db_step(db);
+    kit_is(kh_txn_commit(txn, NULL, NULL), KH_OK);
+    kh_txn_close(txn);
+    kit_load_is(db, "k", 7);
+}
+
 /* Its place in the order is where it was certified; one that began in between and read what it
  * overwrites is before it, and may not be after it as well. */
 static void test_order_around_the_decision(void **state) {
@@ -237,6 +279,8 @@ int main(void) {
         ON_DB(test_decided_by_id),
         ON_DB(test_decided_under_the_handle),
         ON_DB(test_prepare_is_refused_as_commit_is),
+        ON_DB(test_prepare_wants_the_present),
+        ON_DB(test_a_held_tombstone),
         ON_DB(test_order_around_the_decision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

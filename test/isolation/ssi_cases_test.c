@@ -416,6 +416,32 @@ static void test_own_writes_are_holes(void **state) {
     }
 }
 
+/* A scan is checked against the ring of recent commits (16,384 writes, db/db.h), and against the
+ * index when more has happened since: what hit it first is seen in either way, and at the moment
+ * when the ring has just lost it. */
+static void test_scans_older_than_the_ring(void **state) {
+    enum { RING = 16384 };
+    static const int writes_after[] = {RING - 2, RING - 1, RING, RING + 1, 3 * RING};
+    struct kit_clock hands = {1700000000000u, 1000000000u, 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof writes_after / sizeof writes_after[0]; i++) {
+        kh_options options = kit_options();
+        options.clock = kit_clock_hook(&hands); /* it stands: timestamps follow one another */
+        kh_db *db = kit_open_with(&options);
+        kit_store(db, "other", 0);
+        kh_txn *victim = begin(db);
+        kh_txn *rival = begin(db);
+        read_range(victim, "k", "l");
+        (void)kit_get(rival, "y");
+        kit_put(rival, "k", 1);
+        kit_commit_ok(rival);
+        for (int write = 0; write < writes_after[i]; write++) kit_store(db, "other", write);
+        kit_put(victim, "y", 1);
+        refused(victim);
+        kit_close(db);
+    }
+}
+
 /* ---- other levels beside --------------------------------------------------------------------- */
 
 /* A writer of a lower level counts as an overwriter; its reads do not count. */
@@ -530,6 +556,7 @@ int main(void) {
         ON_DB(test_prefix_ranges),
         ON_DB(test_limits_cut_ranges),
         ON_DB(test_own_writes_are_holes),
+        cmocka_unit_test(test_scans_older_than_the_ring),
         ON_DB(test_weak_writers),
         ON_DB(test_weak_readers_do_not_count),
         ON_DB(test_savepoints_undo_writes_not_reads),

@@ -286,6 +286,70 @@ static void test_incompressible_buffers_are_stored(void **state) {
     }
 }
 
+/* The message of a value, with its body copied out as the decoder wants it. */
+static kh_status decode_within(struct value *v, uint64_t bytes_max) {
+    struct ipc_message message;
+    uint32_t prefix[2];
+    kh_error error = {""};
+    memcpy(prefix, v->bytes.bytes, sizeof prefix);
+    kh_bytes metadata = {v->bytes.bytes + 8, prefix[1]};
+    ipc_kit_is(ipc_message_open(metadata, 1 << 30, &message, &error), KH_OK, &error);
+    struct mem *mem = v->home.batch.mem;
+    size_t body_bytes = (size_t)message.body_bytes;
+    struct ipc_decoding decoding = {.mem = mem,
+                                    .root = schema_root(v->schema),
+                                    .record = &message.header,
+                                    .body = {mem_alloc(mem, NULL, body_bytes), body_bytes},
+                                    .bytes_max = bytes_max};
+    memcpy(decoding.body.bytes, v->bytes.bytes + v->body_at, body_bytes);
+    struct ArrowArray array;
+    kh_status status = ipc_decode_record(&decoding, &array, &error);
+    if (status == KH_OK) array.release(&array);
+    return status;
+}
+
+/* All buffers together may not become more than the limit. */
+static void test_expansion_is_limited(void **state) {
+    (void)state;
+    enum { ROWS = 4000 };
+    for (int codec = 1; codec <= 2; codec++) {
+        struct value v;
+        /* Rows of one byte each, all alike: offsets and bytes, both get smaller. */
+        value_open(&v, "u", ROWS, (struct foreign_random){3, false, false},
+                   (kh_compression)codec);
+        uint64_t all = 0;
+        int compressed = 0;
+        for (uint32_t i = 0; i < v.buffers.count; i++) {
+            const unsigned char *place = v.buffers.items + 16 * i;
+            if (get(place + 8) == 0) continue;
+            int64_t declared = get(v.bytes.bytes + v.body_at + get(place));
+            if (declared < 0) continue;
+            all += (uint64_t)declared;
+            compressed++;
+        }
+        assert_true(compressed >= 2);
+        assert_int_equal(decode_within(&v, all), KH_OK);
+        assert_int_equal(decode_within(&v, all - 1), KH_TOO_BIG);
+        assert_int_equal(decode_within(&v, all / 2), KH_TOO_BIG);
+        value_close(&v);
+    }
+}
+
+static void test_bodies_are_limited(void **state) {
+    (void)state;
+    struct value v;
+    struct ipc_message message;
+    uint32_t prefix[2];
+    value_open(&v, "l", 1000, (struct foreign_random){3, false, false}, KH_COMPRESS_NONE);
+    memcpy(prefix, v.bytes.bytes, sizeof prefix);
+    kh_bytes metadata = {v.bytes.bytes + 8, prefix[1]};
+    uint64_t body_bytes = v.bytes.size_bytes - v.body_at;
+    assert_int_equal(ipc_message_open(metadata, body_bytes, &message, NULL), KH_OK);
+    assert_int_equal(message.body_bytes, body_bytes);
+    assert_int_equal(ipc_message_open(metadata, body_bytes - 1, &message, NULL), KH_TOO_BIG);
+    value_close(&v);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buffers_one_byte_short),
@@ -296,6 +360,8 @@ int main(void) {
         cmocka_unit_test(test_misaligned_buffers_are_copied),
         cmocka_unit_test(test_compressed_sizes_that_lie),
         cmocka_unit_test(test_incompressible_buffers_are_stored),
+        cmocka_unit_test(test_expansion_is_limited),
+        cmocka_unit_test(test_bodies_are_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Change the sources at random, line by line, and see which changes no test notices.
+
+usage: mutation.py [--seconds N] [--seed N] [--jobs N] [--build DIRECTORY] [FILE...]
+
+universalmutator (tools/requirements-mutation.txt) makes the changes: operators, constants, bounds,
+statements left out. Those that do not compile, or compile to the same object, are no mutants. The
+others meet the tests that test/mutants/tests.txt names for their file, the quickest first, until
+one fails. What is left is a survivor: test/mutants/survivors.txt says why each known one may live.
+
+A run takes files in turn and changes in an order that the seed gives, until its time is over. It
+remembers what it has done (build/mutation/done.jsonl, by the text of the changed file), so that the
+next run goes on. docs/mutation.md is written anew from all that is remembered of the sources as
+they are. Ends with a line of JSON; the exit status is 0 when every survivor has a reason.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from mutant_build import Build, BuildError
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+WHERE = os.path.join(ROOT, "build/mutation")
+TESTS = os.path.join(ROOT, "test/mutants/tests.txt")
+REASONS = os.path.join(ROOT, "test/mutants/survivors.txt")
+DOCUMENT = os.path.join(ROOT, "docs/mutation.md")
+TIMEOUT = 20
+KINDS = ("equivalent", "speed", "statistics", "defence", "timing")
+STATES = ("invalid", "same", "killed", "survived")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def read_tests():
+    """{file: [tests]}, in the order of the list."""
+    tests = {}
+    for line in read(TESTS).splitlines():
+        if line.strip() and not line.startswith("#"):
+            path, names = line.split(":")
+            tests[path.strip()] = names.split()
+    return tests
+
+
+class Reasons:
+    """survivors.txt: blocks of `file:`, `was:`, `is:` and `why: KIND, text`."""
+
+    def __init__(self):
+        self.known = {}
+        block = {}
+        for line in read(REASONS).splitlines() + [""]:
+            if line.startswith("#"):
+                continue
+            if line.strip():
+                key, _, value = line.partition(":")
+                block[key.strip()] = value.strip()
+            elif block:
+                self.add(block)
+                block = {}
+
+    def add(self, block):
+        if set(block) != {"file", "was", "is", "why"} or block["why"].split(",")[0] not in KINDS:
+            sys.exit(f"mutation: survivors.txt: not understood: {block}")
+        self.known[(block["file"], block["was"], block["is"])] = block["why"]
+
+    def of(self, record):
+        return self.known.get((record["file"], record["was"], record["is"]))
+
+
+def changed_line(original, mutant):
+    """The one line that differs, before and after; None when it is not one."""
+    before, after = original.splitlines(), mutant.splitlines()
+    if len(before) != len(after):
+        return None
+    differ = [i for i, (a, b) in enumerate(zip(before, after)) if a != b]
+    if len(differ) != 1:
+        return None
+    at = differ[0]
+    return at + 1, before[at].strip(), after[at].strip()
+
+
+def is_comment(line):
+    return line.startswith(("*", "/*", "//", "#include")) or not line
+
+
+def generate(path, tool):
+    """All changes of a file: [(key, line, was, is, whole line)]. Made once for each state of it."""
+    original = read(os.path.join(ROOT, path))
+    kept = os.path.join(WHERE, "changes-" + digest(path + original) + ".json")
+    if os.path.exists(kept):
+        return [tuple(change) for change in json.loads(read(kept))]
+    out = os.path.join(WHERE, "made")
+    shutil.rmtree(out, ignore_errors=True)
+    os.makedirs(out)
+    subprocess.run([tool, os.path.join(ROOT, path), "c", "--noCheck", "--mutantDir", out],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd=out)
+    made = {}
+    for name in os.listdir(out):
+        text = read(os.path.join(out, name))
+        found = changed_line(original, text)
+        # A comment, or a line put into one, is a statement left out at best: there are others.
+        if found is None or is_comment(found[1]):
+            continue
+        made[digest(path + text)] = (*found, text.splitlines()[found[0] - 1])
+    shutil.rmtree(out)
+    changes = [(key, *made[key]) for key in sorted(made)]
+    with open(kept, "w", encoding="utf-8") as file:
+        json.dump(changes, file)
+    return changes
+
+
+def text_of(path, line, whole):
+    """The file with that line changed."""
+    lines = read(os.path.join(ROOT, path)).splitlines()
+    lines[line - 1] = whole
+    return "\n".join(lines) + "\n"
+
+
+class Ground:
+    """What all mutants of a run share."""
+
+    def __init__(self, build, tests):
+        self.build = build
+        self.tests = tests
+        self.plain = {}
+
+    def objects(self, path, text, where):
+        objects = self.build.compile({path: text}, where)
+        made = {}
+        for old, new in objects.items():
+            with open(new, "rb") as file:
+                made[old] = hashlib.sha256(file.read()).digest()
+        return objects, made
+
+    def judge(self, path, text, where):
+        """(state, test): invalid, same, killed by a test, or survived."""
+        try:
+            objects, made = self.objects(path, text, where)
+        except BuildError:
+            return "invalid", None
+        if made == self.plain[path]:
+            return "same", None
+        for name in self.tests[path]:
+            test = self.build.tests[name]
+            try:
+                prepared = self.build.prepare(test, objects, where)
+            except BuildError:
+                return "invalid", None
+            if self.build.run(test, prepared, {}, TIMEOUT).reason:
+                return "killed", name
+        return "survived", None
+
+
+def load_done():
+    done = {}
+    path = os.path.join(WHERE, "done.jsonl")
+    if os.path.exists(path):
+        for line in read(path).splitlines():
+            record = json.loads(line)
+            done[record["key"]] = record
+    return done
+
+
+def check_controls(ground, paths):
+    """Every test that is asked must pass over what is compiled again without a change; what that
+    looks like is what a change that is none looks like."""
+    for path in paths:
+        where = os.path.join(WHERE, "control")
+        objects, ground.plain[path] = ground.objects(path, read(os.path.join(ROOT, path)), where)
+        for name in ground.tests[path]:
+            test = ground.build.tests[name]
+            result = ground.build.run(test, ground.build.prepare(test, objects, where), {},
+                                      4 * TIMEOUT)
+            if result.reason:
+                sys.exit(f"mutation: {name} fails over an unchanged {path}: {result.reason}")
+
+
+def work_list(made, done, seed):
+    """What is still to do: files in turn, in each the order of the seed."""
+    queues = []
+    for path in sorted(made):
+        left = [change for change in made[path] if change[0] not in done]
+        random.Random(f"{seed} {path}").shuffle(left)
+        queues.append([(path, change) for change in left])
+    depth = max((len(queue) for queue in queues), default=0)
+    return [queue[i] for i in range(depth) for queue in queues if i < len(queue)]
+
+
+def run(ground, work, done, seconds, jobs):
+    """Until the time is over. Returns how many were judged."""
+    end = time.monotonic() + seconds
+    log = open(os.path.join(WHERE, "done.jsonl"), "a", encoding="utf-8")
+    free = [os.path.join(WHERE, f"work{i}") for i in range(jobs)]
+
+    def judge(item):
+        path, (key, line, was, now, whole) = item
+        if time.monotonic() > end:
+            return None
+        where = free.pop()
+        state, test = ground.judge(path, text_of(path, line, whole), where)
+        free.append(where)
+        return {"key": key, "file": path, "line": line, "was": was, "is": now, "state": state,
+                "test": test}
+
+    count = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        for record in pool.map(judge, work):
+            if record is None:
+                continue
+            count += 1
+            done[record["key"]] = record
+            log.write(json.dumps(record) + "\n")
+            log.flush()
+            if record["state"] == "survived":
+                print(f"{record['file']}:{record['line']}: {record['was']}\n    -> {record['is']}",
+                      flush=True)
+    log.close()
+    return count
+
+
+# ---- the document --------------------------------------------------------------------------------
+
+def summarize(made, done):
+    """Rows of the table and the survivors, of the sources as they are."""
+    rows, survivors = [], []
+    for path in sorted(made):
+        known = [done[change[0]] for change in made[path] if change[0] in done]
+        states = {state: sum(record["state"] == state for record in known)
+                  for state in STATES}
+        rows.append((path, len(made[path]), states))
+        survivors += [record for record in known if record["state"] == "survived"]
+    return rows, survivors
+
+
+def code(text):
+    return "`` " + text.replace("|", "\\|") + " ``"
+
+
+HEAD = """# Mutation
+
+Written by `make mutation`; do not edit. universalmutator changes a line, the tests of
+`test/mutants/tests.txt` are asked. What does not compile, or compiles to the same object, is no
+mutant. How to run it: docs/hacking.md.
+
+| file | changes | tried | no mutants | killed | survived |
+|---|---|---|---|---|---|
+"""
+
+WORDS = """
+## Survivors
+
+*equivalent*: nothing can be seen from outside; *speed*: only how fast; *statistics*: only what is
+counted; *defence*: a second look at what another place guarantees; *timing*: only threads at the
+right moment can see it.
+"""
+
+
+def write_document(rows, survivors, reasons):
+    text = HEAD
+    total = [0] * 5
+    for path, count, states in rows:
+        none = states["invalid"] + states["same"]
+        cells = (count, sum(states.values()), none, states["killed"], states["survived"])
+        total = [a + b for a, b in zip(total, cells)]
+        text += f"| `{path}` | " + " | ".join(str(cell) for cell in cells) + " |\n"
+    text += "| all | " + " | ".join(str(cell) for cell in total) + " |\n" + WORDS
+    for path in sorted({record["file"] for record in survivors}):
+        text += f"\n### {path}\n\n| was | is | why |\n|---|---|---|\n"
+        mine = [record for record in survivors if record["file"] == path]
+        for record in sorted(mine, key=lambda each: (each["line"], each["is"])):
+            why = reasons.of(record) or "**no reason yet**"
+            text += f"| {code(record['was'])} | {code(record['is'])} | {why} |\n"
+    with open(DOCUMENT, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def report(arguments, count, rows, survivors, reasons):
+    """Prints what is open, and the proof; returns the exit status."""
+    open_cases = [record for record in survivors if reasons.of(record) is None]
+    for record in open_cases:
+        print(f"mutation: no reason for {record['file']}:{record['line']}: {record['was']} -> "
+              f"{record['is']}")
+    total = {state: sum(states[state] for _, _, states in rows) for state in STATES}
+    print(json.dumps({"proof": "mutation", "seed": arguments.seed, "judged_now": count,
+                      "changes": sum(row[1] for row in rows), "killed": total["killed"],
+                      "survived": total["survived"],
+                      "no_mutants": total["invalid"] + total["same"],
+                      "failures": len(open_cases)}))
+    return 1 if open_cases else 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"))
+    parser.add_argument("--tool", default=os.path.join(ROOT, "build/mutation-venv/bin/mutate"))
+    parser.add_argument("files", nargs="*")
+    arguments = parser.parse_args()
+    os.makedirs(WHERE, exist_ok=True)
+    tests = read_tests()
+    unknown = [path for path in tests if not os.path.exists(os.path.join(ROOT, path))]
+    if unknown:
+        sys.exit("mutation: tests.txt names files that are gone: " + ", ".join(unknown))
+    reasons = Reasons()
+    ground = Ground(Build(ROOT, arguments.build), tests)
+    made = {path: generate(path, arguments.tool) for path in tests}
+    done = load_done()
+    chosen = {path: made[path] for path in (arguments.files or made)}
+    work = work_list(chosen, done, arguments.seed)
+    if work:
+        check_controls(ground, sorted({path for path, _ in work}))
+    count = run(ground, work, done, arguments.seconds, arguments.jobs)
+    rows, survivors = summarize(made, done)
+    write_document(rows, survivors, reasons)
+    return report(arguments, count, rows, survivors, reasons)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
