@@ -100,6 +100,16 @@ static void print_line(const struct engine *engine, const struct options *option
                result->writer_beside_per_second);
 }
 
+static void print_draws(const struct workload *workload, const struct options *options) {
+    struct draw_rule rule = run_draw_rule(workload, options);
+    struct draw_table *table = draw_table_create(&rule);
+    uint32_t *tape = draws_make(table, 0, options->draws);
+    for (uint64_t i = 0; i < options->draws; i++)
+        printf("%u%s\n", tape[i] & ~DRAW_IS_WRITE, (tape[i] & DRAW_IS_WRITE) != 0 ? " write" : "");
+    free(tape);
+    draw_table_destroy(table);
+}
+
 int main(int count, char **arguments) {
     struct options options = options_parse(count, arguments);
     if (options.lists) {
@@ -118,6 +128,10 @@ int main(int count, char **arguments) {
     }
     const struct workload *workload = workload_find(options.workload);
     if (workload == NULL) engine_fail(options.workload, "there is no such workload");
+    if (options.draws > 0) {
+        print_draws(workload, &options);
+        return 0;
+    }
     struct result result =
         run_benchmark(engine, workload, &options, scratch_directory(options.directory));
     if (options.is_json) {

@@ -32,6 +32,7 @@ static const char usage[] =
     "  --directory PATH     where peers put their files (default /dev/shm, else $TMPDIR or /tmp)\n"
     "  --verify             look at every value afterwards (bank and scan always do)\n"
     "  --json               one JSON object instead of a line to read\n"
+    "  --draws N            print N keys that the first thread draws (and its coin), run nothing\n"
     "  --list               which engines there are in this build, as JSON\n"
     "\n"
     "Exit status: 0; 1 when a sum that the engine promises to keep is broken; 2 for a failure; 3\n"
@@ -118,6 +119,8 @@ static void parse_number(struct options *options, const char *option, const char
         options->transactions = number(option, value, 1, UINT64_MAX);
     } else if (strcmp(option, "--seed") == 0) {
         options->seed = number(option, value, 0, UINT64_MAX);
+    } else if (strcmp(option, "--draws") == 0) {
+        options->draws = number(option, value, 1, INT32_MAX);
     } else if (strcmp(option, "--seconds") == 0) {
         options->seconds = seconds(option, value);
     } else {

@@ -19,6 +19,7 @@ struct options {
     bool has_reader; /* a snapshot stays open all the while */
     bool verifies;   /* look at every value afterwards, whatever the workload */
     bool lists;      /* say which engines there are, run nothing */
+    uint64_t draws;  /* print so many of the first thread's, run nothing */
     uint64_t keys;
     uint64_t transactions; /* all threads together; 0: by time */
     uint64_t threads;

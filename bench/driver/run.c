@@ -7,7 +7,6 @@
  * that follows it. */
 #include "driver/run.h"
 
-#include "driver/draws.h"
 #include "driver/gauges.h"
 
 #include <pthread.h>
@@ -155,6 +154,14 @@ static void make_hand(struct crew *crew, unsigned index, const struct draw_table
     worker_init(&hand->worker);
 }
 
+struct draw_rule run_draw_rule(const struct workload *workload, const struct options *options) {
+    return (struct draw_rule){.keys = options->keys,
+                              .is_zipf = options->is_zipf,
+                              .are_pairs = workload->has_balances,
+                              .write_odds = workload->write_odds,
+                              .seed = options->seed};
+}
+
 static void make_hands(struct crew *crew) {
     const struct options *options = crew->options;
     crew->count = (unsigned)options->threads + options->has_writer;
@@ -163,11 +170,7 @@ static void make_hands(struct crew *crew) {
         crew->count = (unsigned)options->transactions;
     crew->hands = calloc(crew->count, sizeof *crew->hands);
     if (crew->hands == NULL) engine_fail("threads", "no memory");
-    struct draw_rule rule = {.keys = options->keys,
-                             .is_zipf = options->is_zipf,
-                             .are_pairs = crew->workload->has_balances,
-                             .write_odds = crew->workload->write_odds,
-                             .seed = options->seed};
+    struct draw_rule rule = run_draw_rule(crew->workload, options);
     struct draw_table *table = draw_table_create(&rule);
     for (unsigned i = 0; i < crew->count; i++) make_hand(crew, i, table);
     draw_table_destroy(table);

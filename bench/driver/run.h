@@ -2,6 +2,7 @@
 #ifndef BENCH_DRIVER_RUN_H
 #define BENCH_DRIVER_RUN_H
 
+#include "driver/draws.h"
 #include "driver/options.h"
 #include "driver/worker.h"
 
@@ -29,6 +30,9 @@ struct result {
 
 struct result run_benchmark(const struct engine *engine, const struct workload *workload,
                             const struct options *options, const char *directory);
+
+/* How the workload's keys are drawn. */
+struct draw_rule run_draw_rule(const struct workload *workload, const struct options *options);
 
 /* Does the engine promise sums under these options? */
 bool run_promises(const struct engine *engine, const struct options *options);
