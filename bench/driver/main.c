@@ -73,8 +73,9 @@ static void print_json(const struct engine *engine, const struct options *option
         printf("\"writer_alone_per_second\":%.1f,\"writer_beside_per_second\":%.1f,",
                result->writer_alone_per_second, result->writer_beside_per_second);
     if (options->has_reader)
-        printf("\"rss_peak\":%llu,\"versions_peak\":%llu,", (unsigned long long)result->rss_peak,
-               (unsigned long long)result->versions_peak);
+        printf("\"rss_peak\":%llu,\"versions_peak\":%llu,\"snapshot_moved\":%s,",
+               (unsigned long long)result->rss_peak, (unsigned long long)result->versions_peak,
+               result->has_moved ? "true" : "false");
     printf("\"rss_start\":%llu,\"rss_loaded\":%llu,\"rss_end\":%llu,"
            "\"rss_bytes_per_key\":%.1f,\"versions\":%llu,\"versions_reclaimed\":%llu,"
            "\"memory_bytes\":%llu,",

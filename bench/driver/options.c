@@ -30,7 +30,7 @@ static const char usage[] =
     "  --row KIND           int64_float64 | int64_int64: khonsu's columns besides the text\n"
     "  --seed N             another sequence of keys\n"
     "  --directory PATH     where peers put their files (default /dev/shm, else $TMPDIR or /tmp)\n"
-    "  --verify             look at every value afterwards (bank and scan always do)\n"
+    "  --verify             look at every value afterwards (bank, scan and --reader always do)\n"
     "  --json               one JSON object instead of a line to read\n"
     "  --draws N            print N keys that the first thread draws (and its coin), run nothing\n"
     "  --list               which engines there are in this build, as JSON\n"

@@ -227,15 +227,28 @@ static struct worker make_own(struct crew *crew) {
     return own;
 }
 
-static void open_snapshot(struct worker *own) {
-    const void *value;
-    if (own->engine->begin(own->session, TO_READ) != DONE ||
-        own->engine->read(own->session, worker_key(own, 0), &value) != DONE)
+/* Key 0 in the snapshot that stays open. */
+static int64_t read_held(struct worker *own) {
+    const void *value = NULL;
+    if (own->engine->read(own->session, worker_key(own, 0), &value) != DONE)
+        engine_fail("--reader", "the snapshot is gone");
+    return own->engine->number(value);
+}
+
+/* As for a scan, which is read-only, so that no timeout ends it. */
+static int64_t open_snapshot(struct worker *own) {
+    if (own->engine->begin(own->session, TO_SCAN) != DONE)
         engine_fail("--reader", "cannot open a snapshot");
+    return read_held(own);
+}
+
+static void close_snapshot(struct worker *own, int64_t seen, struct result *result) {
+    result->has_moved = read_held(own) != seen;
+    own->engine->abort(own->session);
 }
 
 bool run_promises(const struct engine *engine, const struct options *options) {
-    bool is_alone = options->threads + options->has_writer == 1;
+    bool is_alone = options->threads + options->has_writer + options->has_reader == 1;
     enum promise promise = engine->promise[options->level];
     return promise == PROMISES_ALWAYS || (promise == PROMISES_ALONE && is_alone);
 }
@@ -244,13 +257,14 @@ static void judge(struct crew *crew, struct worker *own, struct result *result) 
     const struct options *options = crew->options;
     if (!run_promises(crew->engine, options)) {
         result->sums = SUMS_NOT_PROMISED;
-    } else if (!crew->workload->has_balances && !options->verifies) {
+    } else if (!crew->workload->has_balances && !options->verifies && !options->has_reader) {
         result->sums = SUMS_NOT_CHECKED;
     } else {
         uint64_t ledger = 0;
         for (unsigned i = 0; i < crew->count; i++) ledger += crew->hands[i].worker.ledger;
         result->values_broken = verify_values(own, crew->workload, options->keys, ledger);
         bool is_broken = result->values_broken > 0 || result->scans_broken > 0;
+        is_broken |= result->has_moved && options->level != READ_COMMITTED;
         result->sums = is_broken ? SUMS_BROKEN : SUMS_KEPT;
     }
 }
@@ -284,10 +298,10 @@ struct result run_benchmark(const struct engine *engine, const struct workload *
     for (unsigned i = 0; i < crew.count; i++)
         if (pthread_create(&crew.hands[i].thread, NULL, thread_main, &crew.hands[i]) != 0)
             engine_fail("pthread_create", "no thread");
-    if (options->has_reader) open_snapshot(&own);
+    int64_t seen = options->has_reader ? open_snapshot(&own) : 0;
     measure(&crew, &result);
     if (options->has_reader) {
-        engine->abort(own.session);
+        close_snapshot(&own, seen, &result);
         if (engine->settle != NULL) engine->settle(crew.store);
     }
     result.rss_end = resident_bytes();

@@ -26,6 +26,7 @@ struct result {
     enum sums sums;
     uint64_t scans_broken;
     uint64_t values_broken;
+    bool has_moved; /* --reader: its snapshot did not stay what it was */
 };
 
 struct result run_benchmark(const struct engine *engine, const struct workload *workload,

@@ -65,7 +65,7 @@ class Panel:
 def short(value):
     """A number that fits beside its mark."""
     if value >= 10_000:
-        return f"{value / 1000:,.0f}k" if value < 1e6 else f"{value / 1e6:,.3g}M"
+        return f"{value / 1000:,.3g}k" if value < 999_500 else f"{value / 1e6:,.3g}M"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -128,7 +128,13 @@ class Program(Case):
                              "--transactions", 20000, "--reader")
         self.assertGreater(answer["versions_peak"], 100)
         self.assertLess(answer["versions_peak"], 400)
-        self.assertEqual(answer["versions"], 100)
+        self.assertEqual((answer["versions"], answer["sums"]), (100, "kept"))
+
+    def test_a_snapshot_that_moves_is_told(self):
+        """The bare table has none, and promises none with a writer beside; the planted ones do."""
+        answer = self.answer("--engine", "bare-lossy-commit", "--workload", "put", "--keys", 10,
+                             "--transactions", 1000, "--reader", status=1)
+        self.assertEqual((answer["snapshot_moved"], answer["sums"]), (True, "broken"))
 
     def test_what_is_not_there_is_named(self):
         code, _, err = self.run_program("--engine", "oracle")
