@@ -19,8 +19,16 @@ class Bar:
     asked: str
     values: tuple       # of the measure that decides
     is_met: bool | None  # None: could not be measured
+    bound: float
     unit: str = ""
     beside: str = ""    # the same by another measure
+    is_ceiling: bool = False
+
+    def margins(self):
+        """How many times better than asked, per round."""
+        if self.is_ceiling:
+            return tuple(self.bound / value for value in self.values if value > 0)
+        return tuple(value / self.bound for value in self.values if value > 0)
 
 
 class Report:
@@ -72,13 +80,13 @@ def spread(values, unit=""):
 
 def at_most(group, what, bound, values, unit="", beside=""):
     is_met = middle(values) <= bound if values else None
-    return Bar(group, what, f"at most {figure_of(bound)}{unit}", tuple(values), is_met, unit,
-               beside)
+    return Bar(group, what, f"at most {figure_of(bound)}{unit}", tuple(values), is_met, bound, unit,
+               beside, is_ceiling=True)
 
 
 def at_least(group, what, bound, values, unit="", beside=""):
     is_met = middle(values) >= bound if values else None
-    return Bar(group, what, f"at least {figure_of(bound)}{unit}", tuple(values), is_met, unit,
+    return Bar(group, what, f"at least {figure_of(bound)}{unit}", tuple(values), is_met, bound, unit,
                beside)
 
 
@@ -89,9 +97,9 @@ CEILINGS = (("c", "one read", 600, 620), ("a", "one operation, half reads half w
 def instruction_bars(report):
     for workload, what, repeatable, serializable in CEILINGS:
         for isolation, bound in ((RR, repeatable), (SER, serializable)):
-            name = named(workload, "khonsu", isolation)
-            yield at_most("instructions", f"{what}, {isolation.replace('_', ' ')}", bound,
-                          report.series("instructions", name, "instructions"))
+            name, level = named(workload, "khonsu", isolation), isolation.replace("_", " ")
+            yield at_most("instructions", f"instructions, {what}, {level}",
+                          bound, report.series("instructions", name, "instructions"))
 
 
 def faster(report, figure, mine, theirs, key="cpu_us"):
@@ -101,12 +109,13 @@ def faster(report, figure, mine, theirs, key="cpu_us"):
     return report.ratios(figure, theirs, mine, key)
 
 
-def times_bar(report, group, what, bound, mine, theirs):
+def times_bar(report, figure, what, bound, mine, theirs, words=""):
     """A ratio by CPU time, with the one by wall clock beside it."""
-    figure = group
     wall = faster(report, figure, mine, theirs, "per_second")
-    return at_least(group, what, bound, faster(report, figure, mine, theirs), " x",
-                    f"{spread(wall, ' x')} by wall clock" if wall else "")
+    beside = [words] if words else []
+    beside += [f"{spread(wall, ' x')} by wall clock"] if wall else []
+    return at_least(figure, what, bound, faster(report, figure, mine, theirs), " x",
+                    "; ".join(beside))
 
 
 def read_bars(report):
@@ -142,8 +151,8 @@ def rocksdb_bars(report):
             yield at_least(figure, f"{title}, against RocksDB", 5, (), " x")
             continue
         _, mine, theirs = min(pairs)
-        yield times_bar(report, figure, f"{title}, the closest pair: {mine} against {theirs}", 5,
-                        mine, theirs)
+        yield times_bar(report, figure, f"{title}, against RocksDB", 5, mine, theirs,
+                        f"the closest pair: {mine}, {theirs}")
 
 
 def best_of(report, figure, names, key):
@@ -160,9 +169,9 @@ def bank_bars(report):
                                                best_of(report, "bank", peers, "cpu_us"))]
     by_clock = [own / best for own, best in zip(report.series("bank", mine, "per_second"),
                                                 best_of(report, "bank", peers, "per_second"))]
-    yield at_least("bank", "serializable transfers at two threads, against the best of LMDB, "
-                   "WiredTiger and RocksDB", 2, by_time, " x",
-                   f"{spread(by_clock, ' x')} by wall clock" if by_clock else "")
+    yield at_least("bank", "serializable transfers at two threads, against the best peer", 2,
+                   by_time, " x", f"LMDB, WiredTiger and RocksDB; {spread(by_clock, ' x')} by wall "
+                   "clock" if by_clock else "")
     yield at_most("hot", "aborts per commit, 16 hot accounts", 0.20,
                   report.series("hot", mine, "aborts_per_commit"))
     rate = faster(report, "hot", mine, "wiredtiger", "per_second")

@@ -1,4 +1,4 @@
-"""SVG plots, written by hand: dots with their spread on a logarithmic axis, and grouped bars."""
+"""SVG plots, written by hand: dots with their spread on an axis, margins, and grouped bars."""
 
 import dataclasses
 import math
@@ -60,6 +60,8 @@ class Row:
 class Panel:
     title: str
     rows: list
+    unit: str
+    is_linear: bool = False  # from 0; else logarithmic
 
 
 def short(value):
@@ -86,30 +88,47 @@ def decades(least, most):
     return low, high, [tick for tick in shown if not wide or tick == 10 ** round(math.log10(tick))]
 
 
+def tenths(most):
+    """A linear axis from 0: its end and five steps of 1, 2, 2.5 or 5 times a power of ten."""
+    power = 10 ** math.floor(math.log10(most / 5))
+    step = next(each * power for each in (1, 2, 2.5, 5, 10) if each * power * 5 >= most)
+    return 5 * step, [step * count for count in range(6)]
+
+
 LABEL_WIDTH, ROW_HEIGHT, VALUE_WIDTH, PANEL_HEAD, PANEL_FOOT = 150, 22, 52, 30, 44
 
 
-def draw_axis(drawing, left, top, width, panel, unit):
-    """The grid of one panel; how a value becomes a place on it."""
+def axis_of(panel):
+    """Where a value lies between the ends of the panel's axis (0 to 1), and the ticks."""
     values = [value for row in panel.rows for value in (*row.values, row.ceiling) if value > 0]
+    if panel.is_linear:
+        end, ticks = tenths(max(values))
+        return lambda value: value / end, ticks
     low, high, ticks = decades(min(values) * 0.95, max(values) * 1.05)
+    return lambda value: math.log(value / low) / math.log(high / low), ticks
+
+
+def draw_axis(drawing, left, top, width, panel):
+    """The grid of one panel; how a value becomes a place on it."""
+    share_of, ticks = axis_of(panel)
     bottom = top + len(panel.rows) * ROW_HEIGHT
 
     def place(value):
-        return left + width * math.log(value / low) / math.log(high / low)
+        return left + width * share_of(value)
 
     for tick in ticks:
         drawing.line(place(tick), top, place(tick), bottom, FAINT)
         drawing.text(place(tick), bottom + 15, short(tick), size=11, anchor="middle")
+    unit = panel.unit if panel.is_linear else f"{panel.unit} (logarithmic)"
     drawing.text(left + width / 2, bottom + 31, unit, size=11, anchor="middle")
     return place
 
 
-def draw_panel(drawing, left, top, width, panel, unit):
+def draw_panel(drawing, left, top, width, panel):
     drawing.text(left, top + 16, panel.title, size=13, weight="bold")
     inner_left, inner_top = left + LABEL_WIDTH, top + PANEL_HEAD
     inner_width = width - LABEL_WIDTH - VALUE_WIDTH
-    place = draw_axis(drawing, inner_left, inner_top, inner_width, panel, unit)
+    place = draw_axis(drawing, inner_left, inner_top, inner_width, panel)
     for index, row in enumerate(panel.rows):
         y = inner_top + (index + 0.5) * ROW_HEIGHT
         colour = COLOURS.get(row.name, INK)
@@ -129,10 +148,10 @@ def draw_legend(drawing, y, has_ceiling):
     drawing.text(203, y + 4, "least to greatest", size=11)
     if has_ceiling:
         drawing.line(318, y - 8, 318, y + 8, CEILING, 2.5)
-        drawing.text(326, y + 4, "asked, at most", size=11)
+        drawing.text(326, y + 4, "asked", size=11)
 
 
-def dots(title, panels, unit):
+def dots(title, panels):
     """Panels in two columns, each a list of marks on an axis of its own."""
     panels = [panel for panel in panels if panel.rows]
     column = 460
@@ -144,8 +163,41 @@ def dots(title, panels, unit):
     top = 70
     for pair, height in zip(rows_of_panels, heights):
         for index, panel in enumerate(pair):
-            draw_panel(drawing, 20 + index * (column + 20), top, column, panel, unit)
+            draw_panel(drawing, 20 + index * (column + 20), top, column, panel)
         top += height + 10
+    return drawing.svg()
+
+
+MARGIN_LABEL, MARGIN_WIDTH = 430, 400
+MET, MISSED = "#2e8b57", "#c81e3a"
+
+
+def margins(title, rows):
+    """How far each bar is passed or missed: one row per (words, ratios), met from 1 upwards."""
+    low, high, ticks = 0.1, 10, (0.1, 0.2, 0.5, 1, 2, 5, 10)
+    bottom = 66 + len(rows) * ROW_HEIGHT
+    drawing = Drawing(MARGIN_LABEL + MARGIN_WIDTH + 90, bottom + 50, title)
+    drawing.text(20, 50, "median and spread of the rounds; right of the line: met", size=11)
+
+    def place(value):
+        """What lies beyond the axis is drawn at its end."""
+        value = min(max(value, low), high)
+        return MARGIN_LABEL + MARGIN_WIDTH * math.log(value / low) / math.log(high / low)
+
+    for tick in ticks:
+        drawing.line(place(tick), 62, place(tick), bottom, FAINT)
+        drawing.text(place(tick), bottom + 15, short(tick), size=11, anchor="middle")
+    drawing.line(place(1), 58, place(1), bottom, INK, 1.5)
+    drawing.text(MARGIN_LABEL + MARGIN_WIDTH / 2, bottom + 33,
+                 "times better than asked (logarithmic)", size=11, anchor="middle")
+    for index, (words, ratios) in enumerate(rows):
+        y = 66 + (index + 0.5) * ROW_HEIGHT
+        middle = Row(words, ratios).middle()
+        colour = MET if middle >= 1 else MISSED
+        drawing.text(MARGIN_LABEL - 8, y + 4, words, size=11, anchor="end")
+        drawing.line(place(min(ratios)), y, place(max(ratios)), y, colour, 3)
+        drawing.dot(place(middle), y, colour)
+        drawing.text(drawing.width - 20, y + 4, short(middle), anchor="end", colour=colour)
     return drawing.svg()
 
 
@@ -167,14 +219,16 @@ def draw_group(drawing, left, panel, place, floor_of):
     return width
 
 
-def bars(title, panels, unit, most, floor_of, floor_words):
-    """Groups of vertical bars from 0 to most; floor_of(panel) is what the group must reach."""
+def bars(title, panels, unit, floor_of, floor_words):
+    """Groups of vertical bars from 0; floor_of(panel) is what the group must reach."""
     panels = [panel for panel in panels if panel.rows]
+    most, steps = tenths(max(value for panel in panels for row in panel.rows
+                             for value in row.values))
     names = []
     for panel in panels:
         names += [row.name for row in panel.rows if row.name not in names]
     width = 110 + sum(44 * len(panel.rows) + 40 for panel in panels) + 20
-    drawing = Drawing(max(width, 640), 400, title)
+    drawing = Drawing(max(width, 760), 380, title)
     left, top, bottom = 80, 90, 340
 
     def place(value):
@@ -187,8 +241,7 @@ def bars(title, panels, unit, most, floor_of, floor_words):
         x += 34 + 6.3 * len(name)
     drawing.line(x, 50, x + 22, 50, CEILING, 2, "5,3")
     drawing.text(x + 28, 54, floor_words, size=11)
-    for step in range(5):
-        value = most * step / 4
+    for value in steps:
         drawing.line(left - 10, place(value), drawing.width - 20, place(value), FAINT)
         drawing.text(left - 16, place(value) + 4, f"{value:g}", size=11, anchor="end")
     drawing.text(26, top - 12, unit, size=11)

@@ -41,10 +41,14 @@ def scaled(numbers, factor):
     return [number * factor for number in numbers]
 
 
+def bars_of(values):
+    return all_bars(values, SCALES[values["scale"]].begin_keys)
+
+
 def bars_table(values):
     heads = ("asked", "bar", "measured", "met", "besides")
     rows = []
-    for bar in all_bars(values, SCALES[values["scale"]].begin_keys):
+    for bar in bars_of(values):
         verdict = {True: "yes", False: "**no**", None: MISSING}[bar.is_met]
         rows.append((bar.what, bar.asked, spread(bar.values, bar.unit), verdict, bar.beside))
     return table(heads, rows), rows
@@ -158,9 +162,8 @@ def instructions_plot(values):
             if name == workload:
                 rows.append(plot.Row(engine, tuple(series(cell, "instructions")),
                                      ceilings.get(engine, {}).get(workload, 0)))
-        panels.append(plot.Panel(title, rows))
-    return plot.dots("Instructions per transaction, driver included", panels,
-                     "instructions (logarithmic)")
+        panels.append(plot.Panel(title, rows, "instructions"))
+    return plot.dots("Instructions per transaction, driver included", panels)
 
 
 def time_plot(values):
@@ -168,8 +171,9 @@ def time_plot(values):
     for figure in ("reads_zipf", "reads_uniform", "single", "mixed", "bank", "hot"):
         rows = [plot.Row(cell["name"], tuple(series(cell, "cpu_us")))
                 for cell in cells(values, figure) if ":" not in cell["name"]]
-        panels.append(plot.Panel(values["figures"].get(figure, {}).get("title", figure), rows))
-    return plot.dots("CPU time per transaction", panels, "microseconds of CPU (logarithmic)")
+        title = values["figures"].get(figure, {}).get("title", figure)
+        panels.append(plot.Panel(title, rows, "microseconds of CPU"))
+    return plot.dots("CPU time per transaction", panels)
 
 
 def scaling_plot(values):
@@ -178,12 +182,12 @@ def scaling_plot(values):
     for workload, title in WORKLOADS[:3]:
         rows = [plot.Row(engine, tuple(found)) for engine in ("bare", *KHONSU)
                 if (found := scaling_of(report, workload, engine, "per_second"))]
-        panels.append(plot.Panel(title, rows))
+        panels.append(plot.Panel(title, rows, "times"))
 
     def floor_of(panel):
         return 0.9 * next((row.middle() for row in panel.rows if row.name == "bare"), 0)
 
-    return plot.bars("Rate at two threads over one", panels, "times", 2.4, floor_of,
+    return plot.bars("Rate at two threads over one", panels, "times", floor_of,
                      "asked, at least: 0.9 of the bare table's")
 
 
@@ -194,8 +198,14 @@ def scans_plot(values):
         alone, beside = (series(cell, f"writer_{when}_per_second") for when in ("alone", "beside"))
         kept.append(plot.Row(cell["name"], tuple(100 * b / a for a, b in zip(alone, beside))))
     return plot.dots("A snapshot scan beside a writer",
-                     [plot.Panel("one scan, ms of CPU", times),
-                      plot.Panel("the writer's rate kept, %", kept)], "logarithmic")
+                     [plot.Panel("time of a scan", times, "milliseconds of CPU", is_linear=True),
+                      plot.Panel("the writer's rate", kept, "% of its rate alone",
+                                 is_linear=True)])
+
+
+def bars_plot(values):
+    rows = [(bar.what, bar.margins()) for bar in bars_of(values) if bar.margins()]
+    return plot.margins("The bars", rows)
 
 
 PLOTS = {"instructions": ("instructions", instructions_plot), "reads_zipf": ("time", time_plot),
@@ -264,8 +274,9 @@ def render(values, bounds_path=os.path.join(HERE, "bounds.md")):
     if lacking:
         raise ValueError(f"{bounds_path} says nothing of {', '.join(lacking)}")
     bars_text, bar_rows = bars_table(values)
-    lines = head(values, bar_rows) + ["## The bars", "", bars_text, "", bounds["method"], ""]
-    plots = {}
+    lines = head(values, bar_rows) + ["## The bars", "", "![The bars](performance/bars.svg)", "",
+                                      bars_text, "", bounds["method"], ""]
+    plots = {"bars": bars_plot(values)} if any(bar.values for bar in bars_of(values)) else {}
     for name in values["figures"]:
         lines += figure_section(values, name, bounds, plots)
     lines += ["## The engines", "", engines_table(values), "", "## To repeat it", "",

@@ -145,7 +145,7 @@ class Documents(unittest.TestCase):
 
     def test_every_plot_is_shown_and_well_formed(self):
         text, plots = render.render(measured())
-        self.assertEqual(set(plots), {"instructions", "time", "scaling", "scans"})
+        self.assertEqual(set(plots), {"bars", "instructions", "time", "scaling", "scans"})
         for name, svg in plots.items():
             self.assertIn(f"](performance/{name}.svg)", text)
             root = ElementTree.fromstring(svg)
