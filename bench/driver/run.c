@@ -58,7 +58,9 @@ static void run_share(struct hand *hand) {
     if (hand->share == 0) {
         /* A scan is long enough by itself. */
         uint64_t stride = hand->is_scanner ? 1 : STRIDE;
-        while (!must_stop(hand->crew)) worker_run(&hand->worker, stride);
+        do {
+            worker_run(&hand->worker, stride);
+        } while (!must_stop(hand->crew));
     } else {
         worker_run(&hand->worker, hand->share);
     }

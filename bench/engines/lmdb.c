@@ -44,7 +44,7 @@ static void *open_store(const struct engine_settings *settings) {
     if (store == NULL) engine_fail("lmdb", "no memory");
     check(mdb_env_create(&store->env), "mdb_env_create");
     /* Twice what the keys need, and room for the pages that an open reader holds back. */
-    size_t map_bytes = ((size_t)1 << 30) + settings->keys * 1024;
+    size_t map_bytes = ((size_t)4 << 30) + settings->keys * 1024;
     check(mdb_env_set_mapsize(store->env, map_bytes), "mdb_env_set_mapsize");
     unsigned flags = MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_NORDAHEAD | MDB_NOTLS;
     check(mdb_env_open(store->env, settings->directory, flags, 0600), "mdb_env_open");

@@ -80,14 +80,14 @@ def spread(values, unit=""):
 
 def at_most(group, what, bound, values, unit="", beside=""):
     is_met = middle(values) <= bound if values else None
-    return Bar(group, what, f"at most {figure_of(bound)}{unit}", tuple(values), is_met, bound, unit,
-               beside, is_ceiling=True)
+    return Bar(group, what, f"at most {figure_of(bound)}{unit}", tuple(values), is_met, bound,
+               unit, beside, is_ceiling=True)
 
 
 def at_least(group, what, bound, values, unit="", beside=""):
     is_met = middle(values) >= bound if values else None
-    return Bar(group, what, f"at least {figure_of(bound)}{unit}", tuple(values), is_met, bound, unit,
-               beside)
+    return Bar(group, what, f"at least {figure_of(bound)}{unit}", tuple(values), is_met, bound,
+               unit, beside)
 
 
 CEILINGS = (("c", "one read", 600, 620), ("a", "one operation, half reads half writes", 1080, 1110),

@@ -210,28 +210,37 @@ class Draws(Case):
 
 @unittest.skipUnless(shutil.which("valgrind"), "valgrind is not installed")
 class Instructions(Case):
-    def count(self, engine, workload, transactions):
-        profile = os.path.join(self.work, f"{engine}-{workload}.out")
+    def profile(self, engine, workload, transactions, threads=1):
+        path = os.path.join(self.work, f"{engine}-{workload}-{transactions}-{threads}.out")
         quietly("valgrind", "--tool=callgrind", "--instr-atstart=no",
-                f"--callgrind-out-file={profile}", self.program, "--engine", engine, "--workload",
-                workload, "--keys", "100", "--transactions", str(transactions))
-        with open(profile, encoding="utf-8") as file:
+                f"--callgrind-out-file={path}", self.program, "--engine", engine, "--workload",
+                workload, "--keys", "2000", "--transactions", str(transactions), "--threads",
+                str(threads))
+        with open(path, encoding="utf-8") as file:
             text = file.read()
         self.assertEqual(sum(callgrind.by_room(text).values()), callgrind.total(text))
-        return callgrind.total(text), callgrind.by_room(text)
+        return text
 
     def test_the_driver_is_light(self):
         def check(workload):
-            counted, _ = self.count("null", workload, 2000)
+            counted = callgrind.total(self.profile("null", workload, 2000))
             self.assertLessEqual(counted / 2000, DRIVER_CEILINGS[workload], workload)
         self.each(check, DRIVER_CEILINGS)
 
+    def test_all_threads_count(self):
+        one, two = (callgrind.total(self.profile("null", "rw16", 4000, threads))
+                    for threads in (1, 2))
+        self.assertAlmostEqual(two / one, 1, delta=0.1)
+
     def test_only_what_is_measured_counts(self):
-        """Twice the transactions, nearly twice the count: loading and verifying are outside."""
-        one, rooms = self.count("khonsu", "bank", 300)
-        two, _ = self.count("khonsu", "bank", 600)
-        self.assertAlmostEqual(two / one, 2, delta=0.2)
-        self.assertLessEqual({"db", "txn", "store", "batch", "driver"}, set(rooms))
+        """Twice the transactions, nearly twice the count: loading and verifying are outside, the
+        final reclamation is not."""
+        one, two = (self.profile("khonsu", "bank", count) for count in (300, 600))
+        self.assertAlmostEqual(callgrind.total(two) / callgrind.total(one), 2, delta=0.2)
+        self.assertLessEqual({"db", "txn", "store", "batch", "driver"},
+                             set(callgrind.by_room(one)))
+        self.assertIn(" kh_db_step", one)
+        self.assertNotIn(" kh_db_open", one)
 
 
 if __name__ == "__main__":
