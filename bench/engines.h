@@ -5,7 +5,8 @@
 #include "engine.h"
 
 extern const struct engine engine_null, engine_bare, engine_lossy_write, engine_lossy_commit;
-extern const struct engine engine_khonsu, engine_lmdb, engine_wiredtiger, engine_sqlite;
+extern const struct engine engine_khonsu, engine_lmdb, engine_lmdb_pwrite, engine_wiredtiger,
+    engine_sqlite;
 extern const struct engine engine_rocksdb_optimistic, engine_rocksdb_pessimistic;
 
 /* NULL: no such engine in this build; *reason says why (a static text). */

@@ -8,8 +8,9 @@
 static const char usage[] =
     "usage: khonsu-bench --engine NAME [--isolation LEVEL] [--workload NAME] [--json]\n"
     "\n"
-    "  --engine NAME        khonsu lmdb wiredtiger rocksdb-optimistic rocksdb-pessimistic sqlite\n"
-    "                       bare (a hash table) null (the driver alone)\n"
+    "  --engine NAME        khonsu lmdb lmdb-pwrite wiredtiger rocksdb-optimistic\n"
+    "                       rocksdb-pessimistic sqlite bare (a hash table) null (the driver "
+    "alone)\n"
     "  --isolation LEVEL    read_committed | repeatable_read | serializable (default\n"
     "                       repeatable_read)\n"
     "  --workload NAME      c      one read\n"

@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 #ifdef BENCH_LMDB
-#define LMDB &engine_lmdb
+#define LMDB(engine) &engine
 #else
-#define LMDB NULL
+#define LMDB(engine) NULL
 #endif
 #ifdef BENCH_WIREDTIGER
 #define WIREDTIGER &engine_wiredtiger
@@ -20,10 +20,13 @@
 #define SQLITE NULL
 #endif
 #ifdef BENCH_ROCKSDB
-#define ROCKSDB(kind) &engine_rocksdb_##kind
+#define ROCKSDB(engine) &engine
 #else
-#define ROCKSDB(kind) NULL
+#define ROCKSDB(engine) NULL
 #endif
+
+#define NO_LMDB "left out of this build: lmdb.h was not found (Debian: liblmdb-dev)"
+#define NO_ROCKSDB "left out of this build: rocksdb/c.h was not found (Debian: librocksdb-dev)"
 
 static const struct {
     const char *name;
@@ -31,13 +34,12 @@ static const struct {
     const char *missing;
 } engines[] = {
     {"khonsu", &engine_khonsu, ""},
-    {"lmdb", LMDB, "left out of this build: lmdb.h was not found (Debian: liblmdb-dev)"},
+    {"lmdb", LMDB(engine_lmdb), NO_LMDB},
+    {"lmdb-pwrite", LMDB(engine_lmdb_pwrite), NO_LMDB},
     {"wiredtiger", WIREDTIGER,
      "left out of this build: wiredtiger.h was not found (Debian: libwiredtiger-dev)"},
-    {"rocksdb-optimistic", ROCKSDB(optimistic),
-     "left out of this build: rocksdb/c.h was not found (Debian: librocksdb-dev)"},
-    {"rocksdb-pessimistic", ROCKSDB(pessimistic),
-     "left out of this build: rocksdb/c.h was not found (Debian: librocksdb-dev)"},
+    {"rocksdb-optimistic", ROCKSDB(engine_rocksdb_optimistic), NO_ROCKSDB},
+    {"rocksdb-pessimistic", ROCKSDB(engine_rocksdb_pessimistic), NO_ROCKSDB},
     {"sqlite", SQLITE, "left out of this build: sqlite3.h was not found (Debian: libsqlite3-dev)"},
     {"bare", &engine_bare, ""},
     {"null", &engine_null, ""},

@@ -1,4 +1,6 @@
-/* lmdb.c - LMDB on a memory file system, without syncing, written through the map.
+/* lmdb.c - LMDB on a memory file system, without syncing: `lmdb` writes through its map (the
+ * fastest it has, WRITEMAP), `lmdb-pwrite` writes dirty pages by system calls, as it does unless
+ * told.
  *
  * Readers see a snapshot; writers run one at a time, so every level is serializable. A session
  * keeps one read-only transaction and renews it, as the manual advises. */
@@ -33,26 +35,42 @@ static const char *version(void) {
     return text;
 }
 
-static const char *terms(enum level level) {
+#define TERMS                                                                                      \
+    "one writer at a time, so serializable at every level; NOSYNC, NOMETASYNC, NORDAHEAD on a "    \
+    "memory file system; read transactions renewed"
+
+static const char *map_terms(enum level level) {
     (void)level;
-    return "one writer at a time, so serializable at every level; WRITEMAP, NOSYNC, NOMETASYNC, "
-           "NORDAHEAD on a memory file system; read transactions renewed";
+    return TERMS "; WRITEMAP";
 }
 
-static void *open_store(const struct engine_settings *settings) {
+static const char *pwrite_terms(enum level level) {
+    (void)level;
+    return TERMS "; dirty pages written by system calls (the default)";
+}
+
+static void *open_with(const struct engine_settings *settings, unsigned more_flags) {
     struct store *store = malloc(sizeof *store);
     if (store == NULL) engine_fail("lmdb", "no memory");
     check(mdb_env_create(&store->env), "mdb_env_create");
     /* Twice what the keys need, and room for the pages that an open reader holds back. */
     size_t map_bytes = ((size_t)4 << 30) + settings->keys * 1024;
     check(mdb_env_set_mapsize(store->env, map_bytes), "mdb_env_set_mapsize");
-    unsigned flags = MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_NORDAHEAD | MDB_NOTLS;
+    unsigned flags = MDB_NOSYNC | MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS | more_flags;
     check(mdb_env_open(store->env, settings->directory, flags, 0600), "mdb_env_open");
     MDB_txn *txn;
     check(mdb_txn_begin(store->env, NULL, 0, &txn), "mdb_txn_begin");
     check(mdb_dbi_open(txn, NULL, 0, &store->dbi), "mdb_dbi_open");
     check(mdb_txn_commit(txn), "mdb_txn_commit");
     return store;
+}
+
+static void *open_mapped(const struct engine_settings *settings) {
+    return open_with(settings, MDB_WRITEMAP);
+}
+
+static void *open_written(const struct engine_settings *settings) {
+    return open_with(settings, 0);
 }
 
 static void close_store(void *context) {
@@ -141,19 +159,13 @@ static void scan(void *context, struct scan_result *result) {
     mdb_cursor_close(cursor);
 }
 
-const struct engine engine_lmdb = {.name = "lmdb",
-                                   .version = version,
-                                   .terms = terms,
-                                   .promise = {PROMISES_ALWAYS, PROMISES_ALWAYS, PROMISES_ALWAYS},
-                                   .open = open_store,
-                                   .close = close_store,
-                                   .session_open = session_open,
-                                   .session_close = session_close,
-                                   .begin = begin,
-                                   .read = read_value,
-                                   .read_for_update = read_value,
-                                   .write = write_value,
-                                   .commit = commit,
-                                   .abort = abort_txn,
-                                   .number = value_number,
-                                   .scan = scan};
+#define TRANSACTIONS                                                                               \
+    .version = version, .promise = {PROMISES_ALWAYS, PROMISES_ALWAYS, PROMISES_ALWAYS},            \
+    .close = close_store, .session_open = session_open, .session_close = session_close,            \
+    .begin = begin, .read = read_value, .read_for_update = read_value, .write = write_value,       \
+    .commit = commit, .abort = abort_txn, .number = value_number, .scan = scan
+
+const struct engine engine_lmdb = {
+    .name = "lmdb", .terms = map_terms, .open = open_mapped, TRANSACTIONS};
+const struct engine engine_lmdb_pwrite = {
+    .name = "lmdb-pwrite", .terms = pwrite_terms, .open = open_written, TRANSACTIONS};

@@ -6,9 +6,9 @@ from xml.sax.saxutils import escape
 
 INK, FAINT, PAPER = "#1f2933", "#d8dee6", "#ffffff"
 COLOURS = {"khonsu repeatable read": "#1664c0", "khonsu serializable": "#0b3c74",
-           "lmdb": "#c2571a", "wiredtiger": "#2e8b57", "rocksdb-optimistic": "#9b4dca",
-           "rocksdb-pessimistic": "#6f2da8", "sqlite": "#a8862b", "bare": "#7b8794",
-           "null": "#aab2bd"}
+           "lmdb": "#c2571a", "lmdb-pwrite": "#e08e5a", "wiredtiger": "#2e8b57",
+           "rocksdb-optimistic": "#9b4dca", "rocksdb-pessimistic": "#6f2da8",
+           "sqlite": "#a8862b", "bare": "#7b8794", "null": "#aab2bd"}
 CEILING = "#c81e3a"
 FONT = "font-family='Helvetica, Arial, sans-serif'"
 

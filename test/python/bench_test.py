@@ -90,7 +90,7 @@ class Program(Case):
                              "--keys", 16, "--transactions", 400, "--threads", 2)
         self.assertEqual(answer["isolation"], level)
         self.assertEqual(answer["commits"], 400)
-        is_promised = engine in ("lmdb", "sqlite") or \
+        is_promised = engine in ("lmdb", "lmdb-pwrite", "sqlite") or \
             engine not in ("bare", "null") and level != "read_committed"
         self.assertEqual(answer["sums"], "kept" if is_promised else "not promised", case)
 
