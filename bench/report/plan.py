@@ -12,8 +12,8 @@ PEERS = (("lmdb", RR), ("lmdb-pwrite", RR), ("wiredtiger", RR), ("rocksdb-optimi
          ("rocksdb-pessimistic", RR), ("sqlite", RR))
 STRICT_PEERS = (("lmdb", SER), ("lmdb-pwrite", SER), ("wiredtiger", RR),
                 ("rocksdb-optimistic", SER), ("rocksdb-pessimistic", SER), ("sqlite", SER))
-# Under callgrind these take minutes; a fifth of the transactions says as much.
-SLOW_UNDER_CALLGRIND = {"sqlite", "rocksdb-optimistic", "rocksdb-pessimistic", "wiredtiger"}
+# Under callgrind these would take many minutes; so much less says as much.
+SLOWNESS = {"wiredtiger": 5, "sqlite": 10, "rocksdb-optimistic": 50, "rocksdb-pessimistic": 50}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +78,8 @@ def instructions(scale):
     engines = [("null", RR), ("bare", RR), ("khonsu", RR), ("khonsu", SER), *STRICT_PEERS]
     for workload in ("c", "a", "rw16", "bank"):
         for engine, isolation in engines:
-            counted = scale.counted
-            if engine in SLOW_UNDER_CALLGRIND:
-                counted = max(counted // 5, 100)
-            elif workload == "rw16":
-                counted = max(counted // 2, 100)
+            counted = max(scale.counted // SLOWNESS.get(engine, 2 if workload == "rw16" else 1),
+                          100)
             rounds = 0 if engine == "khonsu" else 1
             cells.append(cell(engine, isolation, workload, "--workload", workload, "--keys",
                               scale.counted_keys, "--transactions", counted, is_counted=True,
