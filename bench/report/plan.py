@@ -80,10 +80,10 @@ def instructions(scale):
         for engine, isolation in engines:
             counted = max(scale.counted // SLOWNESS.get(engine, 2 if workload == "rw16" else 1),
                           100)
-            rounds = 0 if engine == "khonsu" else 1
+            rounds = 2 if engine == "khonsu" else 1
             cells.append(cell(engine, isolation, workload, "--workload", workload, "--keys",
                               scale.counted_keys, "--transactions", counted, is_counted=True,
-                              rounds=min(rounds or 3, scale.rounds)))
+                              rounds=min(rounds, scale.rounds)))
     return Figure("instructions", "Instructions per transaction", tuple(cells))
 
 
