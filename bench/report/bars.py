@@ -156,8 +156,11 @@ def rocksdb_bars(report):
 
 
 def best_of(report, figure, names, key):
-    """Per round the best of the peers: least CPU time, or greatest rate."""
-    series = [report.series(figure, name, key) for name in names if report.has(figure, name)]
+    """Per round the best of the peers: least CPU time, or greatest rate. Nothing when one of them
+    is missing: it might be the best."""
+    if not all(report.has(figure, name) for name in names):
+        return []
+    series = [report.series(figure, name, key) for name in names]
     pick = max if key == "per_second" else min
     return [pick(values) for values in zip(*series)]
 

@@ -112,7 +112,7 @@ class Bars(unittest.TestCase):
         for figure in values["figures"].values():
             figure["cells"] = [cell for cell in figure["cells"] if cell["engine"] != "wiredtiger"]
         unknown = [what for what, is_met in verdicts(values).items() if is_met is None]
-        self.assertEqual(len(unknown), 4, unknown)
+        self.assertEqual(len(unknown), 6, unknown)
         self.assertIn(bars.MISSING, render.render(values)[0])
 
     def test_ratios_are_taken_within_a_round(self):
