@@ -39,7 +39,7 @@ def run_counted(program, cell):
                               *cell.arguments(), "--json"])
         with open(profile, encoding="utf-8") as file:
             text = file.read()
-    answer["instructions"] = callgrind.total(text) / answer["commits"]
+    answer["instructions"] = round(callgrind.total(text) / answer["commits"], 2)
     answer["rooms"] = {room: round(count / answer["commits"], 1)
                        for room, count in sorted(callgrind.by_room(text).items())}
     return answer

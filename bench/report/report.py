@@ -29,7 +29,7 @@ def documents(values):
     """{path below the documents' directory: text}."""
     text, plots = render.render(values)
     found = {"performance.md": text,
-             "performance/report.json": json.dumps(values, indent=1) + "\n"}
+             "performance/report.json": json.dumps(values, separators=(",", ":")) + "\n"}
     found.update({f"performance/{name}.svg": svg for name, svg in plots.items()})
     return found
 
