@@ -5,6 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,7 +15,7 @@
 #include <valgrind/callgrind.h>
 #endif
 
-enum { PATH_BYTES = 512 };
+enum { PATH_BYTES = 512, REMOVE_TRIES_MAX = 100 };
 
 static char scratch[PATH_BYTES];
 
@@ -51,7 +53,7 @@ void instruction_count_end(void) {
 #endif
 }
 
-static void remove_scratch(void) {
+static void empty_scratch(void) {
     char path[PATH_BYTES + 256];
     DIR *directory = opendir(scratch);
     if (directory == NULL) return;
@@ -60,10 +62,41 @@ static void remove_scratch(void) {
         unlink(path); /* the peers make no directories; . and .. stay */
     }
     closedir(directory);
-    rmdir(scratch);
+}
+
+/* Again when a peer that is still running has put a file there meanwhile. */
+static void remove_scratch(void) {
+    for (int i = 0; i < REMOVE_TRIES_MAX; i++) {
+        empty_scratch();
+        if (rmdir(scratch) == 0 || errno != ENOTEMPTY) return;
+    }
+}
+
+/* Waits for a signal that ends the program: a handler could not walk a directory. */
+static void *await_end(void *context) {
+    sigset_t *signals = context;
+    int number = 0;
+    sigwait(signals, &number);
+    remove_scratch();
+    _exit(128 + number);
+}
+
+/* Threads made from here on leave these signals to the one that waits. */
+static void watch_signals(void) {
+    static sigset_t signals;
+    pthread_t thread;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (pthread_create(&thread, NULL, await_end, &signals) != 0)
+        engine_fail("pthread_create", "no thread");
+    pthread_detach(thread);
 }
 
 const char *scratch_directory(const char *parent) {
+    watch_signals();
     if (parent == NULL && access("/dev/shm", W_OK) == 0) parent = "/dev/shm";
     if (parent == NULL) parent = getenv("TMPDIR");
     if (parent == NULL) parent = "/tmp";

@@ -14,7 +14,7 @@ void instruction_count_begin(void);
 void instruction_count_end(void);
 
 /* An empty directory under parent (NULL: a memory file system if there is one), removed with what
- * it holds when the program ends. */
+ * it holds when the program ends, also by a signal. Call it before any thread is made. */
 const char *scratch_directory(const char *parent);
 
 #endif

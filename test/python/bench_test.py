@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -160,6 +161,18 @@ class Program(Case):
             for engine in self.honest():
                 self.answer("--engine", engine, "--transactions", 10, "--keys", 10, "--directory",
                             directory)
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_a_peer_that_is_ended_leaves_no_files(self):
+        with tempfile.TemporaryDirectory() as directory:
+            running = subprocess.Popen(
+                [self.program, "--engine", "sqlite" if "sqlite" in self.levels else "bare",
+                 "--workload", "a", "--keys", "100", "--seconds", "600", "--directory", directory])
+            # It has made its directory: the event to wait for, told by the directory itself.
+            while running.poll() is None and not os.listdir(directory):
+                os.sched_yield()
+            running.terminate()
+            self.assertEqual(running.wait(timeout=60), 128 + signal.SIGTERM)
             self.assertEqual(os.listdir(directory), [])
 
 
