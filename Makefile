@@ -9,7 +9,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress cover install clean
+.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress cover install \
+    clean bench bench-quick bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -79,6 +80,31 @@ stress: setup
 cover: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) cover
 	$(PYTHON_VENV) tools/coverage.py build/cover
+
+BENCH := build/bench/program/khonsu-bench
+REPORT := $(PYTHON_VENV) bench/report/report.py
+
+bench-setup: setup
+	@tools/setup.sh bench
+
+# Against an installation with default options, as a user has it.
+bench-program: bench-setup
+	cmake -S . -B build/bench/khonsu -G Ninja -DCMAKE_INSTALL_PREFIX=$(CURDIR)/build/bench/prefix \
+	    -DKHONSU_THIRD_PARTY_DIR=$(CURDIR)/build/third_party >build/bench.log
+	cmake --build build/bench/khonsu --parallel $(JOBS)
+	cmake --install build/bench/khonsu >>build/bench.log
+	cmake -S bench -B build/bench/program -G Ninja \
+	    -DCMAKE_PREFIX_PATH=$(CURDIR)/build/bench/prefix >>build/bench.log
+	cmake --build build/bench/program --parallel $(JOBS)
+
+bench: bench-program
+	$(REPORT) --program $(BENCH) --json build/bench/report.json --docs docs
+
+bench-quick: bench-program
+	$(REPORT) --program $(BENCH) --scale quick --json build/bench/quick.json --docs build/bench/docs
+
+bench-render: setup
+	$(REPORT) --render docs/performance/report.json --docs docs
 
 install: setup
 	cmake -S . -B build/install -G Ninja -DCMAKE_BUILD_TYPE=Release \
