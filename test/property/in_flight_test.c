@@ -48,9 +48,9 @@ static void *wait_for_room(void *argument) {
 
 /* Records that nobody sees, in front of or behind those of the test. */
 static void pretend(kh_db *db, int64_t count) {
-    lock_take(&db->section);
+    latch_take(&db->section);
     db->pipeline.count = (uint32_t)(db->pipeline.count + count);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
 }
 
 static void test_bound(void **state) {
