@@ -473,7 +473,8 @@ void campaign_rollback(struct campaign *campaign, struct campaign_txn *open) {
 }
 
 void campaign_flood(struct campaign *campaign) {
-    int count = CAMPAIGN_FLOOD - kv_random_below(&campaign->random, 32);
+    bool is_all = kv_random_below(&campaign->random, 2) == 0;
+    int count = CAMPAIGN_FLOOD + (is_all ? 100 : -kv_random_below(&campaign->random, 32));
     kh_txn *txn = NULL;
     campaign_expect(campaign, kh_txn_begin(campaign->db, NULL, &txn, NULL), KH_OK, "begin");
     for (int i = 0; campaign->failure == NULL && i < count; i++) {

@@ -525,7 +525,7 @@ bool campaign_run(struct campaign *campaign, const struct campaign_setting *sett
     campaign->counts = counts;
     kv_random_seed(&campaign->random, seed);
     int first = (int[]){60, 60, 100, 0}[below(campaign, 4)];
-    bool is_flooded = setting->has_floods && chance(campaign, 15); /* it takes its time */
+    bool is_flooded = setting->has_floods && chance(campaign, 30); /* it takes its time */
     campaign->flood_at = is_flooded ? 3 + below(campaign, setting->txns - 4) : 0;
     bool is_open = campaign_open(campaign, seed, first, 0);
     while (
