@@ -473,9 +473,11 @@ void campaign_rollback(struct campaign *campaign, struct campaign_txn *open) {
 }
 
 void campaign_flood(struct campaign *campaign) {
+    bool is_all = kv_random_below(&campaign->random, 2) == 0;
+    int count = CAMPAIGN_FLOOD + (is_all ? 100 : -kv_random_below(&campaign->random, 32));
     kh_txn *txn = NULL;
     campaign_expect(campaign, kh_txn_begin(campaign->db, NULL, &txn, NULL), KH_OK, "begin");
-    for (int i = 0; campaign->failure == NULL && i < CAMPAIGN_FLOOD; i++) {
+    for (int i = 0; campaign->failure == NULL && i < count; i++) {
         unsigned char name[4] = {'z', (unsigned char)(i >> 8), (unsigned char)i, 1};
         campaign_expect(campaign, kh_txn_delete(txn, (kh_bytes){name, sizeof name}, NULL), KH_OK,
                         "delete");

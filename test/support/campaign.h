@@ -35,7 +35,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { CAMPAIGN_OPEN = 8, CAMPAIGN_FLOOD = 17000, CAMPAIGN_SCRIPT_BYTES = 1 << 16 };
+enum { CAMPAIGN_OPEN = 8, CAMPAIGN_FLOOD = 16384, CAMPAIGN_SCRIPT_BYTES = 1 << 16 };
 
 struct campaign_setting {
     const char *name;
@@ -172,7 +172,7 @@ void campaign_commit(struct campaign *campaign, struct campaign_txn *open, bool 
 void campaign_rollback(struct campaign *campaign, struct campaign_txn *open);
 /* Unless that ends it, commit or rollback come later. */
 void campaign_prepare(struct campaign *campaign, struct campaign_txn *open);
-/* One commit of so many writes that the library forgets which keys were written before. */
+/* One commit of so many writes that the library forgets some or all of those before. */
 void campaign_flood(struct campaign *campaign);
 /* Begin a deferrable one in a thread, as it has to wait. */
 void campaign_send_waiter(struct campaign *campaign);

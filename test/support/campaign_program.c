@@ -236,7 +236,7 @@ static void begin(struct campaign *campaign) {
     campaign_begin(campaign, level, policy, kind);
     if (campaign->open_count > count) {
         struct campaign_txn *open = &campaign->open[count];
-        open->left = 1 + below(campaign, 4);
+        open->left = (setting->read_limit != 0 ? 4 : 1) + below(campaign, 4);
         open->is_slow = chance(campaign, setting->slow);
         open->only_reads = open->is_read_only || chance(campaign, 22);
     }
@@ -525,7 +525,7 @@ bool campaign_run(struct campaign *campaign, const struct campaign_setting *sett
     campaign->counts = counts;
     kv_random_seed(&campaign->random, seed);
     int first = (int[]){60, 60, 100, 0}[below(campaign, 4)];
-    bool is_flooded = setting->has_floods && chance(campaign, 5); /* it takes its time */
+    bool is_flooded = setting->has_floods && chance(campaign, 30); /* it takes its time */
     campaign->flood_at = is_flooded ? 3 + below(campaign, setting->txns - 4) : 0;
     bool is_open = campaign_open(campaign, seed, first, 0);
     while (
