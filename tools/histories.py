@@ -10,8 +10,9 @@ history by test/model/history_check.py: by its level, by real time and by the st
 and once more without these. A history that is wrong, or a driver that fails, is kept and counted.
 --seconds stops after the seed under way then.
 
---mutants builds a driver on each planted bug of src/ (all, or those named) and says by which
-anomaly it shows in histories; a few do not by their nature, and other tests find those.
+--mutants builds a driver on each of the planted bugs of test/mutants that are named (none: on those
+of src/txn, src/db and src/store) and says by which anomaly it shows in histories; many do not by
+their nature, and other tests find those.
 
 The last line is one of JSON; the exit status is 1 when failures > 0.
 """
@@ -20,6 +21,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +32,7 @@ sys.path.insert(0, os.path.join(ROOT, "test", "model"))
 
 import history_check  # noqa: E402  (the path comes first)
 from history_format import Malformed, read  # noqa: E402
-from mutants import names as mutant_names  # noqa: E402
+from planted import load  # noqa: E402
 
 LEVELS = ("read-committed", "snapshot", "serializable", "strict-serializable")
 CASES = ([(workload, level) for workload in ("list-append", "rw-register", "bank", "group", "kv")
@@ -123,23 +125,38 @@ def campaign(options):
 
 
 def build(mutant, folder):
-    """The driver on a library with that bug; None: it does not build."""
-    steps = (["cmake", "--preset", "dev", "-B", folder, f"-DKHONSU_MUTANT={mutant}",
-              "-DKHONSU_TESTS=OFF"],
+    """The driver on a copy of the sources with that bug; None: it does not build."""
+    sources = os.path.join(folder, "sources")
+    for name in ("cmake", "include", "src", "tools"):
+        shutil.copytree(os.path.join(ROOT, name), os.path.join(sources, name), dirs_exist_ok=True)
+    shutil.copy(os.path.join(ROOT, "CMakeLists.txt"), sources)
+    for path, text in mutant.apply(ROOT).items():
+        with open(os.path.join(sources, path), "w", encoding="utf-8") as file:
+            file.write(text)
+    steps = (["cmake", "-S", sources, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
+              "-DKHONSU_TESTS=OFF", "-DKHONSU_THIRD_PARTY_DIR=" +
+              os.path.abspath(os.path.join(ROOT, "build", "third_party"))],
              ["cmake", "--build", folder, "--parallel", "2", "--target",
               "khonsu_workload_program"])
     for step in steps:
         done = subprocess.run(step, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              cwd=ROOT, check=False)
+                              check=False)
         if done.returncode != 0:
             print(done.stdout)
             return None
-    return os.path.join(ROOT, folder, "khonsu-workload")
+    return os.path.join(folder, "khonsu-workload")
+
+
+def planted_in_the_engine():
+    """Bugs that a history could show: those of the rooms that decide who sees what."""
+    rooms = ("src/txn/", "src/db/", "src/store/")
+    return [mutant for mutant in load(os.path.join(ROOT, "test", "mutants"))
+            if all(edit.path.startswith(rooms) for edit in mutant.edits)]
 
 
 def hunt(mutant, options, folder):
     """The first case and the anomalies by which it shows; None: by none."""
-    driver = build(mutant, os.path.join("build", "mutant-histories"))
+    driver = build(mutant, os.path.join(os.path.abspath(ROOT), "build", "mutant-histories"))
     if driver is None:
         return "does not build"
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -154,13 +171,15 @@ def hunt(mutant, options, folder):
 def hunt_all(options):
     began = time.monotonic()
     os.chdir(ROOT)
-    planted = options.mutants or mutant_names()
+    planted = planted_in_the_engine()
+    if options.mutants:
+        planted = [mutant for mutant in planted if mutant.name in options.mutants]
     found = 0
     with tempfile.TemporaryDirectory() as folder:
         for mutant in planted:
             where = hunt(mutant, options, folder)
             found += where is not None
-            print(f"{mutant:30} {where or 'not by histories'}", flush=True)
+            print(f"{mutant.name:40} {where or 'not by histories'}", flush=True)
     print(json.dumps({"proof": "histories of mutants", "planted": len(planted), "found": found,
                       "seeds": options.seeds, "seconds": round(time.monotonic() - began),
                       "failures": 0 if found else 1}))

@@ -8,8 +8,8 @@ usage: prove.py [--scale full|quick] [--only NAME,...] [--list]
 Each instrument is a program that ends with one line of JSON: what it ran, how much, what it found,
 "failures". The line, the command, the commit and the day go into docs/reliability/results.json, one
 result an instrument: a run of some leaves the others' results as they were. The document is made
-of that file and of the words in docs/reliability/words.md; no figure in it is typed. The exit status
-is 1 when an instrument failed.
+of that file and of the words in docs/reliability/words.md; no figure in it is typed. The exit
+status is 1 when an instrument failed.
 """
 
 import argparse
@@ -178,13 +178,29 @@ def parse():
     return parser.parse_args()
 
 
+def check():
+    is_current = read(DOCUMENT) == render(results())
+    if not is_current:
+        print(f"{DOCUMENT} is not what its results say: run tools/prove.py --render")
+    return 0 if is_current else 1
+
+
+def prove(names, column):
+    """Runs them in turn, keeps what each says at once; the names of those that failed."""
+    failed = []
+    for name in names:
+        result = run(name, INSTRUMENTS[name][column])
+        if result is None or result["found"].get("failures", 0) != 0:
+            failed.append(name)
+        if result is not None:
+            keep({**results(), name: result})
+    return failed
+
+
 def main():
     arguments = parse()
     if arguments.check:
-        is_current = read(DOCUMENT) == render(results())
-        if not is_current:
-            print(f"{DOCUMENT} is not what its results say: run tools/prove.py --render")
-        return 0 if is_current else 1
+        return check()
     if arguments.render:
         write(DOCUMENT, render(results()))
         return 0
@@ -193,17 +209,11 @@ def main():
     unknown = set(wanted) - set(INSTRUMENTS)
     if unknown:
         sys.exit(f"prove: no instruments called {', '.join(sorted(unknown))}")
-    failed = []
-    for name in wanted:
-        command = INSTRUMENTS[name][column]
-        if arguments.list:
-            print(f"{name}: {command}")
-            continue
-        result = run(name, command)
-        if result is None or result["found"].get("failures", 0) != 0:
-            failed.append(name)
-        if result is not None:
-            keep({**results(), name: result})
+    if arguments.list:
+        for name in wanted:
+            print(f"{name}: {INSTRUMENTS[name][column]}")
+        return 0
+    failed = prove(wanted, column)
     if failed:
         print(f"prove: failed: {', '.join(failed)}")
     return 1 if failed else 0
