@@ -9,7 +9,7 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress cover install \
+.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover install \
     clean bench bench-quick bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
@@ -76,6 +76,22 @@ stress: setup
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
 	@cmake --build build/release --parallel $(JOBS) --target khonsu_stress
 	build/release/khonsu-stress --seconds $(SECONDS) --seed $(SEED)
+
+# What tries to refute the claims, for hours; writes docs/reliability.md. SCALE=quick: minutes.
+# ONLY=stress,fuzz: some. Put Arrow's collection of IPC files under build/foreign.
+SCALE ?= full
+ONLY ?= $(if $(wildcard build/foreign),,$(filter-out ipc_foreign,$(PROOFS)))
+PROOFS := interleavings certification certification_model histories stress mutants mutation fuzz \
+    ipc_foreign
+comma := ,
+empty :=
+prove: setup
+	for preset in dev asan tsan release fuzz; do \
+	    cmake --preset $$preset >/dev/null && \
+	    cmake --build build/$$preset --parallel $(JOBS) || exit 1; done
+	tools/mutation_setup.sh
+	$(PYTHON_VENV) tools/prove.py --scale $(SCALE) \
+	    --only $(subst $(empty) $(empty),$(comma),$(strip $(ONLY)))
 
 cover: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) cover

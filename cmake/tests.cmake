@@ -140,6 +140,7 @@ khonsu_add_house_test(rules
   "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_house.py" "${PROJECT_SOURCE_DIR}")
 khonsu_add_house_test(documents "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/api_docs.py" --check
   "${PROJECT_SOURCE_DIR}")
+khonsu_add_house_test(reliability "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/prove.py" --check)
 khonsu_add_house_test(tables "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/docs_tables.py" --check
   "${PROJECT_SOURCE_DIR}" $<TARGET_FILE:test_hermitage> $<TARGET_FILE:test_policy_matrix>)
 khonsu_add_house_test(exports "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_symbols.py"

@@ -73,15 +73,18 @@ def run_case(driver, case, seed, transactions, path):
     """(what is wrong, in words and by name; transactions by status; the command)."""
     arguments = command(driver, case, seed, transactions, path)
     wrong, names, statuses = [], set(), {}
-    try:
-        done = subprocess.run(arguments, stderr=subprocess.PIPE, timeout=DRIVER_SECONDS,
-                              check=False)
-        if done.returncode != 0:
-            wrong.append(done.stderr.decode(errors="replace"))
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE) as process:
+        try:
+            message = process.communicate(timeout=DRIVER_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            # It writes what there is, and ends even if the store does not.
+            process.terminate()
+            message = process.communicate()[1]
+            wrong.append(f"no end after {DRIVER_SECONDS} s\n")
+            names.add("hang")
+        if process.returncode != 0:
+            wrong.append(message.decode(errors="replace"))
             names.add("driver")
-    except subprocess.TimeoutExpired:
-        wrong.append(f"no end after {DRIVER_SECONDS} s\n")
-        names.add("hang")
     try:
         report, statuses = judge(path)
         names |= set(report.counts)
@@ -155,17 +158,17 @@ def planted_in_the_engine():
 
 
 def hunt(mutant, options, folder):
-    """The first case and the anomalies by which it shows; None: by none."""
+    """(has it been found, by which case and anomalies)."""
     driver = build(mutant, os.path.join(os.path.abspath(ROOT), "build", "mutant-histories"))
     if driver is None:
-        return "does not build"
+        return False, "does not build"
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for case in CASES:
             path = os.path.join(folder, "history.jsonl")
             wrong, names, _, _ = run_case(driver, case, seed, options.transactions, path)
             if wrong:
-                return f"{' '.join(case)}, seed {seed}: {', '.join(sorted(names))}"
-    return None
+                return True, f"{' '.join(case)}, seed {seed}: {', '.join(sorted(names))}"
+    return False, "not by histories"
 
 
 def hunt_all(options):
@@ -177,9 +180,9 @@ def hunt_all(options):
     found = 0
     with tempfile.TemporaryDirectory() as folder:
         for mutant in planted:
-            where = hunt(mutant, options, folder)
-            found += where is not None
-            print(f"{mutant.name:40} {where or 'not by histories'}", flush=True)
+            is_found, where = hunt(mutant, options, folder)
+            found += is_found
+            print(f"{mutant.name:40} {where}", flush=True)
     print(json.dumps({"proof": "histories of mutants", "planted": len(planted), "found": found,
                       "seeds": options.seeds, "seconds": round(time.monotonic() - began),
                       "failures": 0 if found else 1}))

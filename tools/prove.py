@@ -29,7 +29,8 @@ PYTHON = "build/venv/bin/python"
 # name -> (quick command, full command); what must be built before is the Makefile's business.
 # The full ones take hours; each can be run alone, and some go on where they stopped.
 INSTRUMENTS = {
-    "interleavings": ("build/dev/test_interleavings", "build/dev/test_interleavings"),
+    "interleavings": ("build/dev/test_interleavings",
+                      "env KH_TEST_SCALE=100 build/release/test_interleavings"),
     "certification": ("build/dev/test_certify_campaign --histories 9500",
                       "build/release/test_certify_campaign --histories 100000 "
                       "--sampled 1000000 --seed 1"),

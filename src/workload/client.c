@@ -145,6 +145,7 @@ static void leave_hint(struct client *client) {
 static bool commit(struct client *client, kh_txn *txn, kh_error *error) {
     kh_timestamp snapshot = kh_txn_snapshot(txn);
     kh_timestamp timestamp = 0;
+    jolt_set(&client->jolt, &client->dice);
     kh_status status = kh_txn_commit(txn, &timestamp, error);
     uint64_t t = time_after(client);
     if (status == KH_OK) {
@@ -167,6 +168,7 @@ static bool run_call(struct client *client) {
     kh_error error = {""};
     kh_txn *txn = NULL;
     record_invoke(client);
+    jolt_set(&client->jolt, &client->dice);
     kh_status status = begin(client, &txn, &error);
     if (status == KH_OK) {
         status = run_ops(client, txn, &error);
@@ -210,12 +212,14 @@ void client_fini(struct client *client) {
 void *client_thread(void *context) {
     struct client *client = context;
     struct shared *shared = client->shared;
+    client->jolt = jolt_create();
     while (!shared_is_stopping(shared) &&
            atomic_fetch_add_explicit(&shared->tickets, 1, memory_order_relaxed) <
                client->settings->transactions) {
         plan_next(&client->plan, &client->call);
         (void)run_call(client);
     }
+    jolt_destroy(&client->jolt);
     ring_close(client->ring);
     return NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef KHONSU_WORKLOAD_CLIENT_H
 #define KHONSU_WORKLOAD_CLIENT_H
 
+#include "jolt.h"
 #include "ops.h"
 #include "plan.h"
 #include "shared.h"
@@ -13,6 +14,7 @@ struct client {
     struct plan plan;
     struct dice dice;
     struct ops ops;
+    struct jolt jolt;
     uint64_t process; /* p of the next event */
     struct call call;
     struct text line;
