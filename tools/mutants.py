@@ -32,7 +32,7 @@ from planted import KINDS, PlantError, load
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 LABELS = "unit,exhaustive,property,isolation,fault,integration"
 # A test that does not end is a test that fails: after so many times what it takes without a bug.
-PATIENCE, TIMEOUT_LEAST, TIMEOUT = 20, 30, 240
+PATIENCE, TIMEOUT_LEAST, TIMEOUT = 50, 10, 240
 
 
 class Round:
