@@ -44,8 +44,8 @@ static void finish(kh_txn *txn, kh_status status) {
         snapshot_drop(txn->line);
         txn->stop_status = status;
     }
-    if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     atomic_store_explicit(&txn->outcome, (uint32_t)status + 1, memory_order_release);
+    if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     section_progress(db);
     if (is_detached) section_defer_release(db, txn);
     txn_set_state(txn, is_prepared ? TXN_PREPARED : TXN_ENDED);
@@ -114,13 +114,13 @@ static void lose_all(struct kh_db *db) {
     db->pipeline.is_lost = true;
     for (kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight) {
         if (atomic_load_explicit(&txn->outcome, memory_order_relaxed) != 0) continue;
-        if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
         /* It stays in the list: its versions are linked and invisible until the database closes. */
         snapshot_drop(txn->line);
         txn->is_lost = true;
         txn->stop_status = KH_UNKNOWN;
         txn_set_state(txn, TXN_ENDED);
         atomic_store_explicit(&txn->outcome, (uint32_t)KH_UNKNOWN + 1, memory_order_release);
+        if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     }
     section_progress(db);
 }

@@ -3,6 +3,7 @@
  * sanitizer to see; what the plain build can see is asserted. */
 #include "support/held_log.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@ enum { ROUNDS = 60000, FORKS = 400 };
 struct lister {
     kh_db *db;
     pthread_t thread;
+    struct held_log *held; /* of the thread that answers for it */
     _Atomic bool is_over;
     _Atomic int listed;
     int wrong;
@@ -104,6 +106,39 @@ static void test_started_commits_close(void **state) {
     held_log_fini(&held);
 }
 
+static void *answer(void *argument) {
+    struct lister *answerer = argument;
+    while (!answerer->is_over) held_log_answer(answerer->held, UINT64_MAX, KH_LOG_KEPT);
+    return NULL;
+}
+
+/* The descriptor tells of an outcome that is there. */
+static void test_descriptor_comes_after(void **state) {
+    (void)state;
+    struct held_log held;
+    kh_options options = kit_options();
+    held_log_init(&held, HELD_UNTIL_TOLD);
+    options.log = &held.log;
+    kh_db *db = kit_open_with(&options);
+    struct lister answerer = {.db = db, .held = &held};
+    for (int i = 0; i < ROUNDS / 4; i++) {
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        kit_put(txn, "k", i);
+        kit_is(kh_txn_commit_start(txn, NULL), KH_OK);
+        struct pollfd wait_for = {.fd = kh_txn_descriptor(txn), .events = POLLIN};
+        assert_true(wait_for.fd >= 0);
+        if (i == 0) assert_int_equal(pthread_create(&answerer.thread, NULL, answer, &answerer), 0);
+        while (poll(&wait_for, 1, 0) == 0) {
+        }
+        kit_is(kh_txn_poll(txn, NULL), KH_OK);
+        kh_txn_close(txn);
+    }
+    answerer.is_over = true;
+    assert_int_equal(pthread_join(answerer.thread, NULL), 0);
+    kit_close(db);
+    held_log_fini(&held);
+}
+
 /* 0: every call answered FORKED. The alarm ends a child that waits for somebody who is not there.
  */
 static int child(kh_db *db, kh_txn *txn) {
@@ -152,6 +187,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ids_stay),
         cmocka_unit_test(test_started_commits_close),
+        cmocka_unit_test(test_descriptor_comes_after),
         cmocka_unit_test(test_fork_beside_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,6 +183,9 @@ void act_second(struct worker *worker) {
     kh_status status = kh_db_open(&options, &db, NULL);
     CHECK(worker, status == KH_OK, "kh_db_open answers %s", kh_status_name(status));
     if (status != KH_OK) return;
+    kh_watch *watch = NULL;
+    kh_watch_event event;
+    if (kh_watch_open(db, key, &watch, NULL) == KH_OK) (void)kh_watch_descriptor(watch);
     kh_batch *first = value_make(worker->world, true, worker->number, 3);
     for (int i = 0; i < 3 && status == KH_OK; i++) {
         status = kh_txn_begin(db, NULL, &txn, NULL);
@@ -192,6 +195,9 @@ void act_second(struct worker *worker) {
         txn = NULL;
     }
     kh_batch_release(first);
+    CHECK(worker, watch != NULL && kh_watch_next(watch, 0, &event, NULL) == KH_OK,
+          "a watch in a second database tells of nothing");
+    kh_watch_close(watch);
     if (status == KH_OK) status = kh_txn_begin(db, NULL, &txn, NULL);
     if (status == KH_OK) status = kh_txn_get(txn, key, &kept, NULL);
     CHECK(worker, kh_db_close(db) == KH_IN_USE, "a database closes under a transaction");

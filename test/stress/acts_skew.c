@@ -83,6 +83,31 @@ void act_pair(struct worker *worker) {
     deed_end_somehow(&deed);
 }
 
+/* Two keys that are equal after every serializable transaction: one kind writes both, the other
+ * copies the first over whatever the second has become. */
+void act_mirror(struct worker *worker) {
+    struct deed deed;
+    struct cell first = {0, 0};
+    struct cell second = {0, 0};
+    int pair = COUNTERS + draw(&worker->random, MIRRORS) * 2;
+    int64_t stamp = (int64_t)worker->number << 40 | ++worker->stamps;
+    int how = draw(&worker->random, 3);
+    if (!deed_begin(worker, &deed, KH_SERIALIZABLE, KH_REPLACE, 0)) return;
+    if (how == 0) {
+        deed_put(&deed, key_of(REPLACED, pair), stamp, 0);
+        deed_put(&deed, key_of(REPLACED, pair + 1), stamp, 0);
+    } else if (how == 1) {
+        (void)deed_get(&deed, key_of(REPLACED, pair), &first);
+        deed_put(&deed, key_of(REPLACED, pair + 1), first.n, 0);
+    } else {
+        (void)deed_get(&deed, key_of(REPLACED, pair), &first);
+        (void)deed_get(&deed, key_of(REPLACED, pair + 1), &second);
+        CHECK(worker, deed.status != KH_OK || first.n == second.n,
+              "a copy is %lld, the original %lld", (long long)second.n, (long long)first.n);
+    }
+    (void)deed_commit(&deed, NULL);
+}
+
 /* ---- receipts -------------------------------------------------------------------------------- */
 
 static uint32_t receipts_key(int lane, int64_t batch) {

@@ -5,6 +5,8 @@
  * commit is waited for, or by the worker that decides a prepared transaction. */
 #include "stress.h"
 
+#include <poll.h>
+
 bool is_retry(kh_status status) {
     return kh_status_classify(status) == KH_CLASS_RETRY || status == KH_CANCELLED;
 }
@@ -356,10 +358,19 @@ bool deed_decide_one(struct worker *worker) {
     return true;
 }
 
+/* Wait as a program with an event loop does. */
+static void await_descriptor(struct worker *worker, kh_txn *txn) {
+    struct pollfd wait_for = {.fd = kh_txn_descriptor(txn), .events = POLLIN};
+    CHECK(worker, wait_for.fd >= 0, "a started commit has no descriptor");
+    if (wait_for.fd >= 0) (void)poll(&wait_for, 1, 60000);
+    CHECK(worker, kh_txn_poll(txn, NULL) != KH_PENDING, "a descriptor tells of nothing");
+}
+
 void deed_drain(struct worker *worker) {
     for (int i = 0; i < worker->pending_count; i++) {
         struct deed *deed = &worker->pending[i];
         kh_timestamp at = 0;
+        if (one_in(&worker->random, 3)) await_descriptor(worker, deed->txn);
         kh_status status = kh_txn_poll(deed->txn, &at);
         if (status == KH_PENDING) status = kh_txn_wait(deed->txn, UINT32_MAX, &at);
         (void)deed_settle(deed, status, at);

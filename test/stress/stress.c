@@ -65,21 +65,37 @@ void wrong_at(struct world *world, const char *format, ...) {
 /* ---- actions --------------------------------------------------------------------------------- */
 
 const struct action actions[] = {
-    {"transfer", 20, true, act_transfer}, {"group", 10, true, act_group},
-    {"swap", 4, true, act_swap},          {"callback", 5, true, act_called},
-    {"ignore", 4, true, act_ignored},     {"replace", 4, true, act_replaced},
-    {"duty", 9, true, act_duty},          {"pair", 9, true, act_pair},
-    {"receipt", 7, true, act_receipt},    {"close_lane", 4, true, act_close_lane},
-    {"report", 7, true, act_report},      {"append", 4, true, act_append},
-    {"merge", 5, false, act_merge},       {"row_ops", 7, false, act_row_ops},
-    {"churn", 8, false, act_churn},       {"snapshot", 9, true, act_snapshot},
-    {"scan", 6, true, act_scan},          {"long_reader", 9, false, act_long_reader},
-    {"past", 4, false, act_past},         {"history", 2, false, act_history},
-    {"export", 4, false, act_export},     {"stream", 3, true, act_stream},
-    {"cancel", 3, false, act_cancel},     {"expire", 1, false, act_expire},
-    {"abandon", 4, false, act_abandon},   {"stats", 2, false, act_stats},
-    {"second", 1, false, act_second},     {"fat", 3, false, act_fat},
-    {"decide", 9, false, act_decide},     {"step", 2, false, act_step},
+    {"transfer", 20, true, act_transfer},
+    {"group", 10, true, act_group},
+    {"swap", 4, true, act_swap},
+    {"callback", 5, true, act_called},
+    {"ignore", 4, true, act_ignored},
+    {"replace", 4, true, act_replaced},
+    {"duty", 9, true, act_duty},
+    {"pair", 9, true, act_pair},
+    {"mirror", 6, true, act_mirror},
+    {"receipt", 7, true, act_receipt},
+    {"close_lane", 4, true, act_close_lane},
+    {"report", 7, true, act_report},
+    {"append", 4, true, act_append},
+    {"merge", 5, false, act_merge},
+    {"row_ops", 7, false, act_row_ops},
+    {"churn", 8, false, act_churn},
+    {"snapshot", 9, true, act_snapshot},
+    {"scan", 6, true, act_scan},
+    {"long_reader", 9, false, act_long_reader},
+    {"past", 4, false, act_past},
+    {"history", 2, false, act_history},
+    {"export", 4, false, act_export},
+    {"stream", 3, true, act_stream},
+    {"cancel", 3, false, act_cancel},
+    {"expire", 1, false, act_expire},
+    {"abandon", 4, false, act_abandon},
+    {"stats", 2, false, act_stats},
+    {"second", 1, false, act_second},
+    {"fat", 3, false, act_fat},
+    {"decide", 9, false, act_decide},
+    {"step", 2, false, act_step},
 };
 const int action_count = (int)(sizeof actions / sizeof actions[0]);
 
@@ -242,7 +258,7 @@ int main(int count, char **words) {
     }
     fprintf(stderr, "stress: seed %llu\n", (unsigned long long)run.seed);
     run.began_ns = now_ns();
-    watchdog_start(60);
+    watchdog_start(STRESS_IS_SANITIZED ? 90 : 30);
     do {
         run_episode(&run);
         run.episodes++;

@@ -58,6 +58,7 @@ enum {
     ROSTER_SIZE = 4,
     PAIR_COUNT = 6,
     COUNTERS = 4,
+    MIRRORS = 3, /* pairs, behind the registers */
     ROW_BATCHES = 3,
     ROW_SLOTS = 10,
     APPEND_ROWS_MAX = 120,
@@ -352,7 +353,7 @@ action_fn act_transfer, act_group, act_swap, act_called, act_ignored, act_replac
 kh_resolution resolve_counter(void *context, kh_bytes key, const kh_batch *base,
                               const kh_batch *mine, const kh_batch *theirs, kh_batch **out);
 /* acts_skew.c */
-action_fn act_duty, act_pair, act_receipt, act_close_lane, act_report;
+action_fn act_duty, act_pair, act_mirror, act_receipt, act_close_lane, act_report;
 /* acts_rows.c */
 action_fn act_append, act_merge, act_row_ops, act_churn;
 /* acts_read.c */
