@@ -217,8 +217,8 @@ KH_ALWAYS_INLINE void commit_at_once(kh_txn *txn) {
     db->pipeline.position++;
     apply_at_once(txn, &who);
     if (KH_LIKELY(!txn->verdict.has_resolved)) writeset_spend(&txn->writes);
-    if (KH_UNLIKELY(txn->descriptor >= 0)) env_event_signal(txn->descriptor);
     atomic_store_explicit(&txn->outcome, (uint32_t)KH_OK + 1, memory_order_release);
+    if (KH_UNLIKELY(txn->descriptor >= 0)) env_event_signal(txn->descriptor);
     txn_set_state(txn, TXN_ENDED);
 }
 

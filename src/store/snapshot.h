@@ -41,6 +41,10 @@ struct snapshots {
 void snapshot_step_with(void (*step)(void *context), void *context);
 void snapshot_step(void);
 #else
+static inline void snapshot_step_with(void (*step)(void *context), void *context) {
+    (void)step;
+    (void)context;
+}
 static inline void snapshot_step(void) {}
 #endif
 
