@@ -25,6 +25,7 @@ struct session {
     struct ArrowArray columns[COLUMNS];
     struct ArrowArray *children[COLUMNS];
     const void *buffers[7];
+    const void *no_validity[1];
     int64_t number;
     int64_t second;
     int32_t offsets[2];
@@ -101,6 +102,11 @@ static void *session_open(void *context) {
                                                   .release = release_nothing};
         session->children[i] = &session->columns[i];
     }
+    session->array = (struct ArrowArray){.length = 1,
+                                         .n_buffers = 1,
+                                         .n_children = COLUMNS,
+                                         .buffers = session->no_validity,
+                                         .children = session->children};
     return session;
 }
 
@@ -119,17 +125,12 @@ static enum outcome read_value(void *context, const char *key, const void **valu
     return outcome_of(status, "kh_txn_peek");
 }
 
+/* The library has released the array of the last write, which marks it and leaves all else as it
+ * was: the same array is filled again. */
 static enum outcome write_value(void *context, const char *key, int64_t number) {
-    static const void *no_validity[1];
     struct session *session = context;
     session->number = number;
-    session->array = (struct ArrowArray){.length = 1,
-                                         .n_buffers = 1,
-                                         .n_children = COLUMNS,
-                                         .buffers = no_validity,
-                                         .children = session->children,
-                                         .release = release_nothing};
-    for (int i = 0; i < COLUMNS; i++) session->columns[i].release = release_nothing;
+    session->array.release = release_nothing;
     return outcome_of(kh_txn_put_array(session->txn, (kh_bytes){key, KEY_BYTES},
                                        session->store->schema, &session->array, KH_DEFAULT_POLICY,
                                        NULL),
