@@ -38,10 +38,13 @@ static void check(kh_status status, const kh_error *error, const char *what) {
                 error != NULL && error->message[0] != 0 ? error->message : kh_status_name(status));
 }
 
-static enum outcome outcome_of(kh_status status, const char *what) {
-    if (__builtin_expect(status == KH_OK, 1)) return DONE;
+__attribute__((noinline)) static enum outcome refused(kh_status status, const char *what) {
     if (kh_status_classify(status) != KH_CLASS_RETRY) check(status, NULL, what);
     return RETRY;
+}
+
+static inline enum outcome outcome_of(kh_status status, const char *what) {
+    return __builtin_expect(status == KH_OK, 1) ? DONE : refused(status, what);
 }
 
 static const char *terms(enum level level) {

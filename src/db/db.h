@@ -74,15 +74,16 @@ struct kh_db {
     uint32_t node;
     uint64_t id_high;
     kh_identity identity;
-    const _Atomic uint32_t *fork_counter;
-    uint32_t fork_generation;
+    uint32_t fork_generation; /* env_fork_count at open */
     /* pool */
     struct lock pool_lock; /* growth */
     kh_txn **handles;      /* limits.txns slots */
     _Atomic uint32_t handle_count;
     _Atomic uint64_t next_id;
     /* time */
-    _Atomic uint64_t tick_ms; /* monotonic */
+    /* Monotonic, as of the janitor's last tick. Without threads: the end of time, so that the door
+     * (handle_enter) finds every deadline passed and asks the clock. */
+    _Atomic uint64_t tick_ms;
     _Atomic uint32_t is_janitor_idle;
     /* the section */
     _Alignas(64) struct latch section;
@@ -133,7 +134,7 @@ static inline uint64_t db_tick(const struct kh_db *db) {
 }
 
 static inline bool db_is_forked(const struct kh_db *db) {
-    return atomic_load_explicit(db->fork_counter, memory_order_relaxed) != db->fork_generation;
+    return atomic_load_explicit(&env_fork_count, memory_order_relaxed) != db->fork_generation;
 }
 
 #endif
