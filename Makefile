@@ -9,7 +9,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz mutants mutation cover install clean
+.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover install \
+    clean bench bench-quick bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -44,6 +45,13 @@ tidy: setup
 fuzz: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) fuzz
 
+# Hours. EXECUTIONS of each target, from where the last run stopped.
+EXECUTIONS ?= 10000000
+fuzz-long: setup
+	cmake --preset fuzz >/dev/null
+	cmake --build build/fuzz --parallel $(JOBS)
+	$(PYTHON_VENV) tools/fuzz_long.py --executions $(EXECUTIONS)
+
 # All planted bugs, in the builds in which their tests find them. MUTANTS=--all asks every test.
 mutants: setup
 	for preset in dev asan tsan; do \
@@ -61,9 +69,58 @@ mutation: setup
 	$(PYTHON_VENV) tools/mutation.py --jobs $(JOBS) --seconds $(MUTATION_SECONDS) \
 	    --seed $(MUTATION_SEED)
 
+# Everything at once, for SECONDS; a seed of the clock's unless one is given.
+SECONDS ?= 3600
+SEED ?= $(shell date +%s)
+stress: setup
+	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
+	@cmake --build build/release --parallel $(JOBS) --target khonsu_stress
+	build/release/khonsu-stress --seconds $(SECONDS) --seed $(SEED)
+
+# What tries to refute the claims, for hours; writes docs/reliability.md. SCALE=quick: minutes.
+# ONLY=stress,fuzz: some. Put Arrow's collection of IPC files under build/foreign.
+SCALE ?= full
+ONLY ?= $(if $(wildcard build/foreign),,$(filter-out ipc_foreign,$(PROOFS)))
+PROOFS := interleavings certification certification_model histories stress mutants mutation fuzz \
+    ipc_foreign
+comma := ,
+empty :=
+prove: setup
+	for preset in dev asan tsan release fuzz; do \
+	    cmake --preset $$preset >/dev/null && \
+	    cmake --build build/$$preset --parallel $(JOBS) || exit 1; done
+	tools/mutation_setup.sh
+	$(PYTHON_VENV) tools/prove.py --scale $(SCALE) \
+	    --only $(subst $(empty) $(empty),$(comma),$(strip $(ONLY)))
+
 cover: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) cover
 	$(PYTHON_VENV) tools/coverage.py build/cover
+
+BENCH := build/bench/program/khonsu-bench
+REPORT := $(PYTHON_VENV) bench/report/report.py
+
+bench-setup: setup
+	@tools/setup.sh bench
+
+# Against an installation with default options, as a user has it.
+bench-program: bench-setup
+	cmake -S . -B build/bench/khonsu -G Ninja -DCMAKE_INSTALL_PREFIX=$(CURDIR)/build/bench/prefix \
+	    -DKHONSU_THIRD_PARTY_DIR=$(CURDIR)/build/third_party >build/bench.log
+	cmake --build build/bench/khonsu --parallel $(JOBS)
+	cmake --install build/bench/khonsu >>build/bench.log
+	cmake -S bench -B build/bench/program -G Ninja \
+	    -DCMAKE_PREFIX_PATH=$(CURDIR)/build/bench/prefix >>build/bench.log
+	cmake --build build/bench/program --parallel $(JOBS)
+
+bench: bench-program
+	$(REPORT) --program $(BENCH) --json build/bench/report.json --docs docs
+
+bench-quick: bench-program
+	$(REPORT) --program $(BENCH) --scale quick --json build/bench/quick.json --docs build/bench/docs
+
+bench-render: setup
+	$(REPORT) --render docs/performance/report.json --docs docs
 
 install: setup
 	cmake -S . -B build/install -G Ninja -DCMAKE_BUILD_TYPE=Release \

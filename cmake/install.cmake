@@ -24,6 +24,9 @@ install(FILES "${na_root}/subprojects/zstd-1.5.6/LICENSE" DESTINATION "${licence
 if(TARGET khonsu_program)
   install(TARGETS khonsu_program)
 endif()
+if(TARGET khonsu_workload_program)
+  install(TARGETS khonsu_workload_program)
+endif()
 
 # The prefix as seen from khonsu.pc, so that an installation can be moved.
 file(RELATIVE_PATH khonsu_pc_up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")

@@ -6,6 +6,7 @@
 #   libkhonsu.a      the archive for embedding programs: one object in which only kh_* is global, so
 #                    that our names and those of the third-party code inside cannot meet theirs
 #   khonsu_program   bin/khonsu, which knows the public headers and the shared library
+#   khonsu_workload_program   bin/khonsu-workload, the same
 
 set(KHONSU_ROOMS base batch store log txn db)
 set(room_sources)
@@ -49,4 +50,17 @@ if(program_sources)
   set_target_properties(khonsu_program PROPERTIES OUTPUT_NAME khonsu
     INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
   target_link_libraries(khonsu_program PRIVATE khonsu khonsu_flags)
+endif()
+
+# The history driver shares the option parser of bin/khonsu.
+file(GLOB workload_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/workload/*.c")
+if(workload_sources)
+  foreach(stem IN ITEMS heap options text)
+    list(APPEND workload_sources "${PROJECT_SOURCE_DIR}/src/cli/${stem}.c")
+  endforeach()
+  add_executable(khonsu_workload_program ${workload_sources})
+  set_target_properties(khonsu_workload_program PROPERTIES OUTPUT_NAME khonsu-workload
+    INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  target_include_directories(khonsu_workload_program PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  target_link_libraries(khonsu_workload_program PRIVATE khonsu khonsu_flags)
 endif()

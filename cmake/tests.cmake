@@ -64,6 +64,20 @@ foreach(source IN LISTS sources)
     $<TARGET_NAME_IF_EXISTS:api_support> khonsu na_arrow)
 endforeach()
 
+include(cmake/stress.cmake)
+# The history driver under each build's sanitizers; its histories are judged by Python, below.
+foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mix" "group" "kv")
+  string(REPLACE " " ";" arguments "${case}")
+  list(GET arguments 0 workload)
+  add_test(NAME workload_${workload} COMMAND ${test_launcher}
+    $<TARGET_FILE:khonsu_workload_program> --isolation serializable --transactions 2000
+    --out /dev/null --workload ${arguments})
+  set_tests_properties(workload_${workload} PROPERTIES LABELS integration
+    ENVIRONMENT "${test_environment}")
+endforeach()
+# What tools/ipc_foreign.py feeds the files of other projects to.
+add_executable(ipc_copy "${PROJECT_SOURCE_DIR}/test/tools/ipc_copy.c")
+target_link_libraries(ipc_copy PRIVATE khonsu_flags khonsu)
 # The planted bugs of test/mutants, each with the build in which its test finds it. They take what
 # this build has made; two at a time, and nothing beside.
 function(khonsu_add_mutants kind)
@@ -93,8 +107,13 @@ set(venv_python "${PROJECT_SOURCE_DIR}/build/venv/bin/python")
 set(python_environment PYTHONDONTWRITEBYTECODE=1
   "PYTHONPATH=${PROJECT_SOURCE_DIR}/python:${PROJECT_SOURCE_DIR}/tools"
   "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
+list(APPEND python_environment "KHONSU_IPC_COPY=$<TARGET_FILE:ipc_copy>")
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
+endif()
+if(TARGET khonsu_workload_program)
+  list(APPEND python_environment
+    "KHONSU_WORKLOAD=$<TARGET_FILE:khonsu_workload_program>")
 endif()
 
 # A file whose name starts with an underscore is imported by the others.
@@ -121,6 +140,7 @@ khonsu_add_house_test(rules
   "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_house.py" "${PROJECT_SOURCE_DIR}")
 khonsu_add_house_test(documents "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/api_docs.py" --check
   "${PROJECT_SOURCE_DIR}")
+khonsu_add_house_test(reliability "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/prove.py" --check)
 khonsu_add_house_test(tables "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/docs_tables.py" --check
   "${PROJECT_SOURCE_DIR}" $<TARGET_FILE:test_hermitage> $<TARGET_FILE:test_policy_matrix>)
 khonsu_add_house_test(exports "${venv_python}" "${PROJECT_SOURCE_DIR}/tools/check_symbols.py"

@@ -11,8 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes);
 
 static void expect(bool holds, const char *what, kh_status status, const kh_error *error) {
-    if (holds)
-        return;
+    if (holds) return;
     fprintf(stderr, "%s: %s: %s\n", what, kh_status_name(status), error->message);
     abort();
 }
@@ -57,23 +56,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     kh_error error = {.message = ""};
     const kh_schema *schema = NULL;
     kh_batch *batch = NULL;
-    if (size_bytes < 2)
-        return 0;
+    if (size_bytes < 2) return 0;
     size_t schema_bytes = bytes[0] | (size_t)bytes[1] << 8;
-    if (schema_bytes > size_bytes - 2)
-        return 0;
+    if (schema_bytes > size_bytes - 2) return 0;
     kh_bytes input = {.data = bytes + 2, .size_bytes = schema_bytes};
     kh_status status = ipc_decode_schema(schema_table_process(), input, &schema, &error);
     expect(is_expected(status), "decode schema", status, &error);
-    if (status != KH_OK)
-        return 0;
+    if (status != KH_OK) return 0;
     check_schema(schema);
     input.data = bytes + 2 + schema_bytes;
     input.size_bytes = size_bytes - 2 - schema_bytes;
     status = ipc_decode_value(mem_process(), NULL, schema, input, &batch, &error);
     expect(is_expected(status), "decode", status, &error);
-    if (status == KH_OK)
-        check_again(schema, batch);
+    if (status == KH_OK) check_again(schema, batch);
     kh_batch_release(batch);
     schema_drop(schema);
     return 0;

@@ -2,6 +2,10 @@
 # Sets up what a build and its tests need: Debian packages, and a Python environment in build/venv.
 # Asks for each tool, not for its package, so that any system that has them all passes. Quick when
 # nothing is missing. PYTHON names another Python 3 than the first one found.
+#
+# usage: setup.sh [bench]
+# With bench: the peers that khonsu-bench measures khonsu beside, and valgrind. Nothing else needs
+# them, and the benchmarks leave out what is not there.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -23,6 +27,19 @@ header:xxhash.h:libxxhash-dev
 fuzzer:clang-14:libclang-rt-14-dev
 venv:python3:python3-venv
 "
+bench_needs="
+program:valgrind:valgrind
+header:valgrind/callgrind.h:valgrind
+header:lmdb.h:liblmdb-dev
+header:rocksdb/c.h:librocksdb-dev
+header:sqlite3.h:libsqlite3-dev
+header:wiredtiger.h:libwiredtiger-dev
+"
+case "${1:-}" in
+    "") ;;
+    bench) needs=$bench_needs ;;
+    *) echo "usage: setup.sh [bench]" >&2; exit 2 ;;
+esac
 
 python() {
     if [ -n "${PYTHON:-}" ]; then

@@ -272,10 +272,10 @@ KH_API KH_WARN_UNUSED kh_status kh_ipc_reader_open(kh_db *db, const kh_source *s
 /* Borrowed from the reader. */
 KH_API const kh_schema *kh_ipc_reader_schema(const kh_ipc_reader *reader);
 /* The next batch (KH_END after the last; *out is NULL then). The caller releases it. KH_CORRUPT;
- * KH_TOO_BIG; KH_UNSUPPORTED: big-endian data, tensors, types and metadata versions (before 4, and
- * unions of 4) that this library does not know; KH_IO: the source failed; KH_NO_MEMORY. Each
- * further call answers the same. Custom metadata of messages (not of schema and fields) is not
- * kept. */
+ * KH_TOO_BIG; KH_UNSUPPORTED: tensors, types and metadata versions (before 4) that this library
+ * does not know, nulls of a union itself (which metadata version 4 had); KH_IO: the source failed;
+ * KH_NO_MEMORY. Each further call answers the same. Big-endian data is turned round. Custom
+ * metadata of messages (not of schema and fields) is not kept. */
 KH_API KH_WARN_UNUSED kh_status kh_ipc_reader_next(kh_ipc_reader *reader, kh_batch **out,
                                                    kh_error *error);
 KH_API void kh_ipc_reader_close(kh_ipc_reader *reader);

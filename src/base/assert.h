@@ -11,6 +11,8 @@ _Noreturn void assert_fail(const char *expression, const char *file, int line);
 
 #define KH_LIKELY(x) __builtin_expect(!!(x), 1)
 #define KH_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* For functions of the hot path that have one caller, or two: the compiler weighs size. */
+#define KH_ALWAYS_INLINE __attribute__((always_inline)) static inline
 
 #define kh_assert(expression)                                                                      \
     (KH_LIKELY(expression) ? (void)0 : assert_fail(#expression, __FILE__, __LINE__))

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,4 +136,13 @@ void env_event_drain(int descriptor) {
 
 void env_event_close(int descriptor) {
     if (descriptor >= 0) (void)close(descriptor);
+}
+
+void env_advise_large_pages(void *block, size_t size_bytes) {
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(block, size_bytes, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)size_bytes;
+#endif
 }

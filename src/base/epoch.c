@@ -36,6 +36,7 @@ void epoch_init(struct epoch *epoch) {
 void epoch_register(struct epoch *epoch, struct epoch_record *record) {
     record->retired_count = 0;
     record->fresh = NULL;
+    for (int i = 0; i < EPOCH_BUNDLES; i++) record->bundles[i].first = NULL;
     ck_epoch_register(&epoch->ck, &record->ck, NULL);
 }
 
@@ -49,14 +50,54 @@ static struct epoch_entry *entry_of(ck_stack_entry_t *link) {
                                           offsetof(ck_epoch_entry_t, stack_entry));
 }
 
+static struct epoch_entry *next_of(const struct epoch_entry *entry) {
+    return (struct epoch_entry *)(void *)entry->ck.stack_entry.next;
+}
+
+/* Never called: its address marks a bundle. */
+static void bundle_mark(ck_epoch_entry_t *entry) {
+    (void)entry;
+}
+
+static struct epoch_bundle *find_bundle(struct epoch_record *record) {
+    for (int i = 0; i < EPOCH_BUNDLES; i++)
+        if (record->bundles[i].first == NULL) return &record->bundles[i];
+    return NULL;
+}
+
 static void hand_over_fresh(struct epoch_record *record) {
     if (record->fresh == NULL) return;
     ck_pr_fence_memory();
     struct epoch_entry *entry = record->fresh;
     record->fresh = NULL;
+    struct epoch_bundle *bundle = find_bundle(record);
+    if (KH_LIKELY(bundle != NULL)) {
+        bundle->first = entry;
+        ck_epoch_call(&record->ck, &bundle->ck, bundle_mark);
+        return;
+    }
     while (entry != NULL) {
-        struct epoch_entry *next = (struct epoch_entry *)(void *)entry->ck.stack_entry.next;
+        struct epoch_entry *next = next_of(entry);
         ck_epoch_call(&record->ck, &entry->ck, entry->ck.function);
+        entry = next;
+    }
+}
+
+static inline void free_one(struct epoch_record *record, struct epoch_entry *dead,
+                            struct mem_cache *cache) {
+    record->retired_count--;
+    epoch_free_fn *run = (epoch_free_fn *)(void (*)(void))dead->ck.function;
+    run(dead, cache);
+}
+
+static void free_bundle(struct epoch_record *record, struct epoch_entry *marked,
+                        struct mem_cache *cache) {
+    struct epoch_bundle *bundle = (struct epoch_bundle *)(void *)marked;
+    struct epoch_entry *entry = bundle->first;
+    bundle->first = NULL;
+    while (entry != NULL) {
+        struct epoch_entry *next = next_of(entry);
+        free_one(record, entry, cache);
         entry = next;
     }
 }
@@ -69,9 +110,11 @@ static void free_list(struct epoch *epoch, struct epoch_record *record, ck_stack
     while (next != NULL) {
         struct epoch_entry *dead = entry_of(next);
         next = CK_STACK_NEXT(next);
-        record->retired_count--;
-        epoch_free_fn *run = (epoch_free_fn *)(void (*)(void))dead->ck.function;
-        run(dead, cache);
+        if (KH_LIKELY(dead->ck.function == bundle_mark)) {
+            free_bundle(record, dead, cache);
+        } else {
+            free_one(record, dead, cache);
+        }
     }
 }
 

@@ -16,12 +16,21 @@ struct epoch {
     ck_epoch_t ck;
 };
 
+/* What was retired between two polls, known to ck as one entry. */
+struct epoch_bundle {
+    ck_epoch_entry_t ck;
+    struct epoch_entry *first; /* NULL: not in use */
+};
+/* More polls than this without one that finds something safe: entries go to ck one by one. */
+enum { EPOCH_BUNDLES = 8 };
+
 /* One participant: used by one thread at a time, kept in a transaction handle. */
 struct epoch_record {
     ck_epoch_record_t ck;
     uint32_t retired_count;
     struct epoch_entry *fresh; /* retired since the last poll */
     bool is_urgent;            /* something large waits: poll soon */
+    struct epoch_bundle bundles[EPOCH_BUNDLES];
 };
 
 /* Polling is worth its price (a pass over all records) for so many blocks at once. */

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #include "base/assert.h"
+#include "base/env.h"
 #include "base/lock.h"
 #include "base/mem_pool.h"
 #include "base/mem_small.h"
@@ -30,6 +31,7 @@ enum {
     SMALL_CLASSES = MEM_SMALL_LAST / MEM_SMALL_STEP,
     CLASSES = SMALL_CLASSES + (POOLED_LAST - MEM_SMALL_LAST) / MEDIUM_STEP,
     SLAB_BYTES = 64 * 1024,
+    SMALL_SLABS = 32, /* then slabs of a large page each: less than half of the memory is unused */
     MAGAZINE_BYTES = 4096, /* moved between a cache and the shared lists at once */
     MAGAZINE_MOST = 32,
     CACHED_LEAST = 16, /* blocks of a class that a cache may keep, however large they are */
@@ -38,6 +40,7 @@ enum {
 
 struct slab {
     struct slab *next;
+    size_t size_bytes;
 };
 
 _Static_assert((int)CLASSES == (int)MEM_CLASSES, "a list for each class");
@@ -51,6 +54,7 @@ struct mem {
     struct mem_block *magazines[CLASSES];
     struct mem_list loose[CLASSES]; /* blocks freed without a cache */
     struct slab *slabs;
+    size_t slab_count;
     unsigned char *carve_next; /* rest of the newest slab */
     unsigned char *carve_end;
     int64_t live_bytes; /* without a cache, and of destroyed caches */
@@ -60,9 +64,19 @@ struct mem {
     void *at_end_argument;
 };
 
+/* Large pages behind large blocks. What lies behind the last whole page stays in small ones, so
+ * that a block never takes more memory than it is long. */
+static void *allocate_large(size_t size_bytes) {
+    void *block = NULL;
+    if (posix_memalign(&block, ENV_LARGE_PAGE_BYTES, size_bytes) != 0) return NULL;
+    env_advise_large_pages(block, size_bytes & ~(size_t)(ENV_LARGE_PAGE_BYTES - 1));
+    return block;
+}
+
 static void *system_allocate(void *context, size_t size_bytes, size_t alignment) {
     (void)context;
     if (alignment <= 16) return malloc(size_bytes);
+    if (size_bytes >= ENV_LARGE_PAGE_BYTES) return allocate_large(size_bytes);
     if (size_bytes > SIZE_MAX - alignment) return NULL;
     return aligned_alloc(alignment, (size_bytes + alignment - 1) & ~(alignment - 1));
 }
@@ -84,9 +98,8 @@ static inline size_t round_size(size_t size_bytes) {
 }
 
 static inline size_t class_of(size_t rounded) {
-    return rounded <= MEM_SMALL_LAST
-               ? mem_small_class(rounded)
-               : SMALL_CLASSES + (rounded - MEM_SMALL_LAST) / MEDIUM_STEP - 1;
+    return rounded <= MEM_SMALL_LAST ? mem_small_class(rounded)
+                                     : SMALL_CLASSES + (rounded - MEM_SMALL_LAST) / MEDIUM_STEP - 1;
 }
 
 static uint32_t magazine_size(size_t rounded) {
@@ -96,8 +109,9 @@ static uint32_t magazine_size(size_t rounded) {
 
 /* Two magazines: what one gives back is not at once taken again. */
 static uint32_t cached_most(size_t class) {
-    size_t rounded = class < SMALL_CLASSES ? (class + 1) * MEM_SMALL_STEP
-                                           : MEM_SMALL_LAST + (class - SMALL_CLASSES + 1) * MEDIUM_STEP;
+    size_t rounded = class < SMALL_CLASSES
+                         ? (class + 1) * MEM_SMALL_STEP
+                         : MEM_SMALL_LAST + (class - SMALL_CLASSES + 1) * MEDIUM_STEP;
     uint32_t most = 2 * magazine_size(rounded);
     return most > CACHED_LEAST ? most : CACHED_LEAST;
 }
@@ -137,7 +151,7 @@ static void destroy(struct mem *mem) {
     while (mem->slabs != NULL) {
         struct slab *slab = mem->slabs;
         mem->slabs = slab->next;
-        hook_free(mem, slab, SLAB_BYTES);
+        hook_free(mem, slab, slab->size_bytes);
     }
     lock_fini(&mem->lock);
     struct mem_hooks hooks = mem->hooks;
@@ -229,6 +243,18 @@ void mem_cache_destroy(struct mem_cache *cache) {
     hook_free(mem, cache, sizeof *cache);
 }
 
+static bool add_slab(struct mem *mem) {
+    size_t size_bytes = mem->slab_count < SMALL_SLABS ? SLAB_BYTES : ENV_LARGE_PAGE_BYTES;
+    struct slab *slab = mem->hooks.allocate(mem->hooks.context, size_bytes, ALIGN_LARGE);
+    if (slab == NULL) return false;
+    *slab = (struct slab){mem->slabs, size_bytes};
+    mem->slabs = slab;
+    mem->slab_count++;
+    mem->carve_next = (unsigned char *)slab + ALIGN_LARGE;
+    mem->carve_end = (unsigned char *)slab + size_bytes;
+    return true;
+}
+
 /* A run of blocks of one class from the shared lists or a slab, NULL: no memory. Lock held. */
 static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rounded) {
     struct mem_block *first = mem->magazines[class];
@@ -242,12 +268,7 @@ static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rou
         return first;
     }
     if ((size_t)(mem->carve_end - mem->carve_next) < rounded) {
-        struct slab *slab = mem->hooks.allocate(mem->hooks.context, SLAB_BYTES, ALIGN_LARGE);
-        if (slab == NULL) return NULL;
-        slab->next = mem->slabs;
-        mem->slabs = slab;
-        mem->carve_next = (unsigned char *)slab + ALIGN_LARGE;
-        mem->carve_end = (unsigned char *)slab + SLAB_BYTES;
+        if (!add_slab(mem)) return NULL;
     }
     /* Blocks whose size is a multiple of 16 are aligned to 16. */
     size_t skew = (uintptr_t)mem->carve_next & 15;

@@ -4,7 +4,8 @@
  * a context lives until it is closed AND its last block is freed (exported Arrow arrays outlive
  * their database). Happy path: a size-class freelist in a cache that one thread uses at a time
  * (it lies in the transaction handle: no thread-local storage), refilled from and overflowing to
- * lists shared under a lock; slabs of 64 KiB come from the system. Failure: NULL, nothing changed.
+ * lists shared under a lock; slabs of 64 KiB, later of 2 MiB (a large page), come from the system.
+ * Failure: NULL, nothing changed.
  *
  * With a user's allocator hooks (or under the address sanitizer) every block is one call of the
  * hook, so that the failure of each allocation can be provoked and each misuse seen.

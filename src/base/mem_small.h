@@ -1,5 +1,5 @@
-/* mem_small.h - the usual allocation and its end without a call: a small block from and to a list of
- * the caller's cache. For the few places that every read or write goes through; others call
+/* mem_small.h - the usual allocation and its end without a call: a small block from and to a list
+ * of the caller's cache. For the few places that every read or write goes through; others call
  * mem_alloc and mem_free, to which these fall back. */
 #ifndef KHONSU_BASE_MEM_SMALL_H
 #define KHONSU_BASE_MEM_SMALL_H

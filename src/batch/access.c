@@ -6,6 +6,7 @@
 #include "batch/adopted.h"
 #include "batch/half.h"
 #include "batch/plan.h"
+#include "batch/schema_body.h"
 
 enum { VIEW_BYTES = 16, VIEW_INLINE = 12 };
 
@@ -128,7 +129,19 @@ static kh_status find_cell(const kh_batch *batch, int64_t column, int64_t row,
     return KH_OK;
 }
 
-kh_status kh_batch_int64(const kh_batch *batch, int64_t column, int64_t row, int64_t *out) {
+/* The usual batch: one row, packed, without nulls. NULL: not so. */
+KH_ALWAYS_INLINE const struct plan_column *lone_cell(const kh_batch *batch, int64_t column,
+                                                     int64_t row) {
+    if (KH_UNLIKELY(batch == NULL || batch->kind != BATCH_PACKED || batch->has_validity ||
+                    batch->row_count != 1 || row != 0))
+        return NULL;
+    const struct plan *plan = &batch->schema->plan;
+    if (KH_UNLIKELY((uint64_t)column >= plan->column_count)) return NULL;
+    return &plan->columns[column];
+}
+
+__attribute__((noinline)) static kh_status any_int64(const kh_batch *batch, int64_t column,
+                                                     int64_t row, int64_t *out) {
     struct cells cells;
     kh_status status = out == NULL ? KH_INVALID : KH_OK;
     if (status == KH_OK) status = find_cell(batch, column, row, VALUE_INTEGER, &cells);
@@ -140,7 +153,16 @@ kh_status kh_batch_int64(const kh_batch *batch, int64_t column, int64_t row, int
     return KH_OK;
 }
 
-kh_status kh_batch_double(const kh_batch *batch, int64_t column, int64_t row, double *out) {
+kh_status kh_batch_int64(const kh_batch *batch, int64_t column, int64_t row, int64_t *out) {
+    const struct plan_column *cell = lone_cell(batch, column, row);
+    if (KH_UNLIKELY(cell == NULL || !cell->is_int64 || out == NULL))
+        return any_int64(batch, column, row, out);
+    memcpy(out, packed_slots(batch) + cell->slot_one, sizeof *out);
+    return KH_OK;
+}
+
+__attribute__((noinline)) static kh_status any_double(const kh_batch *batch, int64_t column,
+                                                      int64_t row, double *out) {
     struct cells cells;
     kh_status status = out == NULL ? KH_INVALID : KH_OK;
     if (status == KH_OK) status = find_cell(batch, column, row, VALUE_FLOAT, &cells);
@@ -158,6 +180,14 @@ kh_status kh_batch_double(const kh_batch *batch, int64_t column, int64_t row, do
         memcpy(&half, value, sizeof half);
         *out = half_to_double(half);
     }
+    return KH_OK;
+}
+
+kh_status kh_batch_double(const kh_batch *batch, int64_t column, int64_t row, double *out) {
+    const struct plan_column *cell = lone_cell(batch, column, row);
+    if (KH_UNLIKELY(cell == NULL || !cell->is_float64 || out == NULL))
+        return any_double(batch, column, row, out);
+    memcpy(out, packed_slots(batch) + cell->slot_one, sizeof *out);
     return KH_OK;
 }
 

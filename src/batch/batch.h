@@ -22,7 +22,7 @@ struct kh_batch {
     uint8_t kind;
     uint8_t has_validity; /* PACKED: some column carries a validity bitmap */
     _Atomic uint8_t is_headroom_used;
-    uint8_t reserved;
+    uint8_t is_simple;       /* PACKED, and its schema is not counted: freed with its block */
     const kh_schema *schema; /* see schema.h: lives as long as this batch */
     uint32_t row_count;      /* <= LIMIT_BATCH_ROWS */
     uint32_t block_bytes; /* PACKED: whole block, headroom included; ADOPTED: see struct adopted */

@@ -3,7 +3,8 @@
  * Invariants: nodes, buffers and variadic counts are exactly as many as the schema and each other
  * ask for, checked before the first is used; every buffer lies inside the body, is aligned to 8
  * (copied if need be) and is as long as its column's length requires. Buffers point into the body
- * without a copy when they are neither compressed nor misaligned. What needs the buffers' contents
+ * without a copy when they are neither compressed nor misaligned nor a big-endian machine's; what
+ * is copied is no more than the body, whatever the buffers share. What needs the buffers' contents
  * is the import's to prove, but for the last offset of variable-size values, whose buffer's size
  * is known here only. Failure: the array is destroyed with the body and all that it was given. */
 #include "batch/ipc_array.h"
@@ -28,6 +29,7 @@ struct work {
     kh_compression compression;
     uint64_t packed_bytes;   /* of the compressed buffers seen so far */
     uint64_t expanded_bytes; /* that they became */
+    uint64_t copied_bytes;   /* of buffers that are not used where they lie */
     bool is_body_used;
     kh_error *error;
 };
@@ -35,6 +37,7 @@ struct work {
 struct span {
     const unsigned char *bytes;
     uint64_t size_bytes;
+    unsigned char *own; /* the same bytes where they belong to this buffer alone; NULL: body */
 };
 
 static kh_status corrupt(const struct work *w, const char *what) {
@@ -70,10 +73,26 @@ static kh_status expand(struct work *w, struct span packed, struct span *out) {
     void *bytes = ipc_array_bytes(w->array, (size_t)declared);
     if (bytes == NULL)
         return status_no_memory(w->error, (size_t)declared);
-    *out = (struct span){.bytes = bytes, .size_bytes = (uint64_t)declared};
+    *out = (struct span){.bytes = bytes, .size_bytes = (uint64_t)declared, .own = bytes};
     return ipc_decompress(w->request->mem, w->compression,
                           (kh_bytes){.data = packed.bytes, .size_bytes = packed.size_bytes}, bytes,
                           (size_t)declared, w->error);
+}
+
+/* A copy that belongs to the buffer. Many buffers may name the same bytes; those of a writer do
+ * not, so that the copies are bounded by the body. */
+static kh_status own(struct work *w, struct span *span) {
+    if (span->own != NULL)
+        return KH_OK;
+    if (span->size_bytes > w->request->body.size_bytes - w->copied_bytes)
+        return corrupt(w, "buffers that overlap");
+    w->copied_bytes += span->size_bytes;
+    span->own = ipc_array_bytes(w->array, span->size_bytes);
+    if (span->own == NULL)
+        return status_no_memory(w->error, span->size_bytes);
+    memcpy(span->own, span->bytes, span->size_bytes);
+    span->bytes = span->own;
+    return KH_OK;
 }
 
 /* The next buffer, expanded and aligned. */
@@ -91,26 +110,14 @@ static kh_status take_buffer(struct work *w, struct span *out) {
     if (length == 0)
         return KH_OK;
     struct span span = {.bytes = w->request->body.bytes + offset, .size_bytes = (uint64_t)length};
-    if (w->compression != KH_COMPRESS_NONE) {
-        struct span expanded = span;
-        kh_status status = expand(w, span, &expanded);
-        if (status != KH_OK)
-            return status;
-        span = expanded;
-    }
-    bool is_in_body = span.bytes >= w->request->body.bytes &&
-                      span.bytes < w->request->body.bytes + body_bytes;
-    if (is_in_body && ((uintptr_t)span.bytes & 7) != 0) {
-        void *copy = ipc_array_bytes(w->array, span.size_bytes);
-        if (copy == NULL)
-            return status_no_memory(w->error, span.size_bytes);
-        memcpy(copy, span.bytes, span.size_bytes);
-        span.bytes = copy;
-        is_in_body = false;
-    }
-    w->is_body_used = w->is_body_used || is_in_body;
+    kh_status status = KH_OK;
     *out = span;
-    return KH_OK;
+    if (w->compression != KH_COMPRESS_NONE)
+        status = expand(w, span, out);
+    if (status == KH_OK && ((uintptr_t)out->bytes & 7) != 0)
+        status = own(w, out);
+    w->is_body_used = w->is_body_used || (out->size_bytes > 0 && out->own == NULL);
+    return status;
 }
 
 /* The next buffer as buffer `index` of out; it must have count elements of `bits` bits. */
@@ -122,6 +129,12 @@ static kh_status take_elements(struct work *w, const struct field *field, struct
         return status;
     if (bits != 0 && count > span.size_bytes * 8 / bits)
         return too_short(w, field, "buffer");
+    if (w->request->is_big_endian && span.size_bytes > 0 && ipc_swap_width(field, index) > 1) {
+        status = own(w, &span);
+        if (status != KH_OK)
+            return status;
+        ipc_swap(field, index, span.own, span.size_bytes);
+    }
     out->buffers[index] = span.size_bytes == 0 ? (const void *)nothing : span.bytes;
     *size_bytes = span.size_bytes;
     return KH_OK;
@@ -245,6 +258,10 @@ static bool has_validity(enum layout layout) {
            layout != LAYOUT_DENSE_UNION;
 }
 
+static bool is_union(const struct field *field) {
+    return field->layout == LAYOUT_SPARSE_UNION || field->layout == LAYOUT_DENSE_UNION;
+}
+
 /* Buffers of an Arrow C array of this layout; views have their data buffers on top. */
 static int64_t buffers_of(enum layout layout) {
     static const uint8_t counts[] = {
@@ -286,6 +303,10 @@ static kh_status take_node(struct work *w, const struct field *field, struct Arr
     if (out->length > most)
         return status_fail(w->error, KH_TOO_BIG, "IPC batch: column '%.80s' has %lld rows",
                            field->name, (long long)out->length);
+    if (is_union(field) && w->request->has_union_bitmaps && out->null_count != 0)
+        return status_fail(w->error, KH_UNSUPPORTED,
+                           "IPC batch: nulls of the union '%.80s' itself (metadata version 4)",
+                           field->name);
     if (field->layout == LAYOUT_NULL)
         out->null_count = out->length;
     else if (!has_validity(field->layout))
@@ -299,8 +320,11 @@ static kh_status take_column(struct work *w, const struct field *field, struct A
         variadic = raw_i64(w->variadic.items, w->next_variadic++);
     ipc_array_shape(w->array, out, buffers_of(field->layout) + variadic, field->child_count);
     kh_status status = take_node(w, field, out);
+    struct span skipped;
     if (status == KH_OK && has_validity(field->layout))
         status = take_validity(w, field, out);
+    else if (status == KH_OK && is_union(field) && w->request->has_union_bitmaps)
+        status = take_buffer(w, &skipped);
     if (status == KH_OK)
         status = take_buffers(w, field, out);
     for (int32_t i = 0; i < field->child_count && status == KH_OK; i++) {
@@ -312,19 +336,27 @@ static kh_status take_column(struct work *w, const struct field *field, struct A
 
 /* ---- the whole ---- */
 
+/* Fields that have other buffers in a message than in an array. */
+struct odd_fields {
+    uint64_t views;
+    uint64_t unions;
+};
+
 static void count_fields(const struct field *field, struct ipc_array_counts *counts,
-                         uint64_t *views) {
+                         struct odd_fields *odd) {
     counts->arrays++;
     counts->buffers += (uint64_t)buffers_of(field->layout);
     counts->dictionaries += field->dictionary != NULL;
-    *views += field->layout == LAYOUT_VIEW;
+    odd->views += field->layout == LAYOUT_VIEW;
+    odd->unions += is_union(field);
     for (int32_t i = 0; i < field->child_count; i++)
-        count_fields(&field->children[i], counts, views);
+        count_fields(&field->children[i], counts, odd);
 }
 
 /* The message's vectors, as many as the schema needs: a root, a node for every other array, its
  * buffers, and for every view column a count of the buffers that it has on top. */
-static kh_status check_counts(struct work *w, struct ipc_array_counts *counts, uint64_t views) {
+static kh_status check_counts(struct work *w, struct ipc_array_counts *counts,
+                              const struct odd_fields *odd) {
     const struct flat_table *record = w->request->record;
     uint64_t variadic = 0;
     if (!flat_items(record, RECORD_NODES, IPC_PAIR_BYTES, &w->nodes) ||
@@ -333,7 +365,7 @@ static kh_status check_counts(struct work *w, struct ipc_array_counts *counts, u
         return corrupt(w, "malformed metadata");
     if (w->nodes.count != counts->arrays - 1)
         return corrupt(w, "another number of nodes than the schema's");
-    if (w->variadic.count != views)
+    if (w->variadic.count != odd->views)
         return corrupt(w, "another number of variadic counts than the schema's view columns");
     for (uint32_t i = 0; i < w->variadic.count; i++) {
         int64_t count = raw_i64(w->variadic.items, i);
@@ -342,7 +374,8 @@ static kh_status check_counts(struct work *w, struct ipc_array_counts *counts, u
         variadic += (uint64_t)count;
     }
     /* The root's validity and the views' sizes are no buffers of the message. */
-    if (w->buffers.count != counts->buffers - 1 - views + variadic)
+    uint64_t bitmaps = w->request->has_union_bitmaps ? odd->unions : 0;
+    if (w->buffers.count != counts->buffers - 1 - odd->views + variadic + bitmaps)
         return corrupt(w, "another number of buffers than the schema's");
     counts->buffers += variadic;
     counts->sizes = variadic;
@@ -383,16 +416,16 @@ static kh_status take_root(struct work *w, int64_t length, struct ArrowArray *ou
 
 static kh_status decode(struct work *w, struct ArrowArray *out) {
     struct ipc_array_counts counts = {0};
-    uint64_t views = 0;
+    struct odd_fields odd = {0, 0};
     int64_t length = 0;
     kh_status status = KH_OK;
-    count_fields(w->request->root, &counts, &views);
+    count_fields(w->request->root, &counts, &odd);
     if (w->request->record != NULL) {
         if (!flat_integer(w->request->record, RECORD_LENGTH, 8, 0, &length) || length < 0)
             return corrupt(w, "malformed length");
         if (length > LIMIT_BATCH_ROWS)
             return status_fail(w->error, KH_TOO_BIG, "IPC batch: %lld rows", (long long)length);
-        status = check_counts(w, &counts, views);
+        status = check_counts(w, &counts, &odd);
         if (status == KH_OK)
             status = check_compression(w);
         if (status != KH_OK)

@@ -117,7 +117,9 @@ static kh_status read_values(struct ipc_dictionaries *d, const struct ipc_messag
     struct ipc_decoding decoding = {.mem = d->mem, .root = &root, .record = &message->header,
                                     .body = body, .slot = slot + 1, .bytes_max = d->bytes_max,
                                     .values = ipc_dictionaries_values, .context = d,
-                                    .has_proved_values = true};
+                                    .has_proved_values = true,
+                                    .is_big_endian = d->is_big_endian,
+                                    .has_union_bitmaps = message->version == IPC_V4};
     kh_status status = ipc_decode_record(&decoding, &array, error);
     if (status != KH_OK)
         return status;

@@ -66,17 +66,19 @@ static kh_status check_schema(struct mem *mem, const struct flat_table *table,
                               const struct ipc_footer *footer, kh_error *error) {
     struct ArrowSchema arrow;
     struct ipc_buffer ids;
-    bool has_union;
+    struct ipc_traits traits;
     kh_schema *schema = NULL;
     ipc_buffer_init(&ids, mem);
-    kh_status status = ipc_schema_read(table, mem, &arrow, &ids, &has_union, error);
+    kh_status status = ipc_schema_read(table, mem, &arrow, &ids, &traits, error);
     if (status == KH_OK) {
         status = ipc_status(kh_schema_import(NULL, &arrow, &schema, error));
         if (status != KH_OK)
             arrow.release(&arrow);
     }
     if (status == KH_OK &&
-        (!kh_schema_equal(schema, footer->schema) || ids.size_bytes != footer->ids->size_bytes ||
+        (!kh_schema_equal(schema, footer->schema) ||
+         traits.is_big_endian != footer->is_big_endian ||
+         ids.size_bytes != footer->ids->size_bytes ||
          (ids.size_bytes > 0 && memcmp(ids.bytes, footer->ids->bytes, ids.size_bytes) != 0)))
         status = malformed(error, "another schema than the file's");
     kh_schema_release(schema);

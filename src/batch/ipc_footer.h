@@ -6,7 +6,8 @@
 
 struct ipc_footer {
     const kh_schema *schema;
-    const struct ipc_buffer *ids;          /* int64 by slot; reading only */
+    bool is_big_endian;                    /* reading only, as the next */
+    const struct ipc_buffer *ids;          /* int64 by slot */
     const struct ipc_buffer *dictionaries; /* struct ipc_place in order */
     const struct ipc_buffer *records;
 };

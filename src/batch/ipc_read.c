@@ -31,7 +31,7 @@ struct kh_ipc_reader {
     struct ipc_block metadata;
     int64_t version;
     bool is_file;
-    bool has_union;
+    struct ipc_traits traits;
     kh_status ended; /* KH_OK while there may be more */
     kh_error failure;
 };
@@ -187,7 +187,9 @@ static kh_status read_batch(kh_ipc_reader *r, struct ipc_block body, kh_batch **
                                     .bytes_max = r->home->batch_bytes_max,
                                     .values = ipc_dictionaries_values,
                                     .context = &r->dictionaries,
-                                    .has_proved_values = true};
+                                    .has_proved_values = true,
+                                    .is_big_endian = r->traits.is_big_endian,
+                                    .has_union_bitmaps = r->message.version == IPC_V4};
     kh_status status = ipc_decode_record(&decoding, &array, error);
     if (status != KH_OK) return status;
     status = kh_batch_import(r->db, r->schema, &array, KH_VALIDATE_FULL, out, error);
@@ -206,8 +208,6 @@ static kh_status read_next(kh_ipc_reader *r, kh_batch **out, kh_error *error) {
         if (is_end) return KH_END;
         if (r->message.kind == IPC_SCHEMA)
             return status_fail(error, KH_CORRUPT, "IPC: a second schema");
-        if (r->has_union && r->message.version != IPC_V5)
-            return status_fail(error, KH_UNSUPPORTED, "IPC: unions of metadata version 4");
         status = read_block_all(r, (uint64_t)r->message.body_bytes, &body, error);
         if (status != KH_OK) return status;
         if (r->message.kind == IPC_RECORD) {
@@ -229,6 +229,7 @@ static kh_status check_footer(kh_ipc_reader *r, kh_error *error) {
     if (status != KH_OK) return status;
     kh_bytes bytes = {.data = tail.bytes, .size_bytes = tail.size_bytes};
     struct ipc_footer footer = {.schema = r->schema,
+                                .is_big_endian = r->traits.is_big_endian,
                                 .ids = &r->ids,
                                 .dictionaries = &r->dictionary_places,
                                 .records = &r->record_places};
@@ -264,19 +265,18 @@ static kh_status read_start(kh_ipc_reader *r, kh_error *error) {
 static kh_status read_schema(kh_ipc_reader *r, kh_error *error) {
     struct ArrowSchema arrow;
     kh_status status =
-        ipc_schema_read(&r->message.header, r->mem, &arrow, &r->ids, &r->has_union, error);
+        ipc_schema_read(&r->message.header, r->mem, &arrow, &r->ids, &r->traits, error);
     if (status != KH_OK) return status;
     status = kh_schema_import(r->db, &arrow, &r->schema, error);
     if (status != KH_OK) {
         arrow.release(&arrow);
         return ipc_status(status);
     }
-    if (r->has_union && r->message.version != IPC_V5)
-        return status_fail(error, KH_UNSUPPORTED, "IPC: unions of metadata version 4");
     kh_assert(r->ids.size_bytes == sizeof(int64_t) * ipc_slot_count(schema_root(r->schema)));
     status = ipc_dictionaries_init(&r->dictionaries, r->mem, r->schema,
                                    (const int64_t *)(const void *)r->ids.bytes, error);
     r->dictionaries.is_file = r->is_file;
+    r->dictionaries.is_big_endian = r->traits.is_big_endian;
     r->dictionaries.bytes_max = r->home->batch_bytes_max;
     return status;
 }

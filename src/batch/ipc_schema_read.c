@@ -3,9 +3,9 @@
  * Invariants: every field visited is counted and every text copied is counted before it is
  * believed, so that tables that refer to the same child many times cost no more than the limits.
  * Happy path: root, fields in preorder, ids noted as they are met. Failure: KH_CORRUPT for what
- * is malformed, KH_TOO_BIG beyond the limits, KH_UNSUPPORTED for big-endian data and unknown
- * types; the half-built schema is released. What makes a type valid (the children of a list, say)
- * is the import's to check. */
+ * is malformed, KH_TOO_BIG beyond the limits, KH_UNSUPPORTED for unknown types; the half-built
+ * schema is released. What makes a type valid (the children of a list, say) is the import's to
+ * check. */
 #include "batch/ipc_wire.h"
 
 #include "base/status.h"
@@ -231,16 +231,15 @@ static kh_status read_fields(struct reading *r, const struct flat_table *table, 
 }
 
 kh_status ipc_schema_read(const struct flat_table *table, struct mem *mem,
-                          struct ArrowSchema *out, struct ipc_buffer *ids, bool *has_union,
-                          kh_error *error) {
+                          struct ArrowSchema *out, struct ipc_buffer *ids,
+                          struct ipc_traits *traits, kh_error *error) {
     int64_t endianness;
     struct ArrowSchema root;
     struct reading r = {.ids = ids, .fields_left = LIMIT_SCHEMA_FIELDS,
                         .text_left = LIMIT_SCHEMA_BYTES, .error = error};
-    if (!flat_integer(table, SCHEMA_ENDIANNESS, 2, 0, &endianness))
+    if (!flat_integer(table, SCHEMA_ENDIANNESS, 2, 0, &endianness) || endianness < 0 ||
+        endianness > 1)
         return malformed(&r, "endianness");
-    if (endianness != 0)
-        return status_fail(error, KH_UNSUPPORTED, "IPC: big-endian data");
     r.arena = ipc_tree_begin(mem, &root);
     if (r.arena == NULL)
         return status_no_memory(error, sizeof *r.arena);
@@ -251,7 +250,7 @@ kh_status ipc_schema_read(const struct flat_table *table, struct mem *mem,
         root.release(&root);
         return status;
     }
-    *has_union = r.has_union;
+    *traits = (struct ipc_traits){.has_union = r.has_union, .is_big_endian = endianness == 1};
     *out = root;
     return KH_OK;
 }

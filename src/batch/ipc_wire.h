@@ -77,11 +77,16 @@ kh_status ipc_type_read(const struct flat_table *table, int64_t type, struct are
 /* Write a Schema table; its position goes to *at. */
 kh_status ipc_schema_put(struct ipc_buffer *out, size_t base, const kh_schema *schema, size_t *at,
                          kh_error *error);
+/* What a schema says of the messages behind it. */
+struct ipc_traits {
+    bool has_union; /* before metadata version 5 unions had a bitmap, which this reader skips */
+    bool is_big_endian;
+};
 /* A schema as an Arrow C schema (release it, or import it), the ids of its dictionary fields in
  * preorder appended to ids as int64. */
 kh_status ipc_schema_read(const struct flat_table *table, struct mem *mem,
-                          struct ArrowSchema *out, struct ipc_buffer *ids, bool *has_union,
-                          kh_error *error);
+                          struct ArrowSchema *out, struct ipc_buffer *ids,
+                          struct ipc_traits *traits, kh_error *error);
 
 /* An Arrow C schema whose parts all lie in one arena, which goes when the root is released. */
 struct arena *ipc_tree_begin(struct mem *mem, struct ArrowSchema *root); /* NULL: no memory */
@@ -169,7 +174,7 @@ void ipc_encode_offsets(struct ipc_encoding *e, const struct column *c, int64_t 
 void ipc_encode_nested(struct ipc_encoding *e, const struct column *c, int64_t first,
                        int64_t count);
 
-/* ---- bodies, in (ipc_decode.c, ipc_guard.c) ---- */
+/* ---- bodies, in (ipc_decode.c, ipc_swap.c, ipc_guard.c) ---- */
 
 /* A block of mem that passes from hand to hand. */
 struct ipc_block {
@@ -193,11 +198,18 @@ struct ipc_decoding {
     ipc_values_fn *values;
     void *context;
     bool has_proved_values; /* the values that it gives were validated in full */
+    bool is_big_endian;
+    bool has_union_bitmaps; /* metadata version 4 */
 };
 /* An array of the root's type that owns its buffers. Buffer sizes are proved here; offsets, views,
  * indices and text inside them are not: import with KH_VALIDATE_FULL. */
 kh_status ipc_decode_record(const struct ipc_decoding *decoding, struct ArrowArray *out,
                             kh_error *error);
+
+/* Bytes of the unit in which a buffer of a column differs between machines; 1: it does not. */
+size_t ipc_swap_width(const struct field *field, int buffer);
+/* Turn a buffer of a big-endian machine into one of ours, in place. */
+void ipc_swap(const struct field *field, int buffer, void *bytes, size_t size_bytes);
 
 /* A message's metadata, proved to be what the reader needs. */
 struct ipc_message {
@@ -234,6 +246,7 @@ struct ipc_dictionaries {
     uint32_t entry_count;
     uint64_t bytes_max;
     bool is_file;
+    bool is_big_endian;
 };
 /* KH_CORRUPT: two fields share an id but not a type. fini also after a failure. */
 kh_status ipc_dictionaries_init(struct ipc_dictionaries *dictionaries, struct mem *mem,

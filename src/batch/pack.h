@@ -40,7 +40,7 @@ static inline kh_batch *pack_create(struct mem *mem, struct mem_cache *cache,
     batch->kind = BATCH_PACKED;
     batch->has_validity = 0;
     atomic_init(&batch->is_headroom_used, 0);
-    batch->reserved = 0;
+    batch->is_simple = !schema->is_counted;
     batch->schema = schema;
     batch->row_count = (uint32_t)row_count;
     batch->block_bytes = (uint32_t)block_bytes;

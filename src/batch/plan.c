@@ -21,6 +21,9 @@ static bool compile_column(const struct field *field, struct plan_column *out) {
         out->kind = field->bits == 1 ? PLAN_BOOL : PLAN_FIXED;
         out->width = (uint32_t)field->bits / 8;
         out->buffer_count = 2;
+        out->is_int64 =
+            field->value_class == VALUE_INTEGER && field->bits == 64 && field->is_signed;
+        out->is_float64 = field->value_class == VALUE_FLOAT && field->bits == 64;
         return out->width <= PLAN_WIDTH_MAX;
     case LAYOUT_VAR32:
         out->kind = PLAN_VAR32;

@@ -27,6 +27,8 @@ struct plan_column {
     uint8_t step;         /* enum plan_step, where the plan is_row */
     bool is_utf8;
     bool is_nullable;
+    bool is_int64; /* elements are signed integers of 8 bytes, times included */
+    bool is_float64;
     uint32_t width;    /* bytes of one element of the slot: a value, an offset or a view; bool: 0 */
     uint32_t slot_one; /* position of the slot among the slots when row_count is 1 */
 };

@@ -11,21 +11,14 @@
 #include "db/section.h"
 #include <string.h>
 
-static void note_recent(struct kh_db *db, struct entry *entry, uint64_t commit) {
+static inline void note_recent(struct kh_db *db, struct entry *entry, uint64_t commit) {
     struct recent_writes *recent = &db->recent;
-    struct recent_write *slot = &db->recent_ring[recent->end & recent->mask];
-    if (recent->count > recent->mask) {
-        recent->since = slot->commit; /* complete for what came after the one overwritten */
-    } else {
-        recent->count++;
-    }
-    *slot = (struct recent_write){commit, entry};
-    recent->end++;
+    recent->ring[recent->end++ & recent->mask] = (struct recent_write){commit, entry};
 }
 
 /* True: the key is new. */
-static inline bool link_version(struct kh_db *db, const struct write *write, uint64_t commit,
-                                uint64_t phi) {
+KH_ALWAYS_INLINE bool link_version(struct kh_db *db, const struct write *write, uint64_t commit,
+                                   uint64_t phi) {
     struct entry *entry = write->entry;
     struct version *version = write->staged;
     struct version *newest = atomic_load_explicit(&entry->head, memory_order_relaxed);
@@ -33,7 +26,7 @@ static inline bool link_version(struct kh_db *db, const struct write *write, uin
     version->commit = commit;
     version->stamp.spi = phi;
     atomic_store_explicit(&version->older, newest, memory_order_relaxed);
-    atomic_store_explicit(&entry->head, version, memory_order_release);
+    entry_link(entry, version);
     if (KH_UNLIKELY(db->store.retention_bytes != 0) && newest != NULL &&
         version_batch(newest) != NULL)
         store_count(&db->store.superseded_bytes, (int64_t)batch_size_bytes(version_batch(newest)));
@@ -48,7 +41,7 @@ static void stamp_late_read(kh_txn *txn, const struct write *write) {
     if (txn->is_certified && newest->stamp.ps < phi) newest->stamp.ps = phi;
 }
 
-void apply_install(kh_txn *txn) {
+KH_ALWAYS_INLINE void install(kh_txn *txn) {
     struct kh_db *db = txn->db;
     uint64_t commit = txn->committed;
     uint64_t phi = txn->verdict.phi;
@@ -74,6 +67,10 @@ void apply_install(kh_txn *txn) {
     db->store.clock = commit;
 }
 
+void apply_install(kh_txn *txn) {
+    install(txn);
+}
+
 static void stamp_item(const struct read_item *item, uint64_t snapshot, uint64_t stamp) {
     struct version *version = entry_visible(item->entry, snapshot);
     if (version != NULL && version->stamp.ps < stamp) version->stamp.ps = stamp;
@@ -88,9 +85,11 @@ void apply_read_stamps(kh_txn *txn, uint64_t stamp) {
     txn->kept_count = 0;
 }
 
-static void reclaim_superseded(kh_txn *txn, const struct reclaimer *who, uint64_t oldest) {
+KH_ALWAYS_INLINE void reclaim_superseded(kh_txn *txn, const struct reclaimer *who,
+                                         uint64_t oldest) {
     struct kh_db *db = txn->db;
-    bool is_free = oldest >= txn->committed && (db->store.retention_ms | db->store.retention_bytes) == 0;
+    bool is_free =
+        oldest >= txn->committed && (db->store.retention_ms | db->store.retention_bytes) == 0;
     const struct write *end = txn->writes.writes + txn->writes.count;
     for (const struct write *write = txn->writes.writes; write < end; write++) {
         if (KH_UNLIKELY(write->kind == WRITE_NONE || write->fate == FATE_DROPPED)) continue;
@@ -116,9 +115,9 @@ static void tell_watchers(kh_txn *txn) {
     }
 }
 
-void apply_publish(kh_txn *txn, const struct reclaimer *who) {
+KH_ALWAYS_INLINE void publish(kh_txn *txn, const struct reclaimer *who) {
     struct kh_db *db = txn->db;
-    if ((db->store.retention_ms | db->store.retention_bytes) == 0)
+    if (KH_LIKELY((db->store.retention_ms | db->store.retention_bytes) == 0))
         atomic_store_explicit(&db->store.horizon, txn->committed, memory_order_relaxed);
     atomic_store_explicit(&db->store.visible, txn->committed, memory_order_seq_cst);
     if (KH_UNLIKELY(watch_is_wanted(&db->watches))) tell_watchers(txn);
@@ -136,14 +135,22 @@ void apply_publish(kh_txn *txn, const struct reclaimer *who) {
     section_progress(db);
 }
 
-/* Unwinding goes from the newest commit down: its entries are the ring's last. */
+void apply_publish(kh_txn *txn, const struct reclaimer *who) {
+    publish(txn, who);
+}
+
+void apply_at_once(kh_txn *txn, const struct reclaimer *who) {
+    install(txn);
+    section_note_outcome(txn->db, txn->id, txn->committed);
+    publish(txn, who);
+}
+
+/* Unwinding goes from the newest commit down: its entries are the ring's last. What they had
+ * overwritten is lost, which recent_since tells; and nothing is committed after a refusal. */
 static void forget_recent(struct kh_db *db, uint64_t commit) {
     struct recent_writes *recent = &db->recent;
-    while (recent->count > 0 &&
-           db->recent_ring[(recent->end - 1) & recent->mask].commit == commit) {
+    while (recent->end > 0 && recent->ring[(recent->end - 1) & recent->mask].commit == commit)
         recent->end--;
-        recent->count--;
-    }
 }
 
 void apply_unwind(kh_txn *txn, const struct reclaimer *who) {

@@ -13,6 +13,8 @@ void apply_install(kh_txn *txn);
 /* Raise the published timestamp to that of txn; free what it superseded, or queue it; leave its
  * readers' stamps where an open serializable transaction could still need them; tell watchers. */
 void apply_publish(kh_txn *txn, const struct reclaimer *who);
+/* Install, note the outcome and publish: without a log. */
+void apply_at_once(kh_txn *txn, const struct reclaimer *who);
 /* The log refused the record: unlink the versions, newest commit first. They never were visible. */
 void apply_unwind(kh_txn *txn, const struct reclaimer *who);
 /* Stamps of a tracked serializable transaction without writes. */

@@ -59,13 +59,11 @@ static uint64_t deadline_of(const kh_txn *txn, uint64_t tick, uint32_t timeout_m
     return tick + (timeout_ms != 0 ? timeout_ms : db->timeout_ms);
 }
 
+/* id_column, resolve and resolve_context are the database's between uses. */
 static inline void set_up(kh_txn *txn, const kh_txn_options *options) {
-    struct kh_db *db = txn->db;
+    const struct kh_db *db = txn->db;
     txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
-    txn->id_column = db->id_column;
-    txn->resolve = db->resolve;
-    txn->resolve_context = db->resolve_context;
     txn_clear_use(txn);
     __atomic_store_n(&txn->id.low, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
@@ -158,6 +156,7 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
     status = handle_acquire(db, &txn, error);
     if (status != KH_OK) return status;
     set_up(txn, options);
+    txn->has_own_options = options->resolve != NULL || options->id_column != NULL;
     if (options->resolve != NULL) {
         txn->resolve = options->resolve;
         txn->resolve_context = options->resolve_context;
@@ -228,8 +227,15 @@ kh_timestamp kh_db_horizon(kh_db *db) {
     return atomic_load_explicit(&db->store.horizon, memory_order_seq_cst);
 }
 
+/* Assigned at first need: not part of the value. The list of live ones and the statistics assign
+ * it, too, under the busy mark. A call that is running is this thread's (a callback asks). */
 kh_txn_id kh_txn_get_id(const kh_txn *txn) {
-    return handle_id((kh_txn *)txn); /* assigned at first need: not part of the value */
+    kh_txn *mine = (kh_txn *)txn;
+    if (handle_peek_id(mine) != 0) return mine->id;
+    bool is_taken = handle_wait_busy(mine);
+    kh_txn_id id = handle_id(mine);
+    if (is_taken) handle_leave(mine);
+    return id;
 }
 
 kh_timestamp kh_txn_snapshot(const kh_txn *txn) {

@@ -64,7 +64,7 @@ static void give_up_entries(kh_txn *txn) {
     struct kh_db *db = txn->db;
     bool has_empty = false;
     epoch_open(&db->store.epoch, &txn->epoch);
-    lock_take(&db->section);
+    latch_take(&db->section);
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
         struct entry *entry = index_find(db->store.index, write->key, write->hash);
@@ -78,7 +78,7 @@ static void give_up_entries(kh_txn *txn) {
         struct reclaimer who = {&txn->epoch, txn->cache};
         section_reclaim(db, &who, txn->writes.count);
     }
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
 }
 
@@ -94,9 +94,9 @@ void commit_end_failed(kh_txn *txn, kh_status status) {
     snapshot_drop(txn->line);
     txn->stop_status = status;
     txn_set_state(txn, TXN_ENDED);
-    lock_take(&db->section);
+    latch_take(&db->section);
     section_progress(db);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
 }
 
 static kh_status explain(kh_txn *txn, kh_status status, kh_bytes key, uint64_t rival,
@@ -121,20 +121,15 @@ static kh_status explain(kh_txn *txn, kh_status status, kh_bytes key, uint64_t r
 
 /* ---- the section ----------------------------------------------------------------------------- */
 
-static void make_request(const kh_txn *txn, enum record_kind kind,
-                         struct certify_request *request) {
-    struct kh_db *db = txn->db;
-    *request = (struct certify_request){.is_serializable = txn->is_certified,
-                                        .snapshot = txn->snapshot,
-                                        .commit = section_next_timestamp(db),
-                                        .floor = db->ranges.floor,
-                                        .is_current_only = kind == RECORD_PREPARE,
-                                        .reads = &txn->reads,
-                                        .writes = txn->writes.writes,
-                                        .write_count = txn->writes.count,
-                                        .ranges = &db->ranges,
-                                        .recent = &db->recent,
-                                        .index = db->store.index};
+KH_ALWAYS_INLINE void make_request(kh_txn *txn, enum record_kind kind) {
+    struct certify_request *request = &txn->request;
+    request->is_serializable = txn->is_certified;
+    request->is_current_only = kind == RECORD_PREPARE;
+    request->snapshot = txn->snapshot;
+    request->commit = section_next_timestamp(txn->db);
+    request->floor = txn->db->ranges.floor;
+    request->writes = txn->writes.writes;
+    request->write_count = txn->writes.count;
 }
 
 /* A mark keeps the entry in the index; one that is dead already is looked up again. */
@@ -216,15 +211,14 @@ static void count_resolved(kh_txn *txn) {
 }
 
 /* Without a log a record is kept the moment it is certified: nothing of it is ever in flight. */
-static void commit_at_once(kh_txn *txn) {
+KH_ALWAYS_INLINE void commit_at_once(kh_txn *txn) {
     struct kh_db *db = txn->db;
     struct reclaimer who = {&txn->epoch, txn->cache};
     db->pipeline.position++;
-    apply_install(txn);
-    section_note_outcome(db, txn->id, txn->committed);
-    apply_publish(txn, &who);
-    if (KH_UNLIKELY(txn->descriptor >= 0)) env_event_signal(txn->descriptor);
+    apply_at_once(txn, &who);
+    if (KH_LIKELY(!txn->verdict.has_resolved)) writeset_spend(&txn->writes);
     atomic_store_explicit(&txn->outcome, (uint32_t)KH_OK + 1, memory_order_release);
+    if (KH_UNLIKELY(txn->descriptor >= 0)) env_event_signal(txn->descriptor);
     txn_set_state(txn, TXN_ENDED);
 }
 
@@ -233,8 +227,7 @@ static inline bool has_log(const struct kh_db *db) {
 }
 
 /* Certified: from here to the end of install nothing can fail but the log's refusal. */
-static kh_status append_and_install(kh_txn *txn, enum record_kind kind,
-                                    const struct certify_request *request, kh_error *error) {
+static kh_status append_and_install(kh_txn *txn, enum record_kind kind, kh_error *error) {
     struct kh_db *db = txn->db;
     kh_status status =
         reclaim_reserve(&db->store, txn->writes.live_count + db->pipeline.notes_reserved, error);
@@ -242,7 +235,7 @@ static kh_status append_and_install(kh_txn *txn, enum record_kind kind,
     if (!txn_move_state(txn, TXN_ACTIVE, TXN_COMMITTING))
         return status_fail(error, txn->stop_status, "%s", kh_status_meaning(txn->stop_status));
     (void)handle_id(txn);
-    txn->committed = kind == RECORD_PREPARE ? 0 : request->commit;
+    txn->committed = kind == RECORD_PREPARE ? 0 : txn->request.commit;
     if (KH_LIKELY(kind == RECORD_COMMIT && !has_log(db))) {
         if (KH_UNLIKELY(txn->verdict.has_resolved)) count_resolved(txn);
         commit_at_once(txn);
@@ -317,9 +310,8 @@ static enum attempt judge_dropped(kh_txn *txn, kh_status *status) {
 }
 
 static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status, kh_error *error) {
-    struct certify_request request;
-    make_request(txn, kind, &request);
-    certify(&request, &txn->verdict);
+    make_request(txn, kind);
+    certify(&txn->request, &txn->verdict);
     const struct certify_verdict *verdict = &txn->verdict;
     switch (verdict->answer) {
     case CERTIFY_RESTAGE:
@@ -338,7 +330,7 @@ static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
     }
     if (KH_UNLIKELY(!verdict->has_writes && kind == RECORD_COMMIT))
         return judge_dropped(txn, status);
-    *status = append_and_install(txn, kind, &request, error);
+    *status = append_and_install(txn, kind, error);
     return ATTEMPT_DONE;
 }
 
@@ -381,39 +373,52 @@ static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming
     return result;
 }
 
-static void leave_section(kh_txn *txn) {
+KH_ALWAYS_INLINE void leave_section(kh_txn *txn) {
     struct kh_db *db = txn->db;
     bool has_deferred = db->deferred != NULL;
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     if (KH_UNLIKELY(txn->epoch.retired_count >= EPOCH_POLL_AT || txn->epoch.is_urgent))
         (void)epoch_poll(&db->store.epoch, &txn->epoch, txn->cache);
     if (KH_UNLIKELY(has_deferred)) section_release_deferred(db);
 }
 
-/* The entries of a claim may not be looked up again while others wait for them. */
-static kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restages,
-                             enum attempt *result, kh_error *error) {
+/* Values first, while foreign code may run and the log be waited for; then entries, in an epoch
+ * section that is open on KH_OK. */
+static kh_status stage_any(kh_txn *txn, enum record_kind kind, kh_error *error) {
     struct kh_db *db = txn->db;
     kh_status status = stage_values(txn, error);
-    if (KH_UNLIKELY(status != KH_OK)) {
-        if (txn->has_conflict && status == KH_CONFLICT) {
-            lock_take(&db->section);
-            await_rival(txn, txn->conflict.rival);
-            lock_leave(&db->section);
-            return explain(txn, status, txn->conflict.key, txn->conflict.rival, error);
-        }
-        return status;
+    if (status == KH_CONFLICT && txn->has_conflict) {
+        latch_take(&db->section);
+        await_rival(txn, txn->conflict.rival);
+        latch_leave(&db->section);
+        return explain(txn, status, txn->conflict.key, txn->conflict.rival, error);
     }
+    if (status != KH_OK) return status;
     epoch_open(&db->store.epoch, &txn->epoch);
     status = stage_entries(txn, error);
     if (status == KH_OK && db->pipeline.log != NULL) status = seal_stage(txn, kind, error);
-    if (KH_UNLIKELY(status != KH_OK)) {
-        epoch_close(&db->store.epoch, &txn->epoch);
-        return status;
-    }
-    lock_take(&db->section);
-    uint64_t entered_ns = txn->is_sampled ? env_monotonic_ns(&db->clock) : 0;
+    if (status != KH_OK) epoch_close(&db->store.epoch, &txn->epoch);
+    return status;
+}
+
+KH_ALWAYS_INLINE kh_status stage(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    struct kh_db *db = txn->db;
+    if (KH_UNLIKELY(txn->writes.has_computed || has_log(db))) return stage_any(txn, kind, error);
+    epoch_open(&db->store.epoch, &txn->epoch);
+    kh_status status = stage_simply(txn, error);
+    if (KH_UNLIKELY(status != KH_OK)) epoch_close(&db->store.epoch, &txn->epoch);
+    return status;
+}
+
+/* The entries of a claim may not be looked up again while others wait for them. */
+KH_ALWAYS_INLINE kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restages,
+                                       enum attempt *result, kh_error *error) {
+    struct kh_db *db = txn->db;
+    kh_status status = stage(txn, kind, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    latch_take(&db->section);
+    uint64_t entered_ns = KH_UNLIKELY(txn->is_sampled) ? env_monotonic_ns(&db->clock) : 0;
     *result = attempt(txn, kind, restages >= LIMIT_RESTAGE, &status, error);
     if (KH_UNLIKELY(txn->is_sampled))
         histogram_note(&db->section_ns, env_monotonic_ns(&db->clock) - entered_ns);
@@ -423,9 +428,9 @@ static kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restag
 
 static void release_claims(kh_txn *txn) {
     if (KH_LIKELY(!txn->is_claiming)) return;
-    lock_take(&txn->db->section);
+    latch_take(&txn->db->section);
     drop_claims(txn);
-    lock_leave(&txn->db->section);
+    latch_leave(&txn->db->section);
 }
 
 kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
@@ -441,33 +446,18 @@ kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
     return status;
 }
 
-kh_status commit_await(kh_txn *txn) {
+kh_status commit_await_log(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    uint32_t outcome = atomic_load_explicit(&txn->outcome, memory_order_acquire);
-    if (KH_UNLIKELY(outcome == 0)) {
-        lock_take(&db->section);
-        pipeline_wait(txn);
-        lock_leave(&db->section);
-        outcome = atomic_load_explicit(&txn->outcome, memory_order_acquire);
-    }
-    return (kh_status)(outcome - 1);
+    latch_take(&db->section);
+    pipeline_wait(txn);
+    latch_leave(&db->section);
+    return (kh_status)(atomic_load_explicit(&txn->outcome, memory_order_acquire) - 1);
 }
 
 /* ---- without writes -------------------------------------------------------------------------- */
 
-/* Is it clear without the section that it reads a state of the serial order, and that no writer
- * still to come could go below it? No serializable transaction with an older snapshot is open, and
- * since nothing that it read has been overwritten. (The slots are looked at first: a writer leaves
- * its slot after its versions are linked and published.) */
-static bool is_alone(const kh_txn *txn) {
-    const struct kh_db *db = txn->db;
-    return snapshot_oldest_serializable(&db->store.snapshots, txn->line) >= txn->snapshot &&
-           !section_has_in_flight(db);
-}
-
-static bool is_current(kh_txn *txn) {
+bool commit_is_current(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    if (db_visible(db) == txn->snapshot) return true;
     if (txn->reads.range_count > 0) return false;
     bool is_newest = true;
     epoch_open(&db->store.epoch, &txn->epoch);
@@ -480,16 +470,15 @@ static bool is_current(kh_txn *txn) {
     return is_newest;
 }
 
-static kh_status certify_reads(kh_txn *txn, kh_error *error) {
+kh_status commit_certify_reads(kh_txn *txn, kh_error *error) {
     struct kh_db *db = txn->db;
     kh_status status = stage_ranges(txn, error);
     if (status != KH_OK) return status;
     epoch_open(&db->store.epoch, &txn->epoch);
-    lock_take(&db->section);
-    struct certify_request request;
-    make_request(txn, RECORD_COMMIT, &request);
-    request.write_count = 0;
-    certify(&request, &txn->verdict);
+    latch_take(&db->section);
+    make_request(txn, RECORD_COMMIT);
+    txn->request.write_count = 0;
+    certify(&txn->request, &txn->verdict);
     if (txn->verdict.answer == CERTIFY_CYCLE) {
         await_rival(txn, txn->verdict.rival);
         status = explain(txn, KH_NOT_SERIALIZABLE, txn->verdict.key, txn->verdict.rival, error);
@@ -498,10 +487,4 @@ static kh_status certify_reads(kh_txn *txn, kh_error *error) {
     }
     leave_section(txn);
     return status;
-}
-
-kh_status commit_read_only(kh_txn *txn, kh_error *error) {
-    if (!txn->is_certified) return KH_OK;
-    if (KH_LIKELY(is_alone(txn) && is_current(txn))) return KH_OK;
-    return certify_reads(txn, error);
 }

@@ -119,8 +119,7 @@ static kh_status anchor(struct kh_cursor *cursor, kh_error *error) {
     if (txn->isolation == KH_READ_COMMITTED) {
         kh_status status = handle_acquire(txn->db, &cursor->anchor, error);
         if (status != KH_OK) return status;
-        txn->snapshot =
-            snapshot_take(cursor->anchor->line, &txn->db->store.visible, SLOT_READ);
+        txn->snapshot = snapshot_take(cursor->anchor->line, &txn->db->store.visible, SLOT_READ);
         snapshot_set(txn->line, txn->snapshot);
     }
     cursor->timestamp = txn->snapshot;
@@ -178,6 +177,8 @@ kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cur
     }
     cursor->is_store_done = cursor->to.data != NULL && key_compare(cursor->from, cursor->to) >= 0;
     cursor->own_next = cursor->is_reverse ? cursor->own_count : 0;
+    cursor->keeps_bases = txn->isolation == KH_READ_COMMITTED && txn->policy >= KH_MERGE;
+    cursor->is_simple = cursor->own_count == 0 && !cursor->keeps_bases;
     cursor->next = txn->cursors;
     txn->cursors = cursor;
     *out = cursor;
@@ -201,21 +202,17 @@ static kh_status remember_raw(struct kh_cursor *cursor, kh_bytes key, kh_error *
     return KH_OK;
 }
 
-/* Keep the entries that are live at the timestamp. Heads and versions of the next ones are brought
- * into the cache meanwhile: a scan is bound by their misses. */
+/* Keep the entries that are live at the timestamp. The next ones are brought into the cache
+ * meanwhile: a scan is bound by their misses. Values wait for cursor_next. */
 static void keep_live(struct kh_cursor *cursor, struct entry **entries, size_t count) {
-    enum { AHEAD_ENTRY = 16, AHEAD_VERSION = 8 };
+    enum { AHEAD = 24 };
     size_t kept = 0;
+    for (size_t i = 0; i < count && i < AHEAD; i++) __builtin_prefetch(entries[i]);
     for (size_t i = 0; i < count; i++) {
-        if (i + AHEAD_ENTRY < count) __builtin_prefetch(entries[i + AHEAD_ENTRY]);
-        if (i + AHEAD_VERSION < count)
-            __builtin_prefetch(
-                atomic_load_explicit(&entries[i + AHEAD_VERSION]->head, memory_order_relaxed));
-        const struct version *version = entry_visible(entries[i], cursor->timestamp);
-        if (version == NULL || version_batch(version) == NULL) continue;
-        cursor->buffer[kept].key = entry_key(entries[i]);
-        cursor->buffer[kept].batch = version_batch(version);
-        kept++;
+        if (i + AHEAD < count) __builtin_prefetch(entries[i + AHEAD]);
+        const kh_batch *batch = entry_value(entries[i], cursor->timestamp);
+        if (KH_UNLIKELY(batch == NULL)) continue;
+        cursor->buffer[kept++] = (struct cursor_entry){entry_key(entries[i]), batch};
     }
     cursor->buffer_count = kept;
     cursor->buffer_next = 0;
@@ -309,16 +306,6 @@ static kh_status own_value(struct kh_cursor *cursor, struct own_entry *own, cons
     return KH_OK;
 }
 
-static kh_status yield_entry(struct kh_cursor *cursor, kh_bytes entry_key_, const kh_batch *batch,
-                             kh_bytes *key, const kh_batch **value) {
-    cursor->last_returned = entry_key_;
-    cursor->current_value = batch;
-    cursor->left--;
-    *key = entry_key_;
-    if (value != NULL) *value = cursor->is_keys_only ? NULL : batch;
-    return KH_OK;
-}
-
 static kh_status next_own(struct kh_cursor *cursor, struct own_entry *own, kh_bytes *key,
                           const kh_batch **value, bool *is_found, kh_error *error) {
     const kh_batch *batch = NULL;
@@ -326,14 +313,14 @@ static kh_status next_own(struct kh_cursor *cursor, struct own_entry *own, kh_by
     if (status != KH_OK) return status;
     step_own(cursor);
     *is_found = batch != NULL;
-    return batch == NULL ? KH_OK : yield_entry(cursor, own->key, batch, key, value);
+    if (batch != NULL) cursor_give(cursor, own->key, batch, key, value);
+    return KH_OK;
 }
 
-/* At read committed with a policy that may need a base, each value read is held as one. */
+/* Each value read is held as a base. */
 static kh_status keep_scanned(struct kh_cursor *cursor, const struct cursor_entry *entry,
                               kh_error *error) {
     kh_txn *txn = cursor->txn;
-    if (KH_LIKELY(txn->isolation != KH_READ_COMMITTED || txn->policy < KH_MERGE)) return KH_OK;
     struct kept_base *base = arena_alloc(&txn->arena, sizeof *base);
     if (base == NULL) return status_no_memory(error, sizeof *base);
     base->entry = (struct entry *)(void *)((unsigned char *)(uintptr_t)entry->key.data -
@@ -342,6 +329,16 @@ static kh_status keep_scanned(struct kh_cursor *cursor, const struct cursor_entr
     base->batch = batch_retain(entry->batch);
     base->next = txn->bases;
     txn->bases = base;
+    return KH_OK;
+}
+
+static kh_status next_stored(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
+                             kh_error *error) {
+    if (cursor->keeps_bases) {
+        kh_status status = keep_scanned(cursor, &cursor->buffer[cursor->buffer_next], error);
+        if (status != KH_OK) return status;
+    }
+    cursor_give_stored(cursor, key, value);
     return KH_OK;
 }
 
@@ -354,17 +351,8 @@ static int compare_heads(const struct kh_cursor *cursor, bool has_store,
     return cursor->is_reverse ? -order : order;
 }
 
-static kh_status next_stored(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
-                             kh_error *error) {
-    const struct cursor_entry *entry = &cursor->buffer[cursor->buffer_next];
-    kh_status status = keep_scanned(cursor, entry, error);
-    if (status != KH_OK) return status;
-    cursor->buffer_next++;
-    return yield_entry(cursor, entry->key, entry->batch, key, value);
-}
-
-kh_status cursor_next(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
-                      kh_error *error) {
+kh_status cursor_next_any(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
+                          kh_error *error) {
     while (cursor->left > 0) {
         if (KH_UNLIKELY(cursor->buffer_next == cursor->buffer_count) && !cursor->is_store_done) {
             kh_status status = fill(cursor, error);
@@ -398,7 +386,10 @@ static void narrow(struct kh_cursor *cursor) {
     kh_bytes last = cursor->last_returned;
     if (last.data != NULL) {
         last.data = arena_copy(&cursor->txn->arena, last.data, last.size_bytes);
-        if (last.data == NULL) return; /* the whole range stays: sound */
+        if (last.data == NULL) { /* the whole range stays: sound, but says nothing of absence */
+            reads->widen_count++;
+            return;
+        }
     }
     if (last.data == NULL) { /* nothing: [from, from) */
         range->to = range->from.size_bytes > 0 ? range->from : (kh_bytes){"", 0};

@@ -35,9 +35,11 @@ struct kh_cursor {
     bool is_keys_only;
     bool is_store_done;
     bool is_tracked;
-    uint64_t left; /* entries until the limit */
-    kh_bytes from; /* inclusive, size 0: the first key */
-    kh_bytes to;   /* exclusive, data NULL: none */
+    bool keeps_bases; /* read committed with a policy that may need what was read as a base */
+    bool is_simple;   /* neither that nor own writes in the range */
+    uint64_t left;    /* entries until the limit */
+    kh_bytes from;    /* inclusive, size 0: the first key */
+    kh_bytes to;      /* exclusive, data NULL: none */
     kh_bytes prefix;
     unsigned char *last_raw; /* copy of the last key that the index gave */
     size_t last_raw_bytes;
@@ -58,9 +60,43 @@ struct kh_cursor {
 
 kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cursor **out,
                       kh_error *error);
+static inline void cursor_give(struct kh_cursor *cursor, kh_bytes found, const kh_batch *batch,
+                               kh_bytes *key, const kh_batch **value) {
+    cursor->last_returned = found;
+    cursor->current_value = batch;
+    cursor->left--;
+    *key = found;
+    if (value != NULL) *value = cursor->is_keys_only ? NULL : batch;
+}
+
+/* The next of the buffer, which is not empty. Header and first values of one that comes some calls
+ * later are brought into the cache. */
+static inline void cursor_give_stored(struct kh_cursor *cursor, kh_bytes *key,
+                                      const kh_batch **value) {
+    enum { AHEAD = 8, FIRST_VALUES_END = sizeof(kh_batch) + 8 };
+    const struct cursor_entry *entry = &cursor->buffer[cursor->buffer_next];
+    if (KH_LIKELY(cursor->buffer_next + AHEAD < cursor->buffer_count)) {
+        const char *batch = (const char *)entry[AHEAD].batch;
+        __builtin_prefetch(batch);
+        __builtin_prefetch(batch + FIRST_VALUES_END - 1);
+    }
+    cursor->buffer_next++;
+    cursor_give(cursor, entry->key, entry->batch, key, value);
+}
+
+/* With own writes in the range, at the end of the buffer, at the end. */
+kh_status cursor_next_any(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
+                          kh_error *error);
+
 /* KH_END after the last. */
-kh_status cursor_next(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
-                      kh_error *error);
+static inline kh_status cursor_next(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
+                                    kh_error *error) {
+    if (KH_UNLIKELY(!cursor->is_simple || cursor->buffer_next >= cursor->buffer_count ||
+                    cursor->left == 0))
+        return cursor_next_any(cursor, key, value, error);
+    cursor_give_stored(cursor, key, value);
+    return KH_OK;
+}
 /* The transaction ends: let go of all that is its. The struct stays for the program's close. */
 void cursor_orphan(struct kh_cursor *cursor);
 /* Narrow the remembered range to what was returned, and free. */

@@ -117,7 +117,7 @@ static void set_options(struct kh_db *db, const kh_options *options) {
 static void init_locks(struct kh_db *db) {
     lock_init(&db->pool_lock, RANK_DATABASE);
     lock_init(&db->janitor_lock, RANK_DATABASE);
-    lock_init(&db->section, RANK_COMMIT);
+    latch_init(&db->section, RANK_COMMIT);
     signal_init(&db->progress);
     signal_init(&db->janitor_wake);
 }
@@ -125,7 +125,7 @@ static void init_locks(struct kh_db *db) {
 static void fini_locks(struct kh_db *db) {
     signal_fini(&db->janitor_wake);
     signal_fini(&db->progress);
-    lock_fini(&db->section);
+    latch_fini(&db->section);
     lock_fini(&db->janitor_lock);
     lock_fini(&db->pool_lock);
 }
@@ -148,17 +148,17 @@ static kh_status make_tables(struct kh_db *db, const kh_options *options, kh_err
     db->id_column = mem_own_alloc(db->home.mem, id_bytes);
     if (db->id_column != NULL) memcpy(db->id_column, id_column, id_bytes);
     db->handles = own_zeroed(db, db->limits.txns * sizeof *db->handles);
-    db->recent_ring = own_zeroed(db, RECENT_WRITES * sizeof *db->recent_ring);
+    db->recent.ring = own_zeroed(db, RECENT_WRITES * sizeof *db->recent.ring);
     db->outcome_mask = round_up(db->limits.outcomes) - 1;
     db->outcomes = own_zeroed(db, (db->outcome_mask + 1) * sizeof *db->outcomes);
     db->janitor_cache = mem_cache_create(db->home.mem);
     db->log_cache = mem_cache_create(db->home.mem);
     db->step_cache = mem_cache_create(db->home.mem);
-    if (db->id_column == NULL || db->handles == NULL || db->recent_ring == NULL ||
+    if (db->id_column == NULL || db->handles == NULL || db->recent.ring == NULL ||
         db->outcomes == NULL || db->janitor_cache == NULL || db->log_cache == NULL ||
         db->step_cache == NULL)
         return status_no_memory(error, sizeof *db);
-    db->recent = (struct recent_writes){.ring = db->recent_ring, .mask = RECENT_WRITES - 1};
+    db->recent.mask = RECENT_WRITES - 1;
     db->home.schemas = schema_table_create(db->home.mem);
     if (db->home.schemas == NULL) return status_no_memory(error, sizeof *db);
     ranges_init(&db->ranges, db->home.mem, db->limits.ranges);
@@ -196,9 +196,9 @@ static void drop_detached(struct kh_db *db) {
         kh_txn *txn = db->handles[i];
         if (txn_state_of(txn) == TXN_IDLE) continue;
         if (txn_state_of(txn) == TXN_PREPARED) {
-            lock_take(&db->section);
+            latch_take(&db->section);
             prepared_forget(txn);
-            lock_leave(&db->section);
+            latch_leave(&db->section);
             stage_discard(txn);
         }
         snapshot_drop(txn->line);
@@ -223,7 +223,7 @@ static void destroy(struct kh_db *db) {
     mem_cache_destroy(db->log_cache);
     mem_cache_destroy(db->janitor_cache);
     mem_own_free(mem, db->outcomes, (db->outcome_mask + 1) * sizeof *db->outcomes);
-    mem_own_free(mem, db->recent_ring, RECENT_WRITES * sizeof *db->recent_ring);
+    mem_own_free(mem, db->recent.ring, RECENT_WRITES * sizeof *db->recent.ring);
     mem_own_free(mem, db->handles, db->limits.txns * sizeof *db->handles);
     if (db->id_column != NULL) mem_own_free(mem, db->id_column, strlen(db->id_column) + 1);
     fini_locks(db);
@@ -294,15 +294,15 @@ kh_status kh_db_close(kh_db *db) {
     if (is_in_use(db)) return KH_IN_USE;
     janitor_stop(db);
     /* A started commit whose handle was closed: its record must be answered for. */
-    lock_take(&db->section);
+    latch_take(&db->section);
     while (db->pipeline.count > 0 && !db->pipeline.is_lost && db->pipeline.log != NULL) {
         pipeline_ask(db);
         if (db->pipeline.count == 0 || db->pipeline.is_lost) break;
         db->waiters++;
-        (void)signal_wait(&db->progress, &db->section, 0);
+        (void)latch_wait(&db->section, &db->progress, 0);
         db->waiters--;
     }
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     section_release_deferred(db);
     destroy(db);
     return KH_OK;

@@ -85,12 +85,11 @@ struct kh_db {
     _Atomic uint64_t tick_ms; /* monotonic */
     _Atomic uint32_t is_janitor_idle;
     /* the section */
-    _Alignas(64) struct lock section;
+    _Alignas(64) struct latch section;
     struct signal progress;
     uint32_t waiters; /* on progress */
     struct kept_ranges ranges;
     struct recent_writes recent;
-    struct recent_write *recent_ring;
     struct safe_waiter *safe_waiters;
     struct kh_txn *prepared;
     _Atomic uint64_t prepared_count;

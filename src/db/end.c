@@ -12,35 +12,36 @@
 
 /* ---- commit ---------------------------------------------------------------------------------- */
 
-static void end_read_only(kh_txn *txn, kh_timestamp *timestamp) {
+static inline void end_read_only(kh_txn *txn, kh_timestamp *timestamp) {
     txn_count(&txn->counters.commits_read_only, 1);
     txn->committed = txn->snapshot;
-    snapshot_drop(txn->line);
-    txn->stop_status = KH_OK;
-    txn_set_state(txn, TXN_ENDED);
     if (timestamp != NULL) *timestamp = txn->committed;
+    snapshot_drop(txn->line);
+    txn_set_state(txn, TXN_ENDED); /* stop_status is KH_OK since begin */
 }
 
-static kh_status finish_commit(kh_txn *txn, kh_status status, kh_timestamp *timestamp,
-                               kh_error *error) {
-    if (KH_LIKELY(status == KH_OK)) {
-        txn_count(&txn->counters.commits, 1);
-        txn_count(&txn->counters.writes, txn->writes.live_count);
-        if (timestamp != NULL) *timestamp = txn->committed;
-    } else if (status == KH_UNKNOWN || status == KH_POISONED) {
-        if (!atomic_exchange_explicit(&txn->db->is_poison_told, true, memory_order_relaxed))
-            section_say(txn->db, KH_LOG_ERROR,
-                        "the log failed: commits are refused until the database is reopened");
-    }
-    if (status == KH_UNKNOWN) {
-        (void)status_fail(error, status, "the log took the record and lost track of it");
-    } else if (status == KH_POISONED) {
-        (void)status_fail(error, status, "the log refused the record");
-    }
-    return status;
+/* The log failed. */
+__attribute__((noinline)) static kh_status tell_failure(kh_txn *txn, kh_status status,
+                                                        kh_error *error) {
+    if (status != KH_UNKNOWN && status != KH_POISONED) return status;
+    if (!atomic_exchange_explicit(&txn->db->is_poison_told, true, memory_order_relaxed))
+        section_say(txn->db, KH_LOG_ERROR,
+                    "the log failed: commits are refused until the database is reopened");
+    if (status == KH_UNKNOWN)
+        return status_fail(error, status, "the log took the record and lost track of it");
+    return status_fail(error, status, "the log refused the record");
 }
 
-static kh_status commit_writes(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
+static inline kh_status finish_commit(kh_txn *txn, kh_status status, kh_timestamp *timestamp,
+                                      kh_error *error) {
+    if (KH_UNLIKELY(status != KH_OK)) return tell_failure(txn, status, error);
+    txn_count(&txn->counters.commits, 1);
+    txn_count(&txn->counters.writes, txn->writes.live_count);
+    if (timestamp != NULL) *timestamp = txn->committed;
+    return KH_OK;
+}
+
+KH_ALWAYS_INLINE kh_status commit_writes(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
     struct kh_db *db = txn->db;
     txn->is_sampled = (++txn->sample_count & (SAMPLE_EVERY - 1)) == 0;
     uint64_t begun_ns = txn->is_sampled ? env_monotonic_ns(&db->clock) : 0;
@@ -49,10 +50,20 @@ static kh_status commit_writes(kh_txn *txn, kh_timestamp *timestamp, kh_error *e
         commit_end_failed(txn, status);
         return status;
     }
-    status = commit_await(txn);
+    status = finish_commit(txn, commit_await(txn), timestamp, error);
     if (KH_UNLIKELY(txn->is_sampled))
         histogram_note(&db->commit_ns, env_monotonic_ns(&db->clock) - begun_ns);
-    return finish_commit(txn, status, timestamp, error);
+    return status;
+}
+
+KH_ALWAYS_INLINE kh_status commit_reads(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
+    kh_status status = commit_read_only(txn, error);
+    if (KH_LIKELY(status == KH_OK)) {
+        end_read_only(txn, timestamp);
+    } else {
+        commit_end_failed(txn, status);
+    }
+    return status;
 }
 
 /* Commit of one that expired or failed before: its end. */
@@ -75,21 +86,21 @@ static kh_status take_prepared(kh_txn *txn, kh_error *error) {
 /* The handle of a detached one is ours from here on: the pipeline must not give it back meanwhile.
  */
 static bool take_over(kh_txn *txn, uint64_t id_low, bool *was_detached) {
-    lock_take(&txn->db->section);
+    latch_take(&txn->db->section);
     bool is_it = txn_state_of(txn) == TXN_PREPARED && handle_peek_id(txn) == id_low;
     if (is_it) {
         *was_detached = txn->is_detached;
         txn->is_detached = false;
     }
-    lock_leave(&txn->db->section);
+    latch_leave(&txn->db->section);
     return is_it;
 }
 
 static void give_back(kh_txn *txn) {
-    lock_take(&txn->db->section);
+    latch_take(&txn->db->section);
     bool is_over = txn_state_of(txn) == TXN_ENDED && !txn->is_lost;
     if (!is_over) txn->is_detached = true;
-    lock_leave(&txn->db->section);
+    latch_leave(&txn->db->section);
     if (is_over) handle_release(txn);
 }
 
@@ -104,10 +115,19 @@ static kh_status decide_own(kh_txn *txn, uint64_t id_low, bool is_commit, kh_tim
     }
     status = commit_prepared(txn, is_commit, error);
     if (status == KH_OK) status = commit_await(txn);
-    if (!is_commit && status == KH_OK) stage_discard(txn);
+    if (!is_commit && status == KH_OK) {
+        txn_count(&txn->counters.rollbacks, 1);
+        stage_discard(txn);
+    }
     if (is_commit) status = finish_commit(txn, status, timestamp, error);
     handle_leave(txn);
     if (was_detached) give_back(txn);
+    return status;
+}
+
+static kh_status refuse_cursor(kh_txn *txn, kh_error *error) {
+    kh_status status = status_fail(error, KH_IN_USE, "a cursor of the transaction is open");
+    handle_leave(txn);
     return status;
 }
 
@@ -117,21 +137,9 @@ kh_status kh_txn_commit(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
         return decide_own(txn, txn->id.low, true, timestamp, error);
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return end_stopped(txn, status);
-    if (KH_UNLIKELY(txn->cursors != NULL)) {
-        status = status_fail(error, KH_IN_USE, "a cursor of the transaction is open");
-        handle_leave(txn);
-        return status;
-    }
-    if (txn->writes.live_count == 0) {
-        status = commit_read_only(txn, error);
-        if (KH_LIKELY(status == KH_OK)) {
-            end_read_only(txn, timestamp);
-        } else {
-            commit_end_failed(txn, status);
-        }
-    } else {
-        status = commit_writes(txn, timestamp, error);
-    }
+    if (KH_UNLIKELY(txn->cursors != NULL)) return refuse_cursor(txn, error);
+    status = txn->writes.live_count == 0 ? commit_reads(txn, timestamp, error)
+                                         : commit_writes(txn, timestamp, error);
     handle_leave(txn);
     return status;
 }
@@ -141,11 +149,7 @@ kh_status kh_txn_commit(kh_txn *txn, kh_timestamp *timestamp, kh_error *error) {
 kh_status kh_txn_commit_start(kh_txn *txn, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return end_stopped(txn, status);
-    if (txn->cursors != NULL) {
-        status = status_fail(error, KH_IN_USE, "a cursor of the transaction is open");
-        handle_leave(txn);
-        return status;
-    }
+    if (txn->cursors != NULL) return refuse_cursor(txn, error);
     txn->is_started = true;
     if (txn->writes.live_count == 0) {
         status = commit_read_only(txn, error);
@@ -190,29 +194,29 @@ kh_status kh_txn_wait(kh_txn *txn, uint32_t timeout_ms, kh_timestamp *timestamp)
     uint64_t deadline_ns = 0;
     if (timeout_ms != UINT32_MAX)
         deadline_ns = env_monotonic_ns(&system) + (uint64_t)timeout_ms * 1000000u + 1;
-    lock_take(&db->section);
+    latch_take(&db->section);
     if (timeout_ms != 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0)
         pipeline_ask(db);
     while (timeout_ms != 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
         db->waiters++;
-        bool goes_on = signal_wait(&db->progress, &db->section, deadline_ns);
+        bool goes_on = latch_wait(&db->section, &db->progress, deadline_ns);
         db->waiters--;
         if (!goes_on) break;
     }
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     return answer_started(txn, timestamp);
 }
 
 int kh_txn_descriptor(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    if (!txn->is_started) return -1;
-    lock_take(&db->section);
+    if (!txn->is_started || db_is_forked(db)) return -1;
+    latch_take(&db->section);
     if (txn->descriptor < 0) {
         txn->descriptor = env_event_open();
         if (txn->descriptor >= 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0)
             env_event_signal(txn->descriptor);
     }
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     return txn->descriptor;
 }
 
@@ -221,11 +225,7 @@ int kh_txn_descriptor(kh_txn *txn) {
 kh_status kh_txn_prepare(kh_txn *txn, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return end_stopped(txn, status);
-    if (txn->cursors != NULL) {
-        status = status_fail(error, KH_IN_USE, "a cursor of the transaction is open");
-        handle_leave(txn);
-        return status;
-    }
+    if (txn->cursors != NULL) return refuse_cursor(txn, error);
     status = commit_submit(txn, RECORD_PREPARE, error);
     if (status == KH_OK) {
         status = commit_await(txn);
@@ -243,7 +243,7 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     struct kh_db *db = txn->db;
     struct reclaimer who = {&txn->epoch, txn->cache};
     epoch_open(&db->store.epoch, &txn->epoch);
-    lock_take(&db->section);
+    latch_take(&db->section);
     kh_status status = KH_OK;
     if (txn_state_of(txn) != TXN_PREPARED)
         status = status_fail(error, KH_NOT_FOUND, "the transaction is decided already");
@@ -258,11 +258,15 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
     }
     if (status == KH_OK) {
         prepared_forget(txn);
-        if (is_commit) apply_install(txn);
+        if (is_commit) {
+            apply_install(txn);
+        } else {
+            pipeline_note_empty(txn); /* now: without the holds the entries may go any time */
+        }
         pipeline_settle(db, &who);
     }
     bool has_deferred = db->deferred != NULL;
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     if (has_deferred) section_release_deferred(db);
     return status;
@@ -272,9 +276,9 @@ kh_status kh_db_decide(kh_db *db, kh_txn_id id, bool is_commit, kh_timestamp *ti
                        kh_error *error) {
     if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
-    lock_take(&db->section);
+    latch_take(&db->section);
     kh_txn *txn = prepared_find(db, id);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     if (txn == NULL) return status_fail(error, KH_NOT_FOUND, "no prepared transaction has that id");
     return decide_own(txn, id.low, is_commit, timestamp, error);
 }
@@ -318,10 +322,10 @@ __attribute__((noinline)) static void close_any(kh_txn *txn) {
         state = txn_state_of(txn);
     }
     if (state == TXN_IN_FLIGHT || state == TXN_PREPARED) {
-        lock_take(&db->section);
+        latch_take(&db->section);
         state = txn_state_of(txn);
         if (state != TXN_ENDED) txn->is_detached = true;
-        lock_leave(&db->section);
+        latch_leave(&db->section);
         if (state != TXN_ENDED) return;
     }
     if (txn->is_lost) {

@@ -23,6 +23,14 @@ static kh_txn *take_any(struct kh_db *db) {
     return NULL;
 }
 
+static void set_defaults(kh_txn *txn) {
+    const struct kh_db *db = txn->db;
+    txn->id_column = db->id_column;
+    txn->resolve = db->resolve;
+    txn->resolve_context = db->resolve_context;
+    txn->has_own_options = false;
+}
+
 static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     uint32_t index = atomic_load_explicit(&db->handle_count, memory_order_relaxed);
     if (index >= db->limits.txns)
@@ -45,9 +53,14 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     arena_init(&txn->arena, mem, txn->cache);
     epoch_register(&db->store.epoch, &txn->epoch);
     txn->reads.limit = db->limits.txn_reads;
-    readset_clear(&txn->reads);
+    readset_init(&txn->reads);
     ipc_buffer_init(&txn->frame, mem);
     writeset_init(&txn->writes, db->limits.txn_writes, db->limits.txn_bytes);
+    set_defaults(txn);
+    txn->request = (struct certify_request){.reads = &txn->reads,
+                                            .ranges = &db->ranges,
+                                            .recent = &db->recent,
+                                            .index = db->store.index};
     db->handles[index] = txn;
     atomic_store_explicit(&db->store.snapshots.line_count, index + 1, memory_order_seq_cst);
     atomic_store_explicit(&db->handle_count, index + 1, memory_order_release);
@@ -113,6 +126,7 @@ void handle_drop_rest(kh_txn *txn) {
     if (txn->frame.capacity_bytes > 0) release_frame(txn);
     if (txn->descriptor >= 0) env_event_close(txn->descriptor);
     txn->descriptor = -1;
+    if (txn->has_own_options) set_defaults(txn);
 }
 
 void handle_drop_writes(kh_txn *txn) {
@@ -134,6 +148,8 @@ void handle_destroy_all(struct kh_db *db) {
 
 bool handle_wait_busy(kh_txn *txn) {
     while (!handle_try_busy(txn)) {
+        /* Nobody in a forked child will ever give it back: the door says what is the matter. */
+        if (KH_UNLIKELY(db_is_forked(txn->db))) return true;
         if (atomic_load_explicit(&txn->busy, memory_order_acquire) == BUSY_CALL) return false;
         env_yield();
     }

@@ -38,19 +38,6 @@ kh_status handle_acquire(struct kh_db *db, kh_txn **out, kh_error *error);
 void handle_drop_writes(kh_txn *txn);
 void handle_drop_rest(kh_txn *txn);
 
-/* Clear what the use left (batches, arena, eventfd) and give it back. */
-static inline void handle_release(kh_txn *txn) {
-    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) handle_drop_writes(txn);
-    uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
-                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1);
-    if (KH_UNLIKELY(rest != 0)) handle_drop_rest(txn);
-    readset_clear(&txn->reads);
-    arena_reset(&txn->arena);
-    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
-    atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
-                          memory_order_release);
-}
-
 /* Take an idle handle out of the pool for a moment, and give it back as it was. */
 bool handle_take_idle(kh_txn *txn);
 void handle_put_back(kh_txn *txn);
@@ -86,6 +73,28 @@ static inline void handle_leave(kh_txn *txn) {
     atomic_store_explicit(&txn->busy, BUSY_FREE, memory_order_release);
 }
 
+/* Clear what the use left (batches, arena, eventfd) and give it back. */
+static inline void handle_release(kh_txn *txn) {
+    /* A commit that was started ends outside of any call: whoever lists it may be looking still. */
+    if (KH_UNLIKELY(txn->is_started) && handle_wait_busy(txn)) handle_leave(txn);
+    if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {
+        if (KH_LIKELY(txn->writes.is_spent)) {
+            writeset_reset(&txn->writes);
+        } else {
+            handle_drop_writes(txn);
+        }
+    }
+    uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
+                    txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1) |
+                    txn->has_own_options;
+    if (KH_UNLIKELY(rest != 0)) handle_drop_rest(txn);
+    readset_clear(&txn->reads);
+    arena_reset(&txn->arena);
+    uint64_t word = atomic_load_explicit(&txn->state, memory_order_relaxed);
+    atomic_store_explicit(&txn->state, ((word >> STATE_BITS) + 1) << STATE_BITS | TXN_IDLE,
+                          memory_order_release);
+}
+
 /* A failure of class RETRY (or poisoned, forked, cancelled) ends all but rollback: remember it. */
 kh_status handle_stop(kh_txn *txn, kh_status status);
 
@@ -101,14 +110,14 @@ static inline kh_txn_id handle_id(kh_txn *txn) {
     if (txn->id.low == 0) {
         if (KH_UNLIKELY(txn->id_next == txn->id_end)) handle_reserve_ids(txn);
         txn->id.high = txn->db->id_high;
-        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELAXED);
+        __atomic_store_n(&txn->id.low, txn->id_next++, __ATOMIC_RELEASE);
     }
     return txn->id;
 }
 
 /* The low half of the id, from outside of the transaction; 0: none yet. */
 static inline uint64_t handle_peek_id(const kh_txn *txn) {
-    return __atomic_load_n(&txn->id.low, __ATOMIC_RELAXED);
+    return __atomic_load_n(&txn->id.low, __ATOMIC_ACQUIRE);
 }
 
 #endif

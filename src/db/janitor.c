@@ -89,11 +89,11 @@ static bool round_of(struct kh_db *db, size_t count) {
     expire(db, now_ms, &has_work);
     struct reclaimer who = {&db->janitor_epoch, db->janitor_cache};
     epoch_open(&db->store.epoch, who.record);
-    lock_take(&db->section);
+    latch_take(&db->section);
     section_reclaim(db, &who, count);
     if (db->store.queue.count > 0 || db->waiters > 0) has_work = true;
     section_progress(db);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, who.record);
     if (epoch_poll(&db->store.epoch, who.record, who.cache)) has_work = true;
     section_release_deferred(db);
@@ -163,10 +163,12 @@ static void drain_handles(struct kh_db *db) {
 
 static void step_once(struct kh_db *db, const struct reclaimer *who) {
     epoch_open(&db->store.epoch, who->record);
-    lock_take(&db->section);
+    latch_take(&db->section);
+    /* Also at what waits for the oldest snapshot: younger ones may have gone. */
+    db->store.parked_until = 0;
     section_reclaim(db, who, db->store.queue.count + db->store.parked.count);
     section_progress(db);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, who->record);
     epoch_drain(&db->store.epoch, who->record, who->cache);
 }

@@ -76,9 +76,9 @@ static kh_status cancel(kh_txn *txn, uint64_t serial, kh_error *error) {
             return status_fail(error, KH_IN_USE, "a prepared transaction waits for its decision");
         if (state != TXN_ACTIVE) break;
         if (janitor_revoke(txn, serial, KH_CANCELLED)) return KH_OK;
-        lock_take(&db->section);
+        latch_take(&db->section);
         section_progress(db);
-        lock_leave(&db->section);
+        latch_leave(&db->section);
         env_yield();
     }
     return status_fail(error, KH_NOT_FOUND, "no live transaction has that id");

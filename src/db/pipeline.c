@@ -44,15 +44,14 @@ static void finish(kh_txn *txn, kh_status status) {
         snapshot_drop(txn->line);
         txn->stop_status = status;
     }
-    if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     atomic_store_explicit(&txn->outcome, (uint32_t)status + 1, memory_order_release);
+    if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     section_progress(db);
     if (is_detached) section_defer_release(db, txn);
     txn_set_state(txn, is_prepared ? TXN_PREPARED : TXN_ENDED);
 }
 
-/* Keys that got no version after all: their entries go by the reclaimer (places are reserved). */
-static void note_empty(kh_txn *txn) {
+void pipeline_note_empty(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind != WRITE_NONE &&
@@ -75,7 +74,6 @@ static void keep_one(kh_txn *txn, const struct reclaimer *who) {
         break;
     case RECORD_DECIDE_ABORT:
         section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
-        note_empty(txn);
         break;
     default:
         break;
@@ -95,7 +93,7 @@ static void unwind_all(struct kh_db *db, const struct reclaimer *who) {
             apply_unwind(newest, who);
         if (newest->flight_kind == RECORD_PREPARE) {
             prepared_forget(newest);
-            note_empty(newest);
+            pipeline_note_empty(newest);
         }
         section_note_outcome(db, newest->id, OUTCOME_ABORTED_MARK);
         if (before == NULL) {
@@ -116,13 +114,13 @@ static void lose_all(struct kh_db *db) {
     db->pipeline.is_lost = true;
     for (kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight) {
         if (atomic_load_explicit(&txn->outcome, memory_order_relaxed) != 0) continue;
-        if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
         /* It stays in the list: its versions are linked and invisible until the database closes. */
         snapshot_drop(txn->line);
         txn->is_lost = true;
         txn->stop_status = KH_UNKNOWN;
         txn_set_state(txn, TXN_ENDED);
         atomic_store_explicit(&txn->outcome, (uint32_t)KH_UNKNOWN + 1, memory_order_release);
+        if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
     }
     section_progress(db);
 }
@@ -152,12 +150,12 @@ static void complete(void *completion_context, uint64_t cookie, kh_log_answer sa
         if (said != KH_LOG_KEPT) pipeline->answer = (uint32_t)said;
         return;
     }
-    lock_take(&db->section);
+    latch_take(&db->section);
     struct reclaimer who = {&db->log_epoch, db->log_cache};
     epoch_open(&db->store.epoch, who.record);
     answer(db, cookie, said, &who);
     epoch_close(&db->store.epoch, who.record);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     /* One completing thread at a time is the log's contract: record and cache are this call's. */
     if (who.record->retired_count >= EPOCH_POLL_AT || who.record->is_urgent)
         (void)epoch_poll(&db->store.epoch, who.record, who.cache);
@@ -258,10 +256,10 @@ static kh_status record_schema(kh_txn *txn, const kh_schema *schema, kh_error *e
     if (log_schemas_number(&db->pipeline.schemas, schema, &number)) return KH_OK;
     struct reclaimer who = {&txn->epoch, txn->cache};
     epoch_open(&db->store.epoch, &txn->epoch);
-    lock_take(&db->section);
+    latch_take(&db->section);
     kh_status status = append_schema(db, schema, error);
     pipeline_settle(db, &who);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     section_release_deferred(db);
     return status;
@@ -285,9 +283,9 @@ void pipeline_ask(struct kh_db *db) {
     const struct kh_log *log = db->pipeline.log;
     uint64_t cookie = db->pipeline.next_cookie;
     if (log == NULL || log->flush == NULL || db->pipeline.count == 0) return;
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     log->flush(log->context, cookie);
-    lock_take(&db->section);
+    latch_take(&db->section);
 }
 
 void pipeline_wait(kh_txn *txn) {
@@ -296,7 +294,7 @@ void pipeline_wait(kh_txn *txn) {
         pipeline_ask(db);
         if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
         db->waiters++;
-        (void)signal_wait(&db->progress, &db->section, 0);
+        (void)latch_wait(&db->section, &db->progress, 0);
         db->waiters--;
     }
 }

@@ -24,6 +24,9 @@ void pipeline_settle(struct kh_db *db, const struct reclaimer *who);
 /* Somebody waits for what is in flight: ask the log to complete it. In the section, which is left
  * for the log's call. */
 void pipeline_ask(struct kh_db *db);
+/* Keys that get no version after all: their entries go by the reclaimer (places are reserved). In
+ * the section, while they are still held. */
+void pipeline_note_empty(kh_txn *txn);
 /* Wait, in the section, until the outcome of txn is known (txn->outcome). */
 void pipeline_wait(kh_txn *txn);
 

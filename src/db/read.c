@@ -21,23 +21,23 @@ void read_statement(kh_txn *txn) {
 }
 
 /* Read committed with a policy that may need the base: hold what was read. */
-static kh_status keep_base(kh_txn *txn, struct entry *entry, const struct version *version,
+static kh_status keep_base(kh_txn *txn, struct entry *entry, const kh_batch *batch,
                            kh_error *error) {
     if (txn->isolation != KH_READ_COMMITTED || txn->policy < KH_MERGE) return KH_OK;
     struct kept_base *base = arena_alloc(&txn->arena, sizeof *base);
     if (base == NULL) return status_no_memory(error, sizeof *base);
     base->entry = entry;
     base->timestamp = txn->snapshot;
-    base->batch = batch_retain(version_batch(version));
+    base->batch = batch_retain(batch);
     base->next = txn->bases;
     txn->bases = base;
     return KH_OK;
 }
 
-static kh_status track_base(kh_txn *txn, struct entry *entry, const struct version *version,
+static kh_status track_base(kh_txn *txn, struct entry *entry, const kh_batch *batch,
                             kh_error *error) {
     kh_status status = readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
-    if (status == KH_OK) status = keep_base(txn, entry, version, error);
+    if (status == KH_OK) status = keep_base(txn, entry, batch, error);
     return status;
 }
 
@@ -45,13 +45,12 @@ static kh_status track_base(kh_txn *txn, struct entry *entry, const struct versi
 __attribute__((always_inline)) static inline kh_status
 look_up(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out, kh_error *error) {
     struct entry *entry = index_find_inline(txn->db->store.index, key, hash);
-    struct version *version = entry == NULL ? NULL : entry_visible(entry, txn->snapshot);
-    const kh_batch *batch = version == NULL ? NULL : version_batch(version);
+    const kh_batch *batch = entry == NULL ? NULL : entry_value(entry, txn->snapshot);
     *out = batch;
     if (!txn->is_tracking) return KH_OK;
     if (KH_UNLIKELY(batch == NULL))
         return readset_add_absent(&txn->reads, &txn->arena, key, txn->snapshot, error);
-    if (KH_UNLIKELY(txn->policy >= KH_MERGE)) return track_base(txn, entry, version, error);
+    if (KH_UNLIKELY(txn->policy >= KH_MERGE)) return track_base(txn, entry, batch, error);
     return readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
 }
 

@@ -217,6 +217,6 @@ kh_status restore_all(struct kh_db *db, const struct kh_storage *storage, kh_err
     if (storage != NULL)
         atomic_store_explicit(&db->store.horizon, db->store.clock, memory_order_release);
     db->recent.since = db->store.clock;
-    db->recent.count = 0;
+    db->recent.end = 0;
     return status;
 }

@@ -45,8 +45,10 @@ kh_status kh_cursor_next(kh_cursor *cursor, kh_bytes *key, const kh_batch **valu
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
     status = cursor_next(cursor, key, value, error);
-    txn_count(&txn->counters.scanned, status == KH_OK);
-    return handle_answer(txn, status);
+    if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
+    txn_count(&txn->counters.scanned, 1);
+    handle_leave(txn);
+    return KH_OK;
 }
 
 /* Also when the transaction has stopped: so the door's other answers are passed over. */
@@ -77,8 +79,7 @@ static kh_status delete_all(kh_txn *txn, struct kh_cursor *cursor, uint64_t *cou
         uint64_t hash = index_hash(txn->db->store.index, key);
         status = writeset_claim(&txn->writes, &txn->arena, key, hash, 0, &write, error);
         if (status != KH_OK) return status;
-        write->kind = WRITE_DELETE;
-        write->policy = txn->policy;
+        writeset_set(&txn->writes, write, WRITE_DELETE, txn->policy, NULL);
         (*count)++;
     }
 }

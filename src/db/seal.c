@@ -74,7 +74,7 @@ static void fill_writes(const kh_txn *txn, const struct parts *parts, struct rec
             continue;
         }
         const struct version *newest =
-            atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+            atomic_load_explicit(&write->entry->head, memory_order_acquire);
         parts->writes[record->write_count++] =
             (struct record_write){.key = write->key,
                                   .batch = version_batch(write->staged),
@@ -150,12 +150,13 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
                             .snapshot = txn->snapshot,
                             .commit = txn->committed,
                             .eta = txn->verdict.eta,
-                            .pi = txn->verdict.pi,
-                            .tag = {txn->tag, txn->tag_bytes}};
+                            .pi = txn->verdict.pi};
     struct arena arena;
     arena_init(&arena, txn->db->home.mem, txn->cache);
     kh_status status = KH_OK;
     bool has_body = kind == RECORD_COMMIT || kind == RECORD_PREPARE;
+    /* A decision says only which: readers of the log refuse it with sections. */
+    if (has_body) record.tag = (kh_bytes){txn->tag, txn->tag_bytes};
     if (has_body && !fill(txn, &arena, &record)) status = status_no_memory(error, sizeof record);
     struct record_codec codec = seal_codec(txn->db, txn->cache);
     frame->size_bytes = 0;

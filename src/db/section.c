@@ -6,14 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-uint64_t section_next_timestamp(struct kh_db *db) {
-    uint64_t wall_ms = env_wall_ms(&db->clock);
-    if (wall_ms > db->wall_ms) db->wall_ms = wall_ms;
-    uint64_t physical = KH_TIMESTAMP_OF_MS(db->wall_ms);
-    uint64_t next = db->store.clock + 1;
-    return physical > next ? physical : next;
-}
-
 uint64_t section_oldest_serializable(struct kh_db *db, const struct snapshot_line *except) {
     uint64_t oldest = snapshot_oldest_serializable(&db->store.snapshots, except);
     uint64_t visible = atomic_load_explicit(&db->store.visible, memory_order_relaxed);
@@ -61,7 +53,7 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms) {
         uint64_t left_ms = deadline_ms + TICK_MS - tick;
         deadline_ns = env_monotonic_ns(&system) + left_ms * 1000000u;
     }
-    (void)signal_wait(&db->progress, &db->section, deadline_ns);
+    (void)latch_wait(&db->section, &db->progress, deadline_ns);
     db->waiters--;
     return true;
 }
@@ -92,7 +84,7 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
     atomic_store_explicit(&txn->line->slots[SLOT_SERIALIZABLE], SNAPSHOT_NONE,
                           memory_order_release);
     struct safe_waiter waiter = {NULL, txn->snapshot, false};
-    lock_take(&db->section);
+    latch_take(&db->section);
     waiter.is_unsafe = true;
     waiter.next = db->safe_waiters;
     db->safe_waiters = &waiter;
@@ -111,7 +103,7 @@ kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error) {
         }
     }
     unlink_waiter(db, &waiter);
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     return status;
 }
 
@@ -131,10 +123,10 @@ void section_defer_release(struct kh_db *db, kh_txn *txn) {
 }
 
 void section_release_deferred(struct kh_db *db) {
-    lock_take(&db->section);
+    latch_take(&db->section);
     kh_txn *txn = db->deferred;
     db->deferred = NULL;
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     while (txn != NULL) {
         kh_txn *next = txn->next_in_flight;
         handle_release(txn);

@@ -11,7 +11,13 @@ static inline bool section_has_in_flight(const struct kh_db *db) {
 }
 
 /* The next commit timestamp: max(last + 1, wall clock). In the section. */
-uint64_t section_next_timestamp(struct kh_db *db);
+static inline uint64_t section_next_timestamp(struct kh_db *db) {
+    uint64_t wall_ms = env_wall_ms(&db->clock);
+    if (KH_LIKELY(wall_ms > db->wall_ms)) db->wall_ms = wall_ms;
+    uint64_t physical = KH_TIMESTAMP_OF_MS(db->wall_ms);
+    uint64_t next = db->store.clock + 1;
+    return physical > next ? physical : next;
+}
 /* The S of the certification rules: the oldest open serializable snapshot, at most what is
  * published. In the section. */
 uint64_t section_oldest_serializable(struct kh_db *db, const struct snapshot_line *except);
@@ -25,7 +31,7 @@ void section_reclaim(struct kh_db *db, const struct reclaimer *who, size_t count
 bool section_wait(struct kh_db *db, uint64_t deadline_ms);
 /* Wake all who wait for progress. In the section. */
 static inline void section_progress(struct kh_db *db) {
-    if (KH_UNLIKELY(db->waiters > 0)) signal_wake_all(&db->progress);
+    if (KH_UNLIKELY(db->waiters > 0)) latch_wake_all(&db->section, &db->progress);
 }
 /* Wait for a safe snapshot for a deferrable transaction. KH_BUSY: timeout. */
 kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);

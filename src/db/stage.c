@@ -31,8 +31,8 @@ static uint64_t weak_rival_bound(const kh_txn *txn, const struct write *write,
     return is_weak ? read : txn->snapshot;
 }
 
-static inline uint64_t rival_bound(const kh_txn *txn, const struct write *write,
-                                   const struct entry *entry) {
+KH_ALWAYS_INLINE uint64_t rival_bound(const kh_txn *txn, const struct write *write,
+                                      const struct entry *entry) {
     if (KH_LIKELY(txn->isolation != KH_READ_COMMITTED && write->kind != WRITE_ROWS))
         return txn->snapshot;
     return weak_rival_bound(txn, write, entry);
@@ -65,15 +65,15 @@ static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned
         out->base = batch_retain(base->batch);
         return;
     }
-    /* Not read, or last found absent. A read whose value was not kept has no base any more. */
-    if (read != 0 &&
-        !readset_is_absent(&txn->reads, entry, entry_key(entry), read, txn->policy >= KH_MERGE)) {
-        out->has_base = false;
+    /* Found absent: there is no base, whatever is left of the chain below. A read whose value was
+     * not kept has none any more. */
+    if (read != 0) {
+        out->has_base = readset_is_absent(&txn->reads, entry, entry_key(entry), read,
+                                          txn->policy >= KH_MERGE);
         return;
     }
-    const struct version *version = entry_visible(entry, read != 0 ? read : txn->birth);
-    if (read != 0 && version != NULL && version_batch(version) != NULL) out->has_base = false;
-    if (out->has_base) out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+    const struct version *version = entry_visible(entry, txn->birth);
+    out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
 }
 
 static void pin(kh_txn *txn, const struct write *write, struct pinned *out) {
@@ -157,43 +157,68 @@ static kh_status stage_computed(kh_txn *txn, struct write *write, kh_error *erro
     return make_version(txn, write, value, error);
 }
 
-/* A plain put: the reference goes from the write into the version, without being counted twice. */
+/* The reference goes from the write into the version, without being counted twice. */
+KH_ALWAYS_INLINE kh_status stage_plain(kh_txn *txn, struct write *write, kh_error *error) {
+    if (KH_UNLIKELY(write->staged != NULL)) return KH_OK;
+    write->staged = version_create(txn->db->home.mem, txn->cache, write->mine);
+    if (KH_UNLIKELY(write->staged == NULL)) return status_no_memory(error, sizeof *write->staged);
+    write->mine = NULL;
+    return KH_OK;
+}
+
 kh_status stage_values(kh_txn *txn, kh_error *error) {
-    struct mem *mem = txn->db->home.mem;
     struct write *end = txn->writes.writes + txn->writes.count;
     for (struct write *write = txn->writes.writes; write < end; write++) {
-        if (KH_UNLIKELY(write->kind == WRITE_NONE)) continue;
-        if (KH_UNLIKELY(is_computed(write))) {
-            kh_status status = stage_computed(txn, write, error);
-            if (status != KH_OK) return status;
-        } else if (KH_LIKELY(write->staged == NULL)) {
-            write->staged = version_create(mem, txn->cache, write->mine);
-            if (KH_UNLIKELY(write->staged == NULL))
-                return status_no_memory(error, sizeof *write->staged);
-            write->mine = NULL;
-        }
+        if (write->kind == WRITE_NONE) continue;
+        kh_status status =
+            is_computed(write) ? stage_computed(txn, write, error) : stage_plain(txn, write, error);
+        if (status != KH_OK) return status;
     }
-    if (KH_LIKELY(txn->db->pipeline.log == NULL)) return KH_OK;
-    return pipeline_record_schemas(txn, error);
+    return txn->db->pipeline.log == NULL ? KH_OK : pipeline_record_schemas(txn, error);
 }
 
 /* ---- entries and ranges ---------------------------------------------------------------------- */
 
-kh_status stage_entries(kh_txn *txn, kh_error *error) {
+KH_ALWAYS_INLINE kh_status stage_entry(kh_txn *txn, struct write *write, kh_error *error) {
     struct index *index = txn->db->store.index;
-    struct write *first = txn->writes.writes;
-    struct write *end = first + txn->writes.count;
-    if (end - first > 1)
-        for (struct write *write = first; write < end; write++) index_prefetch(index, write->hash);
-    for (struct write *write = first; write < end; write++) {
+    write->entry = index_find_inline(index, write->key, write->hash);
+    if (KH_UNLIKELY(write->entry == NULL)) {
+        kh_status status = index_upsert(index, &txn->epoch, txn->cache, write->key, write->hash,
+                                        &write->entry, error);
+        if (status != KH_OK) return status;
+    }
+    write->rival_above = rival_bound(txn, write, write->entry);
+    return KH_OK;
+}
+
+static inline void prefetch(const kh_txn *txn) {
+    const struct write *first = txn->writes.writes;
+    const struct write *end = first + txn->writes.count;
+    if (end - first < 2) return;
+    for (const struct write *write = first; write < end; write++)
+        index_prefetch(txn->db->store.index, write->hash);
+}
+
+kh_status stage_entries(kh_txn *txn, kh_error *error) {
+    prefetch(txn);
+    struct write *end = txn->writes.writes + txn->writes.count;
+    for (struct write *write = txn->writes.writes; write < end; write++) {
+        if (write->kind == WRITE_NONE) continue;
+        kh_status status = stage_entry(txn, write, error);
+        if (status != KH_OK) return status;
+    }
+    return KH_OK;
+}
+
+kh_status stage_simply(kh_txn *txn, kh_error *error) {
+    prefetch(txn);
+    struct write *end = txn->writes.writes + txn->writes.count;
+    for (struct write *write = txn->writes.writes; write < end; write++) {
         if (KH_UNLIKELY(write->kind == WRITE_NONE)) continue;
-        write->entry = index_find_inline(index, write->key, write->hash);
-        if (KH_UNLIKELY(write->entry == NULL)) {
-            kh_status status = index_upsert(index, &txn->epoch, txn->cache, write->key, write->hash,
-                                            &write->entry, error);
-            if (status != KH_OK) return status;
-        }
-        write->rival_above = rival_bound(txn, write, write->entry);
+        kh_status status = stage_plain(txn, write, error);
+        if (KH_UNLIKELY(status != KH_OK)) return status;
+        status = stage_entry(txn, write, error);
+        if (KH_UNLIKELY(status != KH_OK)) return status;
     }
     return KH_OK;
 }

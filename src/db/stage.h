@@ -11,6 +11,9 @@ kh_status stage_values(kh_txn *txn, kh_error *error);
 /* Find or make the entries, and the bounds above which a newest version is a rival. In an epoch
  * section that stays open until the commit section has been left. */
 kh_status stage_entries(kh_txn *txn, kh_error *error);
+/* Both in one pass, for plain writes (no rows, no policy that computes) without a log: nothing of
+ * that waits or calls out. In an epoch section, as above. */
+kh_status stage_simply(kh_txn *txn, kh_error *error);
 /* Copy the ranges read, to be kept after the commit. Once. */
 kh_status stage_all_ranges(kh_txn *txn, kh_error *error);
 static inline kh_status stage_ranges(kh_txn *txn, kh_error *error) {

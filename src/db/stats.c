@@ -96,11 +96,11 @@ kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
     out->versions_reclaimed = read_counter(&db->store.versions_reclaimed);
     out->memory_bytes = mem_live_bytes(db->home.mem);
     out->index_bytes = index_size_bytes(db->store.index);
-    lock_take(&db->section);
+    latch_take(&db->section);
     out->ranges = db->ranges.count;
     out->range_evictions = db->ranges.evictions;
     out->in_flight = db->pipeline.count;
-    lock_leave(&db->section);
+    latch_leave(&db->section);
     out->prepared = atomic_load_explicit(&db->prepared_count, memory_order_relaxed);
     out->watches = atomic_load_explicit(&db->watches.count, memory_order_relaxed);
     out->sample_every = SAMPLE_EVERY;

@@ -3,7 +3,7 @@
  * Nothing is shared before commit: a write copies its key into the arena and takes a reference of
  * its batch. Failures leave the pending writes as they were. At the memory limit a writer waits, up
  * to its timeout, for reclamation; the oldest snapshot is named in the message. */
-#include "batch/schema_body.h"
+#include "batch/import_row.h"
 #include "db/read.h"
 #include "db/section.h"
 
@@ -18,17 +18,17 @@ static kh_status wait_for_memory(kh_txn *txn, uint64_t more_bytes, kh_error *err
     struct kh_db *db = txn->db;
     struct reclaimer who = {&txn->epoch, txn->cache};
     for (;;) {
-        lock_take(&db->section);
+        latch_take(&db->section);
         epoch_open(&db->store.epoch, &txn->epoch);
         section_reclaim(db, &who, db->store.queue.count + db->store.parked.count);
         epoch_close(&db->store.epoch, &txn->epoch);
-        lock_leave(&db->section);
+        latch_leave(&db->section);
         epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         if (!is_over(db, more_bytes)) return KH_OK;
-        lock_take(&db->section);
+        latch_take(&db->section);
         uint64_t tick = db_tick(db);
         bool goes_on = tick <= txn_deadline(txn) && section_wait(db, tick + TICK_MS);
-        lock_leave(&db->section);
+        latch_leave(&db->section);
         if (goes_on && db_tick(db) <= txn_deadline(txn)) continue;
         return status_fail(error, KH_BUSY,
                            "memory limit of %llu bytes reached; the oldest snapshot is %llu",
@@ -84,9 +84,8 @@ static kh_status buffer(kh_txn *txn, kh_bytes key, kh_batch *value, kh_policy po
     kh_status status =
         writeset_claim(&txn->writes, &txn->arena, key, hash, value_bytes, &write, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
-    write->kind = value == NULL ? WRITE_DELETE : WRITE_PUT;
-    write->policy = policy_of(txn, policy);
-    write->mine = value;
+    writeset_set(&txn->writes, write, value == NULL ? WRITE_DELETE : WRITE_PUT,
+                 policy_of(txn, policy), value);
     return KH_OK;
 }
 
@@ -124,20 +123,22 @@ kh_status kh_txn_delete(kh_txn *txn, kh_bytes key, kh_error *error) {
 }
 
 /* What can refuse comes before the import: the array moves on success only. */
-static kh_status import_value(kh_txn *txn, const kh_schema *schema, struct ArrowArray *array,
-                              kh_batch **out, kh_error *error) {
+KH_ALWAYS_INLINE kh_status import_value(kh_txn *txn, const kh_schema *schema,
+                                        struct ArrowArray *array, kh_batch **out, kh_error *error) {
     struct kh_db *db = txn->db;
+    struct mem *mem = db->home.mem;
     const struct writeset *set = &txn->writes;
     uint64_t room = set->bytes_max > set->size_bytes ? set->bytes_max - set->size_bytes : 0;
     uint64_t most = room < db->limits.batch_bytes ? room : db->limits.batch_bytes;
-    return batch_import_within(db->home.mem, txn->cache, schema, array, db->validation, most, out,
-                               error);
+    *out = import_row(mem, txn->cache, schema, array, db->validation, most);
+    if (KH_LIKELY(*out != NULL)) return KH_OK;
+    return batch_import_within(mem, txn->cache, schema, array, db->validation, most, out, error);
 }
 
 /* With a schema of this database. */
 __attribute__((always_inline)) static inline kh_status
-put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
-                                  struct ArrowArray *array, kh_policy policy, kh_error *error) {
+put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema, struct ArrowArray *array,
+          kh_policy policy, kh_error *error) {
     struct writeset *set = &txn->writes;
     kh_batch *value = NULL;
     uint64_t hash = index_hash(txn->db->store.index, key);
@@ -150,9 +151,7 @@ put_array(kh_txn *txn, kh_bytes key, const kh_schema *schema,
     status = import_value(txn, schema, array, &value, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
     writeset_take(set, txn->cache, write, batch_size_bytes(value));
-    write->kind = WRITE_PUT;
-    write->policy = policy_of(txn, policy);
-    write->mine = value;
+    writeset_set(set, write, WRITE_PUT, policy_of(txn, policy), value);
     return KH_OK;
 }
 

@@ -27,8 +27,8 @@ void art_fini(struct art *art) {
                 atomic_store_explicit(&parent->head, head - NODE_HEAD_USED, memory_order_relaxed);
             } else {
                 struct node *done = parent;
-                parent = node_child_node(
-                    atomic_load_explicit(&done->guard.word, memory_order_relaxed));
+                parent =
+                    node_child_node(atomic_load_explicit(&done->guard.word, memory_order_relaxed));
                 node_free(art->mem, NULL, done);
             }
         } else if (node_child_is_entry(child)) {

@@ -26,7 +26,7 @@ struct art {
     struct front *front; /* told of each new entry before its node is unlocked (front.h) */
     struct guard guard;  /* of root */
     node_slot root;
-    char apart[64]; /* inserts do not disturb lookups */
+    char apart[64];               /* inserts do not disturb lookups */
     _Atomic uint64_t entry_count; /* relaxed */
     _Atomic uint64_t node_bytes;  /* relaxed */
 };

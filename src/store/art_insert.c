@@ -27,10 +27,10 @@ enum step { STEP_AGAIN, STEP_DONE, STEP_NO_MEMORY };
 static bool make_entry(struct insertion *insertion) {
     if (insertion->entry != NULL) return true;
     size_t size = insertion->key.size_bytes;
-    struct entry *entry =
-        mem_alloc(insertion->art->mem, insertion->cache, grave_entry_size(size));
+    struct entry *entry = mem_alloc(insertion->art->mem, insertion->cache, grave_entry_size(size));
     if (entry == NULL) return false;
     atomic_init(&entry->head, NULL);
+    atomic_init(&entry->newest, 0);
     entry->hash = (uint32_t)insertion->hash;
     entry->key_bytes = (uint16_t)size;
     atomic_init(&entry->flags, 0);
@@ -134,8 +134,8 @@ static enum step attempt(struct insertion *insertion, size_t *limit, struct entr
     if (!art_descend(insertion->art, insertion->key, *limit, &place)) return STEP_AGAIN;
     if (place.child == 0) return place_root(insertion, &place);
     bool is_entry = node_child_is_entry(place.child);
-    const struct entry *sample = is_entry ? node_child_entry(place.child)
-                                          : node_sample(node_child_node(place.child));
+    const struct entry *sample =
+        is_entry ? node_child_entry(place.child) : node_sample(node_child_node(place.child));
     size_t depth = key_mismatch(insertion->key, entry_key(sample));
     if (is_entry && depth == size && sample->key_bytes == size) {
         *found = node_child_entry(place.child);
@@ -161,8 +161,7 @@ kh_status art_insert(struct art *art, struct epoch_record *record, struct mem_ca
     struct entry *found = NULL;
     size_t limit = key.size_bytes;
     enum step step;
-    do
-        step = attempt(&insertion, &limit, &found);
+    do step = attempt(&insertion, &limit, &found);
     while (step == STEP_AGAIN);
     size_t entry_size = grave_entry_size(key.size_bytes);
     if (!insertion.is_placed) mem_free(art->mem, cache, insertion.entry, entry_size);

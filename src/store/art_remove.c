@@ -23,8 +23,7 @@ static bool lock_both(const struct art_place *place) {
 }
 
 /* Both are locked: child takes the place of lower.node, which is buried with the entry. */
-static void replace_node(struct removal *removal, const struct art_place *place,
-                         node_child child) {
+static void replace_node(struct removal *removal, const struct art_place *place, node_child child) {
     node_slot_store(place->upper.slot, child);
     guard_unlock(place->upper.guard, place->upper.version);
     guard_unlock_obsolete(place->lower.guard, place->lower.version);

@@ -83,8 +83,7 @@ static void leave(struct scan *scan, int32_t start) {
 /* Copy entries from slot *next on until an inner child is met (which is returned), the slots end or
  * the answer is full (0). *next moves on to the slot that was not copied. */
 __attribute__((always_inline)) static inline node_child
-copy_run(struct scan *scan, const node_slot *slots, int32_t used, int32_t *next,
-         bool is_reverse) {
+copy_run(struct scan *scan, const node_slot *slots, int32_t used, int32_t *next, bool is_reverse) {
     struct entry **out = scan->out;
     int32_t i = *next; /* beyond used when the node has changed: the caller will notice */
     node_child inner = 0;
@@ -240,8 +239,7 @@ static void seek(struct scan *scan) {
         }
         bool is_entry = node_child_is_entry(landing.child);
         const struct node *node = is_entry ? NULL : node_child_node(landing.child);
-        const struct entry *sample =
-            is_entry ? node_child_entry(landing.child) : node_sample(node);
+        const struct entry *sample = is_entry ? node_child_entry(landing.child) : node_sample(node);
         size_t depth = key_mismatch(scan->cut.key, entry_key(sample));
         if ((int64_t)depth <= landing.above) { /* the path was wrong further up */
             limit = depth;
@@ -278,8 +276,8 @@ static bool first_cut(kh_bytes prefix, kh_bytes bound, bool is_exclusive, bool i
         return true;
     }
     bool is_bound_lower =
-        depth == bound.size_bytes || ((const unsigned char *)bound.data)[depth] <
-                                         ((const unsigned char *)prefix.data)[depth];
+        depth == bound.size_bytes ||
+        ((const unsigned char *)bound.data)[depth] < ((const unsigned char *)prefix.data)[depth];
     return is_bound_lower != is_reverse;
 }
 
@@ -292,8 +290,7 @@ size_t art_scan(const struct art *art, kh_bytes prefix, kh_bytes bound, bool is_
     scan.out = scan.checked = scan.at_seek = out;
     scan.full = out + capacity;
     scan.top = scan.kept = 0;
-    scan.is_over =
-        capacity == 0 || !first_cut(prefix, bound, is_exclusive, is_reverse, &scan.cut);
+    scan.is_over = capacity == 0 || !first_cut(prefix, bound, is_exclusive, is_reverse, &scan.cut);
     while (!scan.is_over) {
         if (scan.kept == 0)
             seek(&scan);

@@ -53,7 +53,7 @@ struct front {
     /* Writer: under lock; readers: any, acquire. previous: NULL but while lines are moved. */
     _Atomic(struct front_table *) current;
     _Atomic(struct front_table *) previous;
-    _Atomic bool is_resizing; /* claimed by the thread that starts a resize, until its end */
+    _Atomic bool is_resizing;    /* claimed by the thread that starts a resize, until its end */
     _Atomic uint64_t grow_above; /* entries; relaxed hints */
     _Atomic uint64_t shrink_below;
     struct mem *mem;
@@ -102,8 +102,8 @@ static inline struct entry *front_line_first_match(const struct front_line *line
 }
 
 /* The usual case of a lookup. In an epoch section. NULL: ask front_find_further. */
-__attribute__((always_inline)) static inline struct entry *
-front_find(const struct front *front, kh_bytes key, uint64_t hash) {
+__attribute__((always_inline)) static inline struct entry *front_find(const struct front *front,
+                                                                      kh_bytes key, uint64_t hash) {
     struct front_table *table = atomic_load_explicit(&front->current, memory_order_acquire);
     struct entry *entry =
         front_line_first_match(front_line_first(table, (uint32_t)hash), front_tag(hash));

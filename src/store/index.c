@@ -44,12 +44,11 @@ kh_status index_upsert(struct index *index, struct epoch_record *record, struct 
     }
     /* Not the rest of the front: who comes here mostly makes a new entry. */
     bool is_new;
-    kh_status status =
-        art_insert(&index->art, record, cache, key, hash, &entry, &is_new, error);
+    kh_status status = art_insert(&index->art, record, cache, key, hash, &entry, &is_new, error);
     if (status != KH_OK) return status;
     if (is_new) {
-        uint64_t count = 1 + atomic_fetch_add_explicit(&index->art.entry_count, 1,
-                                                       memory_order_relaxed);
+        uint64_t count =
+            1 + atomic_fetch_add_explicit(&index->art.entry_count, 1, memory_order_relaxed);
         front_maintain(&index->front, record, cache, count);
     }
     *out = entry;

@@ -26,8 +26,8 @@ static inline bool key_is_equal(const unsigned char *a, const unsigned char *b, 
                               key_word_difference(a + last, b + last) |
                               key_word_difference(a + last + 8, b + last + 8);
         for (size_t i = 16; i < last && difference == 0; i += 16)
-            difference = key_word_difference(a + i, b + i) |
-                         key_word_difference(a + i + 8, b + i + 8);
+            difference =
+                key_word_difference(a + i, b + i) | key_word_difference(a + i + 8, b + i + 8);
         return difference == 0;
     }
     if (size >= 8)

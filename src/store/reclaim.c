@@ -14,6 +14,7 @@
 #include "store/store.h"
 
 #include "base/status.h"
+#include "batch/release.h"
 #include <string.h>
 
 static size_t ring_slot(const struct entry_queue *queue, size_t i) {
@@ -36,9 +37,8 @@ static kh_status grow(struct store *store, struct entry_queue *queue, size_t cou
 
 /* Every entry is in at most one place of each queue, so room for all of the queued in `parked` and
  * the other way round keeps moving between them free of failures. */
-kh_status reclaim_reserve(struct store *store, size_t count, kh_error *error) {
+kh_status reclaim_grow(struct store *store, size_t count, kh_error *error) {
     size_t all = store->queue.count + store->parked.count + count;
-    if (KH_LIKELY(all <= store->queue.capacity && all <= store->parked.capacity)) return KH_OK;
     kh_status status = grow(store, &store->queue, all - store->queue.count, error);
     if (status != KH_OK) return status;
     return grow(store, &store->parked, all - store->parked.count, error);
@@ -72,42 +72,18 @@ void reclaim_note(struct store *store, struct entry *entry) {
     push(&store->queue, entry);
 }
 
-static void free_version(struct epoch_entry *limbo, struct mem_cache *cache) {
+void reclaim_free_version(struct epoch_entry *limbo, struct mem_cache *cache) {
     struct version *version =
         (struct version *)(void *)((unsigned char *)limbo - offsetof(struct version, limbo));
-    version_discard(mem_cache_owner(cache), cache, version);
-}
-
-static inline void retire(struct store *store, const struct reclaimer *who,
-                          struct version *version) {
-    enum { LARGE = 16384 };
-    const kh_batch *batch = version_batch(version);
-    if (KH_LIKELY(batch != NULL) &&
-        KH_UNLIKELY(batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
-        who->record->is_urgent = true;
-    store_count(&store->versions_live, -1);
-    store_count(&store->versions_reclaimed, 1);
-    epoch_retire(&store->epoch, who->record, &version->limbo, free_version);
+    if (KH_LIKELY(version_is_in_batch(version))) {
+        batch_release_stored((kh_batch *)version_batch(version), cache);
+    } else {
+        version_discard(mem_cache_owner(cache), cache, version);
+    }
 }
 
 void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version) {
-    retire(store, who, version);
-}
-
-static inline void unlink_below(struct store *store, const struct reclaimer *who,
-                                struct version *newer) {
-    struct version *version = atomic_load_explicit(&newer->older, memory_order_relaxed);
-    struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
-    if (version->stamp.spi < newer->stamp.spi) newer->stamp.spi = version->stamp.spi;
-    atomic_store_explicit(&newer->older, older, memory_order_release);
-    if (KH_UNLIKELY(store->retention_bytes != 0) && version_batch(version) != NULL)
-        store_count(&store->superseded_bytes, -(int64_t)batch_size_bytes(version_batch(version)));
-    retire(store, who, version);
-}
-
-void reclaim_below(struct store *store, const struct reclaimer *who, struct version *newest) {
-    while (atomic_load_explicit(&newest->older, memory_order_relaxed) != NULL)
-        unlink_below(store, who, newest);
+    reclaim_retire_inline(store, who, version);
 }
 
 /* Is a registered snapshot in [from, to)? list is ascending. */
@@ -162,7 +138,7 @@ static enum look prune(struct store *store, const struct reclaimer *who, const s
         bool is_settled = newer->commit <= view->visible && newer->commit <= view->until;
         bool is_read = is_needed(view->list, view->list_count, version->commit, newer->commit);
         if (is_settled && !is_read) {
-            unlink_below(store, who, newer);
+            reclaim_unlink_below(store, who, newer);
         } else {
             if (!is_settled) look = LOOK_AGAIN;
             if (look == LOOK_CLEAN) look = LOOK_PARK;

@@ -1,4 +1,4 @@
-/* snapshot.c - looks at all slots: a pass over one cache line per handle ever used. */
+/* snapshot.c - the list of all registered snapshots. */
 #include "store/snapshot.h"
 
 #include <stdlib.h>
@@ -18,40 +18,6 @@ void snapshot_step(void) {
 }
 #endif
 
-/* Sequentially consistent: after the published timestamp was raised, before a slot that was
- * registered later than that (snapshot.h). A plain load on x86. */
-static uint64_t load_slot(const struct snapshots *snapshots, uint32_t line, int slot) {
-    return atomic_load_explicit(&snapshots->lines[line].slots[slot], memory_order_seq_cst);
-}
-
-uint64_t snapshot_oldest(const struct snapshots *snapshots) {
-    uint64_t oldest = SNAPSHOT_NONE;
-    snapshot_step();
-    uint32_t count = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t read = load_slot(snapshots, i, SLOT_READ);
-        uint64_t base = load_slot(snapshots, i, SLOT_BASE);
-        if (read < oldest) oldest = read;
-        if (base < oldest) oldest = base;
-    }
-    snapshot_step();
-    return oldest;
-}
-
-uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
-                                      const struct snapshot_line *except) {
-    uint64_t oldest = SNAPSHOT_NONE;
-    snapshot_step();
-    uint32_t count = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
-        if (&snapshots->lines[i] == except) continue;
-        uint64_t timestamp = load_slot(snapshots, i, SLOT_SERIALIZABLE);
-        if (timestamp < oldest) oldest = timestamp;
-    }
-    snapshot_step();
-    return oldest;
-}
-
 static int compare_timestamps(const void *a, const void *b) {
     uint64_t x = *(const uint64_t *)a;
     uint64_t y = *(const uint64_t *)b;
@@ -63,7 +29,7 @@ size_t snapshot_list(const struct snapshots *snapshots, uint64_t *out) {
     uint32_t lines = atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
     for (uint32_t i = 0; i < lines; i++) {
         for (int slot = SLOT_READ; slot <= SLOT_BASE; slot++) {
-            uint64_t timestamp = load_slot(snapshots, i, slot);
+            uint64_t timestamp = snapshot_load(&snapshots->lines[i], (enum snapshot_slot)slot);
             if (timestamp != SNAPSHOT_NONE) out[count++] = timestamp;
         }
     }

@@ -41,6 +41,10 @@ struct snapshots {
 void snapshot_step_with(void (*step)(void *context), void *context);
 void snapshot_step(void);
 #else
+static inline void snapshot_step_with(void (*step)(void *context), void *context) {
+    (void)step;
+    (void)context;
+}
 static inline void snapshot_step(void) {}
 #endif
 
@@ -74,11 +78,46 @@ static inline void snapshot_drop(struct snapshot_line *line) {
     snapshot_step();
 }
 
+/* The passes over all slots: one cache line per handle ever used. Sequentially consistent: after
+ * the published timestamp was raised, before a slot that was registered later than that. A plain
+ * load on x86. */
+static inline uint64_t snapshot_load(const struct snapshot_line *line, enum snapshot_slot slot) {
+    return atomic_load_explicit(&line->slots[slot], memory_order_seq_cst);
+}
+
 /* The oldest registered timestamp of all slots; SNAPSHOT_NONE: none. After a full fence. */
-uint64_t snapshot_oldest(const struct snapshots *snapshots);
+static inline uint64_t snapshot_oldest(const struct snapshots *snapshots) {
+    uint64_t oldest = SNAPSHOT_NONE;
+    snapshot_step();
+    const struct snapshot_line *line = snapshots->lines;
+    const struct snapshot_line *end =
+        line + atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
+    for (; line < end; line++) {
+        uint64_t read = snapshot_load(line, SLOT_READ);
+        uint64_t base = snapshot_load(line, SLOT_BASE);
+        if (read < oldest) oldest = read;
+        if (base < oldest) oldest = base;
+    }
+    snapshot_step();
+    return oldest;
+}
+
 /* The oldest of the serializable slots, leaving out one line (NULL: none left out). */
-uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
-                                      const struct snapshot_line *except);
+static inline uint64_t snapshot_oldest_serializable(const struct snapshots *snapshots,
+                                                    const struct snapshot_line *except) {
+    uint64_t oldest = SNAPSHOT_NONE;
+    snapshot_step();
+    const struct snapshot_line *line = snapshots->lines;
+    const struct snapshot_line *end =
+        line + atomic_load_explicit(&snapshots->line_count, memory_order_acquire);
+    for (; line < end; line++) {
+        uint64_t timestamp = snapshot_load(line, SLOT_SERIALIZABLE);
+        if (timestamp < oldest && line != except) oldest = timestamp;
+    }
+    snapshot_step();
+    return oldest;
+}
+
 /* All registered timestamps, ascending, without repeats; out has room for lines x SLOT_COUNT.
  * Returns how many. */
 size_t snapshot_list(const struct snapshots *snapshots, uint64_t *out);

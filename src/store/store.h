@@ -84,14 +84,50 @@ struct tombstone_rule {
 };
 
 /* Room for count more entries in the queues: before apply. */
-kh_status reclaim_reserve(struct store *store, size_t count, kh_error *error);
+kh_status reclaim_grow(struct store *store, size_t count, kh_error *error);
+static inline kh_status reclaim_reserve(struct store *store, size_t count, kh_error *error) {
+    size_t all = store->queue.count + store->parked.count + count;
+    if (KH_LIKELY(all <= store->queue.capacity && all <= store->parked.capacity)) return KH_OK;
+    return reclaim_grow(store, count, error);
+}
 /* The entry's chain has a version that will be garbage, or no version. Needs reserved room. */
 void reclaim_note(struct store *store, struct entry *entry);
-/* Free all versions below the newest of a chain, at once: the caller has proved that nobody can
- * read them (the newest is visible and every snapshot is at least as new). */
-void reclaim_below(struct store *store, const struct reclaimer *who, struct version *newest);
 /* Free an unlinked version once nobody can reach it. */
 void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version);
+void reclaim_free_version(struct epoch_entry *limbo, struct mem_cache *cache);
+
+KH_ALWAYS_INLINE void reclaim_retire_inline(struct store *store, const struct reclaimer *who,
+                                            struct version *version) {
+    enum { LARGE = 16384 };
+    const kh_batch *batch = version_batch(version);
+    if (KH_LIKELY(batch != NULL) &&
+        KH_UNLIKELY(batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
+        who->record->is_urgent = true;
+    store_count(&store->versions_live, -1);
+    store_count(&store->versions_reclaimed, 1);
+    epoch_retire(&store->epoch, who->record, &version->limbo, reclaim_free_version);
+}
+
+/* Take the version below newer out of its chain. */
+KH_ALWAYS_INLINE void reclaim_unlink_below(struct store *store, const struct reclaimer *who,
+                                           struct version *newer) {
+    struct version *version = atomic_load_explicit(&newer->older, memory_order_relaxed);
+    struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
+    if (version->stamp.spi < newer->stamp.spi) newer->stamp.spi = version->stamp.spi;
+    atomic_store_explicit(&newer->older, older, memory_order_release);
+    if (KH_UNLIKELY(store->retention_bytes != 0) && version_batch(version) != NULL)
+        store_count(&store->superseded_bytes, -(int64_t)batch_size_bytes(version_batch(version)));
+    reclaim_retire_inline(store, who, version);
+}
+
+/* Free all versions below the newest of a chain, at once: the caller has proved that nobody can
+ * read them (the newest is visible and every snapshot is at least as new). */
+KH_ALWAYS_INLINE void reclaim_below(struct store *store, const struct reclaimer *who,
+                                    struct version *newest) {
+    while (atomic_load_explicit(&newest->older, memory_order_relaxed) != NULL)
+        reclaim_unlink_below(store, who, newest);
+}
+
 /* Look at up to count queued entries and prune what no registered snapshot, nor the retention
  * window (up to `until`), needs. In the section, in an epoch section of who. Returns the entries
  * looked at. */

@@ -36,6 +36,11 @@ static inline const kh_batch *version_batch(const struct version *version) {
     return (const kh_batch *)(version->batch_and_home & ~(uintptr_t)1); /* blocks are aligned */
 }
 
+/* It lies in its batch's headroom, and goes with it. */
+static inline bool version_is_in_batch(const struct version *version) {
+    return (version->batch_and_home & 1) == 0;
+}
+
 /* Not linked yet. */
 static inline void version_init(struct version *version, uintptr_t batch_and_home) {
     version->commit = 0;
@@ -58,12 +63,26 @@ enum entry_flag {
  * version is reclaimed. */
 struct entry {
     _Atomic(struct version *) head; /* writer: commit section; readers: epoch section, acquire */
-    uint32_t hash;                  /* low half of the key's hash; immutable */
-    uint16_t key_bytes;             /* immutable */
-    _Atomic uint16_t flags;         /* enum entry_flag; writer: commit section */
+    /* Of the newest version ever linked: its commit timestamp, doubled, and 1 when its value does
+     * not lie behind it (entry_mark). Written before head, by the commit section. */
+    _Atomic uint64_t newest;
+    uint32_t hash;          /* low half of the key's hash; immutable */
+    uint16_t key_bytes;     /* immutable */
+    _Atomic uint16_t flags; /* enum entry_flag; writer: commit section */
     unsigned char key[];
 };
-_Static_assert(sizeof(struct entry) == 16, "an entry costs 16 bytes and its key");
+_Static_assert(sizeof(struct entry) == 24, "an entry costs 24 bytes and its key");
+
+static inline uint64_t entry_mark(const struct version *version) {
+    bool is_behind = version_is_in_batch(version) && version_batch(version) != NULL;
+    return version->commit << 1 | !is_behind;
+}
+
+/* Make a version the newest of its key. In the section. */
+static inline void entry_link(struct entry *entry, struct version *version) {
+    atomic_store_explicit(&entry->newest, entry_mark(version), memory_order_relaxed);
+    atomic_store_explicit(&entry->head, version, memory_order_release);
+}
 
 static inline kh_bytes entry_key(const struct entry *entry) {
     return (kh_bytes){entry->key, entry->key_bytes};
@@ -75,6 +94,22 @@ static inline struct version *entry_visible(const struct entry *entry, uint64_t 
     while (version != NULL && version->commit > timestamp)
         version = atomic_load_explicit(&version->older, memory_order_acquire);
     return version;
+}
+
+/* The value at timestamp, NULL: none, or deleted. In an epoch section.
+ *
+ * Mostly without a look at the version, which would cost a miss of the cache: `newest` is at least
+ * the commit of the version that head was read as, since it is written before it; and at most
+ * timestamp, it is that of a version published before the reader registered timestamp, so head,
+ * read later than that, is that version or one after it. Both: it is that version, and its value
+ * lies behind it. */
+static inline const kh_batch *entry_value(const struct entry *entry, uint64_t timestamp) {
+    struct version *version = atomic_load_explicit(&entry->head, memory_order_acquire);
+    uint64_t newest = atomic_load_explicit(&entry->newest, memory_order_relaxed);
+    if (KH_LIKELY(version != NULL && (newest & 1) == 0 && newest >> 1 <= timestamp))
+        return (const kh_batch *)(const void *)((const char *)version + BATCH_HEADROOM);
+    version = entry_visible(entry, timestamp);
+    return version == NULL ? NULL : version_batch(version);
 }
 
 #endif

@@ -34,8 +34,8 @@ static enum certify_answer judge_rival(const struct certify_request *request, st
     }
 }
 
-static inline enum certify_answer judge_write(const struct certify_request *request, struct write *write,
-                                       uint64_t *rival) {
+KH_ALWAYS_INLINE enum certify_answer judge_write(const struct certify_request *request,
+                                                 struct write *write, uint64_t *rival) {
     if (KH_UNLIKELY(atomic_load_explicit(&write->entry->flags, memory_order_relaxed) & ENTRY_DEAD))
         return CERTIFY_DEAD;
     const struct version *version = newest_of(write->entry);
@@ -104,7 +104,8 @@ static void check_range_entry(const struct certify_request *request,
 static void check_range_recent(const struct certify_request *request,
                                struct certify_verdict *verdict, const struct read_range *range) {
     const struct recent_writes *recent = request->recent;
-    for (size_t i = 1; i <= recent->count; i++) {
+    size_t count = recent->end <= recent->mask ? recent->end : recent->mask + 1;
+    for (size_t i = 1; i <= count; i++) {
         const struct recent_write *write = &recent->ring[(recent->end - i) & recent->mask];
         if (write->commit <= request->snapshot) break;
         check_range_entry(request, verdict, range, write->entry);
@@ -145,7 +146,7 @@ static void check_ranges(const struct certify_request *request, struct certify_v
         const struct read_range *range = &request->reads->ranges[i];
         if (range->to.data == range->from.data && range->to.data != NULL) {
             check_absent(request, verdict, range);
-        } else if (request->recent->since <= request->snapshot) {
+        } else if (recent_since(request->recent) <= request->snapshot) {
             check_range_recent(request, verdict, range);
         } else {
             check_range_index(request, verdict, range);
@@ -176,23 +177,23 @@ static void compute_eta(const struct certify_request *request, struct certify_ve
     if (verdict->has_writes) raise_to(&verdict->eta, request->floor);
 }
 
-void certify(const struct certify_request *request, struct certify_verdict *verdict) {
-    *verdict = (struct certify_verdict){.answer = CERTIFY_COMMIT};
-    if (!judge_writes(request, verdict)) return;
-    verdict->pi = verdict->has_writes ? request->commit : CERTIFY_INFINITY;
-    verdict->eta = request->snapshot;
+static void certify_serializable(const struct certify_request *request,
+                                 struct certify_verdict *verdict) {
     uint64_t unread = verdict->pi;
-    if (request->is_serializable) {
-        check_items(request, verdict);
-        check_ranges(request, verdict);
-        /* Every stamp is below the next commit: without an overwriter, eta cannot reach pi. */
-        bool is_overwritten = verdict->pi != unread;
-        if (is_overwritten || !verdict->has_writes) compute_eta(request, verdict);
-        bool is_cycle = verdict->pi <= verdict->eta;
-        if (is_cycle || (request->is_current_only && is_overwritten)) {
-            verdict->answer = CERTIFY_CYCLE;
-            return;
-        }
-    }
+    check_items(request, verdict);
+    if (KH_UNLIKELY(request->reads->range_count > 0)) check_ranges(request, verdict);
+    /* Every stamp is below the next commit: without an overwriter, eta cannot reach pi. */
+    bool is_overwritten = verdict->pi != unread;
+    if (KH_LIKELY(!is_overwritten && verdict->has_writes)) return;
+    compute_eta(request, verdict);
+    bool is_cycle = verdict->pi <= verdict->eta;
+    if (is_cycle || (request->is_current_only && is_overwritten)) verdict->answer = CERTIFY_CYCLE;
+}
+
+void certify(const struct certify_request *request, struct certify_verdict *verdict) {
+    *verdict = (struct certify_verdict){.answer = CERTIFY_COMMIT, .eta = request->snapshot};
+    if (KH_UNLIKELY(!judge_writes(request, verdict))) return;
+    verdict->pi = verdict->has_writes ? request->commit : CERTIFY_INFINITY;
+    if (request->is_serializable) certify_serializable(request, verdict);
     verdict->phi = verdict->has_writes ? verdict->pi : verdict->eta;
 }

@@ -33,13 +33,17 @@ struct recent_write {
     uint64_t commit;
     struct entry *entry;
 };
-struct recent_writes { /* a ring; complete for commits after `since` */
-    const struct recent_write *ring;
+struct recent_writes { /* a ring */
+    struct recent_write *ring;
     size_t mask;
-    size_t end; /* index after the newest */
-    size_t count;
-    uint64_t since;
+    size_t end;     /* writes ever noted; the newest is before it */
+    uint64_t since; /* nothing before this was noted */
 };
+/* Noted are all writes of commits after this one. */
+static inline uint64_t recent_since(const struct recent_writes *recent) {
+    if (recent->end <= recent->mask) return recent->since;
+    return recent->ring[recent->end & recent->mask].commit; /* the next one to be overwritten */
+}
 
 struct certify_request {
     bool is_serializable;

@@ -67,14 +67,19 @@ kh_status readset_add_absent(struct readset *set, struct arena *arena, kh_bytes 
 /* The spans of *range are the arena's already. *index: where it went (it may be narrowed later). */
 kh_status readset_add_range(struct readset *set, struct arena *arena,
                             const struct read_range *range, uint32_t *index, kh_error *error);
-/* Forget everything (the arena is reset by its owner); also makes a zeroed one ready. */
-static inline void readset_clear(struct readset *set) {
+/* Makes a zeroed one ready. */
+static inline void readset_init(struct readset *set) {
     set->items = set->first_items;
     set->item_count = 0;
     set->item_capacity = READSET_INLINE;
     set->ranges = NULL;
     set->range_count = set->range_capacity = 0;
     set->widen_count = 0;
+}
+/* Forget everything (the arena is reset by its owner). */
+static inline void readset_clear(struct readset *set) {
+    set->item_count = 0;
+    if (KH_UNLIKELY(set->range_capacity > 0 || set->items != set->first_items)) readset_init(set);
 }
 
 bool range_covers(const struct read_range *range, kh_bytes key);

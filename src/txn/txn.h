@@ -79,9 +79,10 @@ struct kh_txn {
     uint8_t isolation;            /* kh_isolation, never default */
     uint8_t policy;               /* kh_policy, never default */
     bool is_read_only;
-    bool is_tracking;  /* reads go to the read set */
-    bool is_certified; /* serializable and tracked: certified at commit */
-    uint32_t sample_count;    /* commits of this handle, for the histogram's sample */
+    bool is_tracking;      /* reads go to the read set */
+    bool is_certified;     /* serializable and tracked: certified at commit */
+    bool has_own_options;  /* id_column or resolve are not the database's */
+    uint32_t sample_count; /* commits of this handle, for the histogram's sample */
     struct mem_cache *cache;
     /* */
     struct epoch_record epoch;
@@ -98,8 +99,9 @@ struct kh_txn {
     const char *id_column;
     kh_resolve_fn *resolve;
     void *resolve_context;
-    _Atomic uint32_t outcome; /* kh_status + 1 once known; 0: pending */
-    int descriptor;           /* eventfd, -1: none */
+    _Atomic uint32_t outcome;       /* kh_status + 1 once known; 0: pending */
+    int descriptor;                 /* eventfd, -1: none */
+    struct certify_request request; /* where to look is set once, the rest by each commit */
     struct certify_verdict verdict;
     kh_conflict conflict;
     struct kh_txn *next_in_flight;

@@ -9,7 +9,7 @@
 
 enum {
     FIRST_CAPACITY = 8, /* of lists made at need */
-    TABLE_FROM = 16 /* up to here a pass over the hashes is cheaper than a table */
+    TABLE_FROM = 16     /* up to here a pass over the hashes is cheaper than a table */
 };
 
 static bool is_key(const struct write *write, kh_bytes key, uint64_t hash) {
@@ -197,8 +197,7 @@ kh_status writeset_add_rows(struct writeset *set, struct arena *arena, kh_bytes 
     if (write == NULL || write->kind != WRITE_ROWS) {
         kh_status status = writeset_claim(set, arena, key, hash, value_bytes, &write, error);
         if (status != KH_OK) return status;
-        write->kind = WRITE_ROWS;
-        write->policy = policy;
+        writeset_set(set, write, WRITE_ROWS, policy, NULL);
         write->ops = write->last_op = op;
         write->op_count = 1;
         return KH_OK;

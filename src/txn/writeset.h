@@ -38,15 +38,15 @@ struct write {
     /* what every write needs: one cache line */
     uint64_t hash;
     kh_bytes key;
-    uint8_t kind;      /* enum write_kind */
-    uint8_t policy;    /* kh_policy, never default */
-    bool is_read_back; /* the program has seen a pending write of this key: never undone */
+    uint8_t kind;             /* enum write_kind */
+    uint8_t policy;           /* kh_policy, never default */
+    bool is_read_back;        /* the program has seen a pending write of this key: never undone */
     uint8_t fate;             /* enum write_fate; certify's answer */
     bool is_callback_dropped; /* the staged outcome is "drop" */
     bool is_staged_on;        /* the newest version must still be staged_on */
     uint8_t sealed_fate;      /* the encoded record says: what becomes of the write */
-    kh_batch *mine; /* WRITE_PUT: the value, a reference; once a plain write is staged, the
-                     * staged version has it and this is NULL */
+    kh_batch *mine;         /* WRITE_PUT: the value, a reference; once a plain write is staged, the
+                             * staged version has it and this is NULL */
     struct version *staged; /* what apply links */
     struct entry *entry;    /* from staging on */
     uint64_t rival_above;   /* a newest version above this is a rival */
@@ -85,6 +85,8 @@ struct writeset {
     uint32_t mark_count;
     uint32_t mark_capacity;
     uint32_t live_count; /* writes with another kind than none */
+    bool has_computed;   /* some write is, or was, rows or of a policy that computes */
+    bool is_spent;       /* nothing is left to be released: the chains have the staged versions */
     uint64_t size_bytes; /* of the values */
     uint32_t writes_max;
     uint64_t bytes_max;
@@ -127,8 +129,8 @@ static inline struct write *writeset_slot_new(struct writeset *set, struct arena
 /* Make such a write ready to be overwritten; the caller sets kind, policy and mine. Cannot fail. */
 void writeset_retake(struct writeset *set, struct mem_cache *cache, struct write *write,
                      uint64_t value_bytes);
-static inline void writeset_take(struct writeset *set, struct mem_cache *cache,
-                                 struct write *write, uint64_t value_bytes) {
+static inline void writeset_take(struct writeset *set, struct mem_cache *cache, struct write *write,
+                                 uint64_t value_bytes) {
     if (KH_UNLIKELY(write->kind != WRITE_NONE || set->mark_count > 0)) {
         writeset_retake(set, cache, write, value_bytes);
         return;
@@ -150,6 +152,27 @@ kh_status writeset_mark(struct writeset *set, struct arena *arena, uint32_t *num
 kh_status writeset_rollback_to(struct writeset *set, struct mem_cache *cache, uint32_t number,
                                kh_error *error);
 kh_status writeset_release_mark(struct writeset *set, uint32_t number, kh_error *error);
+
+/* Say what a write is: after a take. */
+static inline void writeset_set(struct writeset *set, struct write *write, enum write_kind kind,
+                                uint8_t policy, kh_batch *mine) {
+    write->kind = (uint8_t)kind;
+    write->policy = policy;
+    write->mine = mine;
+    set->has_computed |= kind == WRITE_ROWS || policy >= KH_APPEND;
+}
+
+/* Its plain writes were staged, installed and published: what they referred to is the chains'. */
+static inline void writeset_spend(struct writeset *set) {
+    set->is_spent =
+        !set->has_computed && set->writes == set->first_writes && set->mark_capacity == 0;
+}
+/* Forget a spent one. */
+static inline void writeset_reset(struct writeset *set) {
+    set->count = set->live_count = 0;
+    set->size_bytes = 0;
+    set->is_spent = false;
+}
 
 /* Release every batch (foreign code may run) and forget all. Staged versions are the caller's. */
 void writeset_clear(struct writeset *set, struct mem_cache *cache);

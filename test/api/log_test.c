@@ -382,6 +382,26 @@ static void test_replay_of_a_prepared_one(void **state) {
     }
 }
 
+/* A tag travels in the record of the transaction, not in that of its decision. */
+static void test_replay_of_a_tagged_decision(void **state) {
+    (void)state;
+    for (int is_commit = 0; is_commit < 2; is_commit++) {
+        struct fixture f;
+        open_fixture(&f, HELD_AT_ONCE);
+        kh_txn_options options = KH_TXN_OPTIONS_INIT;
+        kh_txn *txn = NULL;
+        options.tag = "by halves";
+        kit_is(kh_txn_begin(f.db, &options, &txn, NULL), KH_OK);
+        kit_put(txn, "k", 2);
+        kit_is(kh_txn_prepare(txn, NULL), KH_OK);
+        kit_is(is_commit ? kh_txn_commit(txn, NULL, NULL) : kh_txn_rollback(txn), KH_OK);
+        kh_txn_close(txn);
+        reopen(&f);
+        kit_load_is(f.db, "k", is_commit ? 2 : 1);
+        close_fixture(&f);
+    }
+}
+
 static void open_fails(struct fixture *f, kh_status expected) {
     kh_db *db = NULL;
     kh_error error = {""};
@@ -456,6 +476,7 @@ int main(void) {
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_a_clock_that_went_back),
         cmocka_unit_test(test_replay_of_a_prepared_one),
+        cmocka_unit_test(test_replay_of_a_tagged_decision),
         cmocka_unit_test(test_open_failures),
         cmocka_unit_test(test_every_prefix),
     };

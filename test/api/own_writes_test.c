@@ -129,7 +129,8 @@ static void test_swap_reads(void **state) {
     kit_close(db);
 }
 
-/* ---- several ranges, one after the other ------------------------------------------------------ */
+/* ---- several ranges, one after the other ------------------------------------------------------
+ */
 
 /* Each of the ranges that a committed transaction has read is kept for those it overlapped. */
 static void test_every_range_is_kept(void **state) {

@@ -3,15 +3,14 @@
  * stored keys. And that what a scan has shown is read back. */
 #include "support/kit.h"
 
-static const char *const stored[] = {"a",      "a\x01",  "a\x7f", "a\x80", "a\xff",        "a\xff\xff",
-                                     "b",      "bb",     "c",     "\x80",  "\xff",         "\xff\x01",
-                                     "\xff\xff", "\xff\xff\xff"};
+static const char *const stored[] = {"a",         "a\x01",    "a\x7f",    "a\x80",       "a\xff",
+                                     "a\xff\xff", "b",        "bb",       "c",           "\x80",
+                                     "\xff",      "\xff\x01", "\xff\xff", "\xff\xff\xff"};
 /* Of the transaction itself: "+" puts, "-" deletes. */
-static const char *const own[] = {"+\x01", "-a\x01", "+a\x02", "+a\xff", "-bb", "+bc",
-                                  "-none", "+\xff\x02", "-\xff\xff"};
-static const char *const edges[] = {NULL,    "a",    "a\x01", "a\xff", "a\xff\xff", "a\xff\xff\xff",
-                                    "b",     "bb",   "d",     "\x80",  "\xff",      "\xff\x01",
-                                    "\xff\xff"};
+static const char *const own[] = {"+\x01", "-a\x01", "+a\x02",    "+a\xff",   "-bb",
+                                  "+bc",   "-none",  "+\xff\x02", "-\xff\xff"};
+static const char *const edges[] = {NULL, "a", "a\x01", "a\xff", "a\xff\xff", "a\xff\xff\xff", "b",
+                                    "bb", "d", "\x80",  "\xff",  "\xff\x01",  "\xff\xff"};
 enum {
     STORED = sizeof stored / sizeof *stored,
     OWN = sizeof own / sizeof *own,
@@ -109,8 +108,8 @@ static void test_every_combination(void **state) {
             options.to = edge(i / EDGES / EDGES);
             for (int j = 0; j < 10; j++) {
                 options.limit = limits[j / 2];
-                options.flags = (j % 2 != 0 ? KH_SCAN_REVERSE : 0) |
-                                (i % 7 == 0 ? KH_SCAN_KEYS_ONLY : 0);
+                options.flags =
+                    (j % 2 != 0 ? KH_SCAN_REVERSE : 0) | (i % 7 == 0 ? KH_SCAN_KEYS_ONLY : 0);
                 check(txn, &options, &all);
             }
         }
@@ -143,8 +142,7 @@ static void test_limits_over_many_deletions(void **state) {
     options.flags = KH_SCAN_REVERSE;
     kit_scan_is(txn, &options, "k650=650 k550=550 k450=450");
     options.limit = 0;
-    kit_scan_is(txn, &options,
-                "k650=650 k550=550 k450=450 k350=350 k250=250 k150=150 k050=50");
+    kit_scan_is(txn, &options, "k650=650 k550=550 k450=450 k350=350 k250=250 k150=150 k050=50");
     kit_rollback(txn);
     kit_close(db);
 }

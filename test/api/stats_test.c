@@ -125,6 +125,31 @@ static void test_counts(void **state) {
     kit_close(db);
 }
 
+/* A prepared transaction ends once, too, whoever decides it. */
+static void test_prepared_ends(void **state) {
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        kh_db *db = kit_open();
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        kh_txn_id id = kh_txn_get_id(txn);
+        kit_put(txn, "a", 1);
+        kit_is(kh_txn_prepare(txn, NULL), KH_OK);
+        bool is_commit = how % 2 == 0;
+        if (how < 2) {
+            kit_is(is_commit ? kh_txn_commit(txn, NULL, NULL) : kh_txn_rollback(txn), KH_OK);
+            kh_txn_close(txn);
+        } else {
+            kh_txn_close(txn);
+            kit_is(kh_db_decide(db, id, is_commit, NULL, NULL), KH_OK);
+        }
+        kh_stats stats = stats_of(db);
+        assert_int_equal(stats.begins, 1);
+        assert_int_equal(stats.commits, is_commit);
+        assert_int_equal(stats.rollbacks, !is_commit);
+        kit_close(db);
+    }
+}
+
 static void test_versions(void **state) {
     (void)state;
     kh_db *db = kit_open();
@@ -171,6 +196,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resolved),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_prepared_ends),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_texts),
     };

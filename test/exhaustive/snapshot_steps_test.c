@@ -331,6 +331,10 @@ static void test_a_writer_is_overtaken_by_a_reader(void **state) {
 #define ON_DB(test) cmocka_unit_test_setup_teardown(test, open_db, close_db)
 
 int main(void) {
+#if !defined(KH_SLOW_CHECKS)
+    print_message("no steps in this build: nothing to test\n");
+    return 0;
+#endif
     const struct CMUnitTest tests[] = {
         ON_DB(test_begin_is_overtaken),
         ON_DB(test_a_statement_is_overtaken),

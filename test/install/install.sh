@@ -47,3 +47,4 @@ for library in khonsu khonsu_static; do
 done
 
 "$prefix/bin/khonsu" --version
+"$prefix/bin/khonsu-workload" --version

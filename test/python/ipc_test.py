@@ -1,6 +1,7 @@
 """khonsu's IPC against pyarrow's: what one writes the other reads, for every Arrow type, in streams
 and files, compressed or not, sliced or whole, with dictionaries that change."""
 import io
+import struct
 import unittest
 
 import pyarrow as pa
@@ -131,9 +132,37 @@ class Ipc(unittest.TestCase):
         for options in ({"metadata_version": ipc.MetadataVersion.V4},
                         {"use_legacy_format": True}):
             self.same(kh.decode(arrow_writes([batch], kh.STREAM, **options)), [batch])
-        union = kh.batch_of(dict(kh.struct_cases())["sparse_union"])
-        data = arrow_writes([union], kh.STREAM, metadata_version=ipc.MetadataVersion.V4)
-        self.refused(data, kh.UNSUPPORTED)
+
+    def test_unions_with_bitmaps(self):
+        """Before version 5 of the metadata a union had a bitmap: it is skipped, or refused."""
+        for name in ("sparse_union", "dense_union"):
+            union = kh.batch_of(dict(kh.struct_cases())[name])
+            for file_format in FORMATS:
+                data = arrow_writes([union, union], file_format,
+                                    metadata_version=ipc.MetadataVersion.V4)
+                self.same(kh.decode(data), [union, union])
+            node = struct.pack("<qq", union.num_rows, 0)
+            self.assertIn(node, data)
+            self.refused(data.replace(node, struct.pack("<qq", union.num_rows, 1), 1),
+                         kh.UNSUPPORTED)
+
+    def test_buffers_that_overlap(self):
+        """Copies of misaligned buffers are bounded by the body, however many share its bytes."""
+        def pointing(rows, columns, spans):
+            batch = pa.RecordBatch.from_pydict({str(i): pa.array(range(rows), pa.int8())
+                                                for i in range(columns)})
+            old = [number for i in range(columns) for number in (rows * i, 0, rows * i, rows)]
+            new = [number for i in range(columns) for number in (rows * i, 0, *spans[i])]
+            form = f"<{4 * columns}q"
+            data = arrow_writes([batch], kh.STREAM)
+            self.assertEqual(data.count(struct.pack(form, *old)), 1)
+            return data.replace(struct.pack(form, *old), struct.pack(form, *new))
+
+        read = kh.decode(pointing(8, 2, [(1, 8), (8, 8)]))[0]
+        self.assertEqual(read.column(0).to_pylist(), [1, 2, 3, 4, 5, 6, 7, 0])
+        self.assertEqual(read.column(1).to_pylist(), list(range(8)))
+        kh.decode(pointing(64, 4, [(1, 255), (0, 64), (0, 255), (64, 64)]))
+        self.refused(pointing(64, 4, [(1, 255), (1, 255), (1, 255), (1, 255)]), kh.CORRUPT)
 
     def refused(self, data, *statuses):
         with self.assertRaises(kh.Failure) as caught:

@@ -102,9 +102,10 @@ void held_log_fini(struct held_log *held) {
 }
 
 void held_log_answer(struct held_log *held, uint64_t cookie, kh_log_answer answer) {
+    (void)pthread_mutex_lock(&held->lock);
     uint64_t last = cookie < held->appended ? cookie : held->appended;
-    if (last > held->completed) {
-        held->completed = last;
-        held->complete(held->completion_context, last, answer);
-    }
+    bool is_new = last > held->completed;
+    if (is_new) held->completed = last;
+    (void)pthread_mutex_unlock(&held->lock);
+    if (is_new) held->complete(held->completion_context, last, answer);
 }

@@ -66,7 +66,7 @@ static inline struct version *store_kit_link(struct store_kit *kit, struct entry
     version->stamp.ps = ps;
     struct version *newest = atomic_load(&entry->head);
     atomic_store(&version->older, newest);
-    atomic_store(&entry->head, version);
+    entry_link(entry, version);
     store_count(&kit->store.versions_live, 1);
     if (newest == NULL) store_count(&kit->store.keys, 1);
     if (commit > kit->store.clock) kit->store.clock = commit;

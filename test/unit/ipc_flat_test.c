@@ -110,12 +110,12 @@ static kh_status read_schema(const struct ipc_buffer *bytes) {
     struct flat_table root;
     struct ArrowSchema arrow_schema;
     struct ipc_buffer ids;
-    bool has_union;
+    struct ipc_traits traits;
     kh_error error = {""};
     ipc_buffer_init(&ids, mem_process());
     assert_true(flat_root(bytes->bytes, bytes->size_bytes, &root));
     kh_status status =
-        ipc_schema_read(&root, mem_process(), &arrow_schema, &ids, &has_union, &error);
+        ipc_schema_read(&root, mem_process(), &arrow_schema, &ids, &traits, &error);
     if (status == KH_OK)
         arrow_schema.release(&arrow_schema);
     ipc_buffer_fini(&ids);

@@ -20,7 +20,7 @@ static kh_status read_draft(const struct draft *draft, struct ArrowSchema *out, 
     struct ipc_buffer ids;
     struct flat_table root;
     struct flat_field type_fields[3];
-    bool has_union;
+    struct ipc_traits traits;
     kh_error error = {""};
     ipc_buffer_init(&bytes, mem_process());
     ipc_buffer_init(&ids, mem_process());
@@ -48,7 +48,7 @@ static kh_status read_draft(const struct draft *draft, struct ArrowSchema *out, 
     }
     assert_false(bytes.is_failed);
     assert_true(flat_root(bytes.bytes, bytes.size_bytes, &root));
-    kh_status status = ipc_schema_read(&root, mem_process(), out, &ids, &has_union, &error);
+    kh_status status = ipc_schema_read(&root, mem_process(), out, &ids, &traits, &error);
     if (ids.size_bytes > 0)
         memcpy(id, ids.bytes, sizeof *id);
     ipc_buffer_fini(&bytes);
@@ -98,7 +98,8 @@ static void test_what_does_not_exist(void **state) {
     is_refused(&(struct draft){.type = -1, .name = ""}, KH_CORRUPT);
     is_refused(&(struct draft){.type = 27, .name = ""}, KH_UNSUPPORTED);
     is_refused(&(struct draft){.type = 2, .name = ""}, KH_CORRUPT); /* an integer of 0 bits */
-    is_refused(&(struct draft){.type = 1, .name = "", .endianness = 1}, KH_UNSUPPORTED);
+    is_refused(&(struct draft){.type = 1, .name = "", .endianness = 2}, KH_CORRUPT);
+    is_refused(&(struct draft){.type = 1, .name = "", .endianness = -1}, KH_CORRUPT);
     is_refused(&(struct draft){.type = 1, .name = "a\0b", .name_bytes = 3}, KH_CORRUPT);
     for (int64_t type = 8; type <= 18; type++) {
         struct draft draft = {.type = type, .name = ""};
