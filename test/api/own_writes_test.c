@@ -181,6 +181,28 @@ static void test_timestamps_rise(void **state) {
     kit_close(db);
 }
 
+/* While the clock stands commits follow one another tick by tick: the next one is not seen. */
+static void test_the_next_tick_is_not_seen(void **state) {
+    (void)state;
+    struct kit_clock hands = {1700000000000u, 1000000000u, 0};
+    kh_options options = kit_options();
+    options.clock = kit_clock_hook(&hands);
+    kh_db *db = kit_open_with(&options);
+    kit_store(db, "k", 0);
+    for (int i = 0; i < 12; i++) {
+        kh_scan_options range = kit_range("a", "z", 0, i % 2 == 0 ? 0 : KH_SCAN_REVERSE);
+        kh_txn *reader = kit_begin(db, kit_levels[1 + i % 2]);
+        char expected[32];
+        (void)snprintf(expected, sizeof expected, "k=%d", i);
+        kit_store(db, "k", i + 1);
+        assert_true(kh_db_now(db) == kh_txn_snapshot(reader) + 1);
+        kit_get_is(reader, "k", i);
+        kit_scan_is(reader, &range, expected);
+        kit_commit_ok(reader);
+    }
+    kit_close(db);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_keys),
@@ -189,6 +211,7 @@ int main(void) {
         cmocka_unit_test(test_swap_reads),
         cmocka_unit_test(test_every_range_is_kept),
         cmocka_unit_test(test_timestamps_rise),
+        cmocka_unit_test(test_the_next_tick_is_not_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -316,6 +316,21 @@ static void test_ring_just_reaches(void **state) {
     is_answer(world, CERTIFY_CYCLE);
 }
 
+/* A commit of several writes, of which the ring has lost the first: it is not asked for them. */
+static void test_a_commit_that_the_ring_has_half_lost(void **state) {
+    struct world *world = *state;
+    read_range(world, "k", "l");
+    (void)write_key(world, "z", KH_FAIL);
+    commit_at(world, "k", SNAPSHOT + 1, SNAPSHOT, 0);
+    commit_at(world, "a", SNAPSHOT + 1, SNAPSHOT + 1, 0);
+    commit_at(world, "b", SNAPSHOT + 1, SNAPSHOT + 1, 0);
+    for (uint64_t i = 2; i < 6; i++) {
+        is_answer(world, CERTIFY_CYCLE);
+        commit_at(world, "c", SNAPSHOT + i, SNAPSHOT + i, 0);
+    }
+    is_answer(world, CERTIFY_CYCLE);
+}
+
 /* The walk over the index goes on beyond its first keys, and ends at the bound. */
 static void test_long_ranges_in_the_index(void **state) {
     enum { KEYS = 600 };
@@ -522,6 +537,7 @@ int main(void) {
         IN_WORLD(test_prepare_wants_the_present),
         IN_WORLD(test_ranges_against_ring_and_index),
         IN_WORLD(test_ring_just_reaches),
+        IN_WORLD(test_a_commit_that_the_ring_has_half_lost),
         IN_WORLD(test_long_ranges_in_the_index),
         IN_WORLD(test_whole_range),
         IN_WORLD(test_absent_keys),
