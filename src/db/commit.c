@@ -212,9 +212,7 @@ static void count_resolved(kh_txn *txn) {
 
 /* Without a log a record is kept the moment it is certified: nothing of it is ever in flight. */
 KH_ALWAYS_INLINE void commit_at_once(kh_txn *txn) {
-    struct kh_db *db = txn->db;
     struct reclaimer who = {&txn->epoch, txn->cache};
-    db->pipeline.position++;
     apply_at_once(txn, &who);
     if (KH_LIKELY(!txn->verdict.has_resolved)) writeset_spend(&txn->writes);
     atomic_store_explicit(&txn->outcome, (uint32_t)KH_OK + 1, memory_order_release);

@@ -86,17 +86,17 @@ struct kh_db {
     _Atomic uint64_t tick_ms;
     _Atomic uint32_t is_janitor_idle;
     /* the section */
-    _Alignas(64) struct latch section;
+    _Alignas(64) struct latch section; /* and what every commit writes, on the latch's line */
+    uint64_t wall_ms;                  /* newest seen: the clock may step back */
+    struct recent_writes recent;
     struct signal progress;
     uint32_t waiters; /* on progress */
     struct kept_ranges ranges;
-    struct recent_writes recent;
     struct safe_waiter *safe_waiters;
     struct kh_txn *prepared;
     _Atomic uint64_t prepared_count;
     struct pipeline pipeline;
-    uint64_t wall_ms; /* newest seen: the clock may step back */
-    kh_txn *claimer;  /* the one commit that has claimed its keys: others of those keys wait */
+    kh_txn *claimer; /* the one commit that has claimed its keys: others of those keys wait */
     struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
     uint64_t outcome_mask;
     const struct kh_storage *storage;

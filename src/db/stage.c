@@ -204,6 +204,8 @@ KH_ALWAYS_INLINE kh_status stage_entry(kh_txn *txn, struct write *write, kh_erro
                                         &write->entry, error);
         if (status != KH_OK) return status;
     }
+    /* In the section it is unlinked: its line should be there by then. */
+    __builtin_prefetch(atomic_load_explicit(&write->entry->head, memory_order_relaxed));
     write->rival_above = rival_bound(txn, write, write->entry);
     return KH_OK;
 }

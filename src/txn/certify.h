@@ -34,10 +34,10 @@ struct recent_write {
     struct entry *entry;
 };
 struct recent_writes { /* a ring */
+    size_t end;        /* writes ever noted; the newest is before it */
+    uint64_t since;    /* nothing before this was noted */
     struct recent_write *ring;
     size_t mask;
-    size_t end;     /* writes ever noted; the newest is before it */
-    uint64_t since; /* nothing before this was noted */
 };
 /* Noted are all writes of commits after this one. */
 static inline uint64_t recent_since(const struct recent_writes *recent) {
@@ -88,19 +88,15 @@ KH_ALWAYS_INLINE bool certify_is_clear(const struct certify_request *request,
         if (KH_UNLIKELY(!is_usual)) return false;
         if (KH_UNLIKELY(atomic_load_explicit(&entry->flags, memory_order_relaxed) & ENTRY_DEAD))
             return false;
-        const struct version *newest = atomic_load_explicit(&entry->head, memory_order_acquire);
-        if (newest != NULL && KH_UNLIKELY(newest->commit > write->rival_above)) return false;
+        if (KH_UNLIKELY(entry_newest(entry) > write->rival_above)) return false;
         write->fate = FATE_PLAIN;
     }
     if (request->is_serializable) {
         const struct read_item *item = request->reads->items;
         const struct read_item *last = item + request->reads->item_count;
         if (KH_UNLIKELY(request->reads->range_count > 0)) return false;
-        for (; item < last; item++) {
-            const struct version *newest =
-                atomic_load_explicit(&item->entry->head, memory_order_acquire);
-            if (newest != NULL && KH_UNLIKELY(newest->commit > request->snapshot)) return false;
-        }
+        for (; item < last; item++)
+            if (KH_UNLIKELY(entry_newest(item->entry) > request->snapshot)) return false;
     }
     verdict->answer = CERTIFY_COMMIT;
     verdict->eta = request->snapshot;
