@@ -89,7 +89,8 @@ class Round:
             test = self.build.tests[name]
             prepared = self.build.prepare(test, objects, where)
             extra = mutant.environment if name == mutant.killer else {}
-            timeout = max(TIMEOUT_LEAST, round(PATIENCE * self.times.get(name, 0)))
+            timeout = mutant.timeout or max(TIMEOUT_LEAST,
+                                            round(PATIENCE * self.times.get(name, 0)))
             for _ in range(mutant.tries):
                 result = self.build.run(test, prepared, extra, timeout)
                 if result.reason:

@@ -8,6 +8,7 @@ A file NAME.mutant is one bug:
     killer: the test (of ctest) that must fail
     environment: VARIABLE=VALUE ...    (optional) for the killer
     tries: N                           (optional) the killer runs up to N times, for what needs luck
+    timeout: SECONDS                   (optional) how long a killer that hangs is waited for
     only: FILE ...                     (optional) of the files that include a changed header, those
                                        that use what was changed: the others are not compiled again
     file: src/...
@@ -26,7 +27,7 @@ import re
 from dataclasses import dataclass, field
 
 KINDS = ("dev", "asan", "tsan")
-FIELDS = {"bug", "breaks", "kind", "killer", "environment", "tries", "only"}
+FIELDS = {"bug", "breaks", "kind", "killer", "environment", "tries", "timeout", "only"}
 REQUIRED = ("bug", "breaks", "kind")
 
 
@@ -50,6 +51,7 @@ class Mutant:
     killer: str = ""
     environment: dict = field(default_factory=dict)
     tries: int = 1
+    timeout: int = 0
     only: tuple = ()
     edits: list = field(default_factory=list)
 
@@ -127,7 +129,7 @@ def parse(name, text):
         raise PlantError(f"{name}.mutant: no such kind: {mutant.kind}")
     if mutant.environment:
         mutant.environment = dict(part.split("=", 1) for part in mutant.environment.split())
-    mutant.tries = int(mutant.tries)
+    mutant.tries, mutant.timeout = int(mutant.tries), int(mutant.timeout)
     mutant.only = tuple(mutant.only.split()) if mutant.only else ()
     return mutant
 

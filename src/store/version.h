@@ -10,6 +10,7 @@
 
 #include "base/epoch.h"
 #include "batch/batch.h"
+#include "store/snapshot.h"
 #include <stdatomic.h>
 
 /* A version lies in the headroom of its batch where it can (BATCH_HEADROOM), else in a block of its
@@ -81,6 +82,7 @@ static inline uint64_t entry_mark(const struct version *version) {
 /* Make a version the newest of its key. In the section. */
 static inline void entry_link(struct entry *entry, struct version *version) {
     atomic_store_explicit(&entry->newest, entry_mark(version), memory_order_relaxed);
+    snapshot_step(); /* a reader between the two */
     atomic_store_explicit(&entry->head, version, memory_order_release);
 }
 
