@@ -60,6 +60,7 @@ static void nothing_open_nothing_waits(void **state) {
     assert_int_equal(f->freed_count, 0); /* not in retire */
     assert_false(epoch_poll(&f->epoch, &f->writer, NULL));
     assert_int_equal(f->freed_count, BLOCKS);
+    for (int i = 0; i < EPOCH_BUNDLES; i++) assert_null(f->writer.bundles[i].first); /* for reuse */
     epoch_unregister(&f->epoch, &f->writer, NULL);
     epoch_unregister(&f->epoch, &f->reader, NULL);
     free(f);
