@@ -139,7 +139,7 @@ static void test_reads_are_of_one_use(void **state) {
     (void)state;
     enum { KEYS = 40 };
     kh_db *db = kit_open();
-    char key[16];
+    char key[24];
     char text[KIT_TEXT_BYTES];
     for (int i = 0; i < KEYS; i++) {
         (void)snprintf(key, sizeof key, "k%02d", i);
@@ -182,7 +182,7 @@ static void test_arrays_of_one_key(void **state) {
     options.allocator = kit_memory_hook(&memory);
     kh_db *db = kit_open_with(&options);
     kh_schema *schema = kit_number_schema(db);
-    char key[16];
+    char key[24];
     int64_t late = KIT_ABSENT; /* what is stored */
     for (int way = 0; way < 16; way++) {
         uint32_t savepoint = 0;
@@ -213,6 +213,49 @@ static void test_arrays_of_one_key(void **state) {
     kh_schema_release(schema);
     kit_close(db);
     assert_int_equal(memory.live_blocks, 0);
+}
+
+/* Keys of all lengths are copied whole. */
+static void test_keys_of_all_lengths(void **state) {
+    (void)state;
+    enum { LONGEST = 80 };
+    kh_db *db = kit_open();
+    kh_schema *schema = kit_number_schema(db);
+    for (int step = 0; step < 2; step++) {
+        for (int length = 1; length <= LONGEST; length++) {
+            char key[LONGEST + 1] = "";
+            for (int i = 0; i < length; i++) key[i] = (char)('0' + i);
+            if (step == 0) {
+                kh_txn *txn = begin(db, NULL);
+                kit_is(put_array(txn, schema, key, length, KH_FAIL), KH_OK);
+                memset(key, 0, sizeof key); /* the transaction has a copy */
+                kit_commit_ok(txn);
+            } else {
+                kit_load_is(db, key, length);
+            }
+        }
+    }
+    kh_schema_release(schema);
+    kit_close(db);
+}
+
+static void test_arrays_count_as_writes(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    options.limits.txn_writes = 3;
+    kh_db *db = kit_open_with(&options);
+    kh_schema *schema = kit_number_schema(db);
+    kh_txn *txn = begin(db, NULL);
+    kit_is(put_array(txn, schema, "a", 1, KH_FAIL), KH_OK);
+    kit_is(put_array(txn, schema, "b", 2, KH_FAIL), KH_OK);
+    kit_is(put_array(txn, schema, "c", 3, KH_FAIL), KH_OK);
+    kit_is(put_array(txn, schema, "d", 4, KH_FAIL), KH_TOO_BIG);
+    kit_is(put_array(txn, schema, "c", 5, KH_FAIL), KH_OK);
+    kit_commit_ok(txn);
+    kit_load_is(db, "c", 5);
+    kit_load_is(db, "d", KIT_ABSENT);
+    kh_schema_release(schema);
+    kit_close(db);
 }
 
 /* Values of the process' own context, and ones that the program still holds, are put over: the
@@ -251,6 +294,8 @@ int main(void) {
         cmocka_unit_test(test_ids_and_outcomes_are_of_one_use),
         cmocka_unit_test(test_reads_are_of_one_use),
         cmocka_unit_test(test_arrays_of_one_key),
+        cmocka_unit_test(test_keys_of_all_lengths),
+        cmocka_unit_test(test_arrays_count_as_writes),
         cmocka_unit_test(test_values_of_others_are_overwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

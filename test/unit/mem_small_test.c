@@ -42,6 +42,11 @@ static uint32_t next_random(uint32_t *state) {
     return *state >> 8;
 }
 
+static void check_bounds(const struct mem_cache *cache) {
+    for (int class = 0; class < MEM_CLASSES; class ++)
+        assert_true(cache->lists[class].count <= cache->lists[class].count_max);
+}
+
 static void check_lists(const struct mem_cache *cache) {
     for (int class = 0; class < MEM_CLASSES; class ++) {
         const struct mem_list *list = &cache->lists[class];
@@ -49,7 +54,6 @@ static void check_lists(const struct mem_cache *cache) {
         for (const struct mem_block *block = list->first; block != NULL; block = block->next)
             count++;
         assert_int_equal(count, list->count);
-        assert_true(count <= list->count_max);
     }
 }
 
@@ -81,6 +85,31 @@ static void make_held(struct held *held, struct mem_cache *cache, bool is_short)
     memset(held->block, held->fill, held->size_bytes);
 }
 
+/* Small ones, and about the edge of small. */
+static size_t random_size(uint32_t *random) {
+    switch (next_random(random) % 3) {
+    case 0:
+        return next_random(random) % 40;
+    case 1:
+        return next_random(random) % 500;
+    default:
+        return 500 + next_random(random) % 40;
+    }
+}
+
+/* What a block of that size counts for. */
+static size_t counted(size_t size_bytes) {
+    if (size_bytes < 16) return 16;
+    return size_bytes <= 512 ? (size_bytes + 7) / 8 * 8 : (size_bytes + 63) / 64 * 64;
+}
+
+static void check_sum(const struct held *slots, int count) {
+    uint64_t sum = 0;
+    for (int i = 0; i < count; i++)
+        if (slots[i].block != NULL) sum += counted(slots[i].size_bytes);
+    assert_int_equal(mem_live_bytes(yard.mem), sum);
+}
+
 /* Any size, any cache or none, the short way and the long one, mixed: contents and counts hold. */
 static void short_and_long_ways_mix(void **state) {
     (void)state;
@@ -94,11 +123,12 @@ static void short_and_long_ways_mix(void **state) {
         if (held->block != NULL) {
             free_held(held, cache, way & 64);
         } else {
-            held->size_bytes = next_random(&random) % (way & 128 ? 40 : 560);
+            held->size_bytes = random_size(&random);
             held->fill = (unsigned char)i;
             make_held(held, cache, way & 64);
         }
-        if (i % 500 == 0) {
+        if (i % 50 == 0) {
+            check_sum(slots, SLOTS);
             check_lists(yard.caches[0]);
             check_lists(yard.caches[1]);
         }
@@ -117,8 +147,13 @@ static void a_cache_keeps_so_many(void **state) {
     assert_int_equal(mem_live_bytes(yard.mem), BLOCKS * SIZE);
     for (int i = 0; i < BLOCKS; i++) mem_free_small(yard.mem, yard.caches[1], blocks[i], SIZE);
     assert_int_equal(mem_live_bytes(yard.mem), 0);
-    check_lists(yard.caches[0]);
     check_lists(yard.caches[1]);
+    check_bounds(yard.caches[1]);
+    for (int i = 0; i < BLOCKS; i++) blocks[i] = mem_alloc_small(yard.mem, yard.caches[0], SIZE);
+    check_lists(yard.caches[0]);
+    check_bounds(yard.caches[0]);
+    for (int i = 0; i < BLOCKS; i++) mem_free_small(yard.mem, yard.caches[0], blocks[i], SIZE);
+    check_bounds(yard.caches[0]);
 }
 
 int main(void) {
