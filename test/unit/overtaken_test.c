@@ -15,17 +15,26 @@ static void step(void) {
     run();
 }
 
+/* What one word was accessed with: the processors that forgive a wrong order are many. */
+static const volatile void *watched;
+static memory_order order_seen;
+
+static void note(const volatile void *object, memory_order order) {
+    if (object == watched) order_seen = order;
+}
+
 #undef atomic_load_explicit
 #undef atomic_store_explicit
 #define atomic_load_explicit(object, order)                                                        \
     __extension__({                                                                                \
-        __auto_type loaded = ((void)(order), *(object));                                           \
+        note((object), (order));                                                                   \
+        __auto_type loaded = *(object);                                                            \
         step();                                                                                    \
         loaded;                                                                                    \
     })
 #define atomic_store_explicit(object, value, order)                                                \
     __extension__({                                                                                \
-        (void)(order);                                                                             \
+        note((object), (order));                                                                   \
         *(object) = (value);                                                                       \
         step();                                                                                    \
     })
@@ -126,6 +135,26 @@ static void values_are_found(void **state) {
     }
 }
 
+/* The mark is at least as new as the head that was read before it: the head is written with release
+ * and read with acquire, wherever values come from. */
+static void heads_are_ordered(void **state) {
+    (void)state;
+    empty();
+    watched = &entry->head;
+    for (int kind = 0; kind < KINDS; kind++) {
+        order_seen = memory_order_relaxed;
+        link(make(&stored[kind], (enum kind)kind, (uint64_t)kind + 1));
+        assert_int_equal(order_seen, memory_order_release);
+        order_seen = memory_order_relaxed;
+        (void)entry_value(entry, 10);
+        assert_int_equal(order_seen, memory_order_acquire);
+        order_seen = memory_order_relaxed;
+        (void)entry_visible(entry, 10);
+        assert_int_equal(order_seen, memory_order_acquire);
+    }
+    watched = NULL;
+}
+
 static struct version *next;
 
 static void link_next(void) {
@@ -222,6 +251,7 @@ static void a_transaction_ends_one_way(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(values_are_found, open_entry, close_entry),
+        cmocka_unit_test_setup_teardown(heads_are_ordered, open_entry, close_entry),
         cmocka_unit_test_setup_teardown(a_reader_is_overtaken_by_a_commit, open_entry, close_entry),
         cmocka_unit_test_setup_teardown(a_commit_is_overtaken_by_a_reader, open_entry, close_entry),
         cmocka_unit_test(a_handle_is_taken_once),
