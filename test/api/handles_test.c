@@ -97,6 +97,23 @@ static void test_each_option_counts(void **state) {
     kit_close(db);
 }
 
+/* The handle that a thread had last is a hint, of another database maybe: one that has fewer. */
+static void test_two_databases(void **state) {
+    (void)state;
+    enum { OPEN = 40 };
+    kh_db *many = kit_open();
+    kh_db *few = kit_open();
+    kh_txn *txns[OPEN];
+    for (int i = 0; i < OPEN; i++) {
+        txns[i] = begin(many, NULL);
+        kit_store(few, "k", i);
+        kit_load_is(few, "k", i);
+    }
+    for (int i = 0; i < OPEN; i++) kit_rollback(txns[i]);
+    kit_close(few);
+    kit_close(many);
+}
+
 /* ---- identity and outcome -------------------------------------------------------------------- */
 
 static kh_outcome outcome_of(kh_db *db, kh_txn_id id) {
@@ -124,8 +141,7 @@ static void test_ids_and_outcomes_are_of_one_use(void **state) {
             kit_is(kh_txn_rollback(txn), KH_OK);
         }
         kh_txn_close(txn);
-        assert_int_equal(outcome_of(db, id),
-                         is_commit ? KH_OUTCOME_COMMITTED : KH_OUTCOME_ABORTED);
+        assert_int_equal(outcome_of(db, id), is_commit ? KH_OUTCOME_COMMITTED : KH_OUTCOME_ABORTED);
         last = id;
     }
     kit_close(db);
@@ -170,6 +186,30 @@ static void test_reads_are_of_one_use(void **state) {
         }
     }
     kit_rollback(others);
+    kit_close(db);
+}
+
+/* An array whose owner has moved it on is refused, whole as it may look. */
+static void test_released_arrays(void **state) {
+    (void)state;
+    kh_db *db = kit_open();
+    kh_schema *schema = kit_number_schema(db);
+    int released = 0;
+    for (int is_child = 0; is_child < 2; is_child++) {
+        kh_txn *txn = begin(db, NULL);
+        struct ArrowArray array = calls_array(1, &released);
+        struct ArrowArray *one = is_child ? array.children[0] : &array;
+        void (*release)(struct ArrowArray *) = one->release;
+        one->release = NULL;
+        kh_status status = kh_txn_put_array(txn, kit_key("k"), schema, &array, KH_FAIL, NULL);
+        assert_true(status == KH_INVALID || status == KH_INVALID_DATA);
+        assert_int_equal(released, is_child);
+        kit_get_is(txn, "k", KIT_ABSENT);
+        one->release = release;
+        array.release(&array);
+        kit_rollback(txn);
+    }
+    kh_schema_release(schema);
     kit_close(db);
 }
 
@@ -257,8 +297,8 @@ static void test_arrays_count_as_writes(void **state) {
     kit_close(db);
 }
 
-/* Values of the process' own context or of another database, and ones that the program still holds, are put over: the
- * first go back to where they came from, the second stay as they are. */
+/* Values of the process' own context or of another database, and ones that the program still holds,
+ * are put over: the first go back to where they came from, the second stay as they are. */
 static void test_values_of_others_are_overwritten(void **state) {
     (void)state;
     struct kit_memory memory = {0};
@@ -276,6 +316,7 @@ static void test_values_of_others_are_overwritten(void **state) {
         kh_txn *txn = begin(db, NULL);
         kit_is(kh_txn_put(txn, kit_key("own"), own, NULL), KH_OK);
         kit_is(kh_txn_put(txn, kit_key("held"), held[i], NULL), KH_OK);
+        kit_is(kh_txn_put(txn, kit_key("held twice"), held[i], NULL), KH_OK);
         kh_batch_release(own);
         kit_commit_ok(txn);
     }
@@ -285,6 +326,7 @@ static void test_values_of_others_are_overwritten(void **state) {
     }
     kit_load_is(db, "own", VALUES - 1);
     kit_load_is(db, "held", VALUES - 1);
+    kit_load_is(db, "held twice", VALUES - 1);
     kit_close(db);
     kit_close(another);
     assert_int_equal(memory.live_blocks, 0);
@@ -295,8 +337,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_options_end_with_their_use),
         cmocka_unit_test(test_each_option_counts),
+        cmocka_unit_test(test_two_databases),
         cmocka_unit_test(test_ids_and_outcomes_are_of_one_use),
         cmocka_unit_test(test_reads_are_of_one_use),
+        cmocka_unit_test(test_released_arrays),
         cmocka_unit_test(test_arrays_of_one_key),
         cmocka_unit_test(test_keys_of_all_lengths),
         cmocka_unit_test(test_arrays_count_as_writes),

@@ -94,7 +94,7 @@ static bool is_held(struct latch *latch) {
 /* ---- who sleeps ------------------------------------------------------------------------------ */
 
 /* Sleepers who are forgotten: the alarm fails the test in their stead. */
-enum { FORGOTTEN_AFTER_S = 10, SLEEPERS = 3 };
+enum { FORGOTTEN_AFTER_S = 6, SLEEPERS = 3 };
 
 struct dormitory {
     struct latch latch;
@@ -120,7 +120,7 @@ static void await_sleepers(struct dormitory *room) {
 
 /* The owner leaves, or waits for a signal that only the sleepers can give. */
 static void sleepers_are_woken(bool is_waiting) {
-    enum { NIGHTS = 30 };
+    enum { NIGHTS = 12 };
     for (int night = 0; night < NIGHTS; night++) {
         struct dormitory room = {.woken = 0};
         struct env_thread *threads[SLEEPERS];

@@ -200,7 +200,8 @@ static void a_commit_is_overtaken_by_a_reader(void **state) {
             entry_link(entry, next);
             if (!has_come(point)) break;
             assert_ptr_equal(seen, value_of(&stored[0], old));
-            assert_ptr_equal(entry_value(entry, 20), value_of(&stored[1], (enum kind)(pair / KINDS)));
+            assert_ptr_equal(entry_value(entry, 20),
+                             value_of(&stored[1], (enum kind)(pair / KINDS)));
         }
     }
 }

@@ -97,7 +97,8 @@ static struct write *take_short_way(uint64_t hash) {
     return writeset_slot_new(&desk.set, &desk.arena, (kh_bytes){"key", 3}, hash);
 }
 
-/* NULL, and nothing changed: a key that may be there, even undone; a savepoint; no room; a limit. */
+/* NULL, and nothing changed: a key that may be there, even undone; a savepoint; no room; a limit.
+ */
 static void test_the_short_way_is_not_for_all(void **state) {
     (void)state;
     uint32_t number = 0;
