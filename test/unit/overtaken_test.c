@@ -28,7 +28,7 @@ static void note(const volatile void *object, memory_order order) {
 #define atomic_load_explicit(object, order)                                                        \
     __extension__({                                                                                \
         note((object), (order));                                                                   \
-        __auto_type loaded = *(object);                                                            \
+        __typeof__((void)0, *(object)) loaded = *(object);                                         \
         step();                                                                                    \
         loaded;                                                                                    \
     })
