@@ -87,6 +87,26 @@ static void test_bytes_to_the_last(void **state) {
     kh_batch_release(value);
 }
 
+/* Rows for one key too many are refused like a put, and leave nothing. */
+static void test_one_key_too_many(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    options.limits.txn_writes = 2;
+    kh_db *db = kit_open_with(&options);
+    kh_batch *rows = kit_rows(db, "1=10/100");
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    kit_put(txn, "a", 1);
+    kit_is(kh_txn_upsert_rows(txn, kit_key("b"), rows, NULL), KH_OK);
+    kit_is(kh_txn_upsert_rows(txn, kit_key("b"), rows, NULL), KH_OK);
+    kit_is(kh_txn_upsert_rows(txn, kit_key("c"), rows, NULL), KH_TOO_BIG);
+    kit_is(kh_txn_put(txn, kit_key("c"), rows, NULL), KH_TOO_BIG);
+    kit_get_is(txn, "c", KIT_ABSENT);
+    kit_commit_ok(txn);
+    kit_load_is(db, "c", KIT_ABSENT);
+    kh_batch_release(rows);
+    kit_close(db);
+}
+
 /* Without memory for the copy that a savepoint needs, a row operation changes nothing; with it, all
  * can be undone. */
 static void rows_under_savepoint(kh_db *db, struct kit_memory *memory, kh_batch *rows[2],
@@ -267,6 +287,7 @@ int main(void) {
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_overwritten_values_are_freed),
         cmocka_unit_test(test_bytes_to_the_last),
+        cmocka_unit_test(test_one_key_too_many),
         cmocka_unit_test(test_rows_without_memory),
         cmocka_unit_test(test_swap),
         cmocka_unit_test(test_swap_reads),
