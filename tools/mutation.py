@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Change the sources at random, line by line, and see which changes no test notices.
 
-usage: mutation.py [--seconds N] [--seed N] [--jobs N] [--build DIRECTORY] [FILE...]
+usage: mutation.py [--seconds N] [--seed N] [--jobs N] [--again] [--build DIRECTORY] [FILE...]
 
 universalmutator (tools/requirements-mutation.txt) makes the changes: operators, constants, bounds,
 statements left out. Those that do not compile, or compile to the same object, are no mutants. The
@@ -10,8 +10,9 @@ one fails. What is left is a survivor: test/mutants/survivors.txt says why each 
 
 A run takes files in turn and changes in an order that the seed gives, until its time is over. It
 remembers what it has done (build/mutation/done.jsonl, by the text of the changed file), so that the
-next run goes on. docs/mutation.md is written anew from all that is remembered of the sources as
-they are. Ends with a line of JSON; the exit status is 0 when every survivor has a reason.
+next run goes on; with --again the tests are asked about the known survivors once more.
+docs/mutation.md is written anew from all that is remembered of the sources as they are. Ends with a
+line of JSON; the exit status is 0 when every survivor has a reason.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -57,10 +59,12 @@ def read_tests():
 
 
 class Reasons:
-    """survivors.txt: blocks of `file:`, `was:`, `is:` and `why: KIND, text`."""
+    """survivors.txt: blocks of `file:`, `was:`, `is:` and `why: KIND, text`; or, for changes of one
+    sort everywhere, `change:`, an expression that matches "was -> is", and `why:`."""
 
     def __init__(self):
         self.known = {}
+        self.sorts = []
         block = {}
         for line in read(REASONS).splitlines() + [""]:
             if line.startswith("#"):
@@ -73,12 +77,20 @@ class Reasons:
                 block = {}
 
     def add(self, block):
-        if set(block) != {"file", "was", "is", "why"} or block["why"].split(",")[0] not in KINDS:
+        is_sort = set(block) == {"change", "why"}
+        if (not is_sort and set(block) != {"file", "was", "is", "why"}) or \
+                block["why"].split(",")[0] not in KINDS:
             sys.exit(f"mutation: survivors.txt: not understood: {block}")
-        self.known[(block["file"], block["was"], block["is"])] = block["why"]
+        if is_sort:
+            self.sorts.append((re.compile(block["change"]), block["why"]))
+        else:
+            self.known[(block["file"], block["was"], block["is"])] = block["why"]
 
     def of(self, record):
-        return self.known.get((record["file"], record["was"], record["is"]))
+        known = self.known.get((record["file"], record["was"], record["is"]))
+        change = f"{record['was']} -> {record['is']}"
+        sorts = (why for pattern, why in self.sorts if pattern.search(change))
+        return known or next(sorts, None)
 
 
 def changed_line(original, mutant):
@@ -91,6 +103,19 @@ def changed_line(original, mutant):
         return None
     at = differ[0]
     return at + 1, before[at].strip(), after[at].strip()
+
+
+def checked_only(text):
+    """Lines that builds with slow checks have and others have not: seams for tests."""
+    lines, inside = set(), False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#if defined(KH_SLOW_CHECKS)"):
+            inside = True
+        elif line.startswith(("#else", "#endif")):
+            inside = False
+        elif inside:
+            lines.add(number)
+    return lines
 
 
 def is_comment(line):
@@ -109,11 +134,12 @@ def generate(path, tool):
     subprocess.run([tool, os.path.join(ROOT, path), "c", "--noCheck", "--mutantDir", out],
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd=out)
     made = {}
+    seams = checked_only(original)
     for name in os.listdir(out):
         text = read(os.path.join(out, name))
         found = changed_line(original, text)
         # A comment, or a line put into one, is a statement left out at best: there are others.
-        if found is None or is_comment(found[1]):
+        if found is None or is_comment(found[1]) or found[0] in seams:
             continue
         made[digest(path + text)] = (*found, text.splitlines()[found[0] - 1])
     shutil.rmtree(out)
@@ -165,13 +191,16 @@ class Ground:
         return "survived", None
 
 
-def load_done():
+def load_done(tests):
+    """What is remembered; a survivor only while it would meet the same tests."""
     done = {}
     path = os.path.join(WHERE, "done.jsonl")
     if os.path.exists(path):
         for line in read(path).splitlines():
             record = json.loads(line)
-            done[record["key"]] = record
+            done.pop(record["key"], None)
+            if record["state"] != "survived" or record["asked"] == tests.get(record["file"]):
+                done[record["key"]] = record
     return done
 
 
@@ -214,7 +243,7 @@ def run(ground, work, done, seconds, jobs):
         state, test = ground.judge(path, text_of(path, line, whole), where)
         free.append(where)
         return {"key": key, "file": path, "line": line, "was": was, "is": now, "state": state,
-                "test": test}
+                "test": test, "asked": ground.tests[path]}
 
     count = 0
     with ThreadPoolExecutor(jobs) as pool:
@@ -310,6 +339,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--build", default=os.path.join(ROOT, "build/dev"))
     parser.add_argument("--tool", default=os.path.join(ROOT, "build/mutation-venv/bin/mutate"))
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
     os.makedirs(WHERE, exist_ok=True)
@@ -320,9 +350,13 @@ def main():
     reasons = Reasons()
     ground = Ground(Build(ROOT, arguments.build), tests)
     made = {path: generate(path, arguments.tool) for path in tests}
-    done = load_done()
+    done = load_done(tests)
     chosen = {path: made[path] for path in (arguments.files or made)}
-    work = work_list(chosen, done, arguments.seed)
+    if arguments.again:
+        chosen = {path: [change for change in changes if
+                         done.get(change[0], {}).get("state") == "survived"]
+                  for path, changes in chosen.items()}
+    work = work_list(chosen, {} if arguments.again else done, arguments.seed)
     if work:
         check_controls(ground, sorted({path for path, _ in work}))
     count = run(ground, work, done, arguments.seconds, arguments.jobs)

@@ -67,6 +67,85 @@ static void test_overwritten_values_are_freed(void **state) {
     assert_int_equal(memory.live_blocks, 0);
 }
 
+/* The limit on bytes is one that can be reached. */
+static void test_bytes_to_the_last(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    kh_batch *value = kit_number(NULL, 1);
+    uint64_t size_bytes = kh_batch_size_bytes(value);
+    for (int i = -1; i <= 1; i++) {
+        options.limits.txn_bytes = 3 * size_bytes + (uint64_t)i;
+        kh_db *db = kit_open_with(&options);
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        kit_is(kh_txn_put(txn, kit_key("a"), value, NULL), KH_OK);
+        kit_is(kh_txn_put(txn, kit_key("b"), value, NULL), KH_OK);
+        kit_is(kh_txn_put(txn, kit_key("c"), value, NULL), i < 0 ? KH_TOO_BIG : KH_OK);
+        kit_is(kh_txn_put(txn, kit_key("d"), value, NULL), KH_TOO_BIG);
+        kit_commit_ok(txn);
+        kit_close(db);
+    }
+    kh_batch_release(value);
+}
+
+/* Rows for one key too many are refused like a put, and leave nothing. */
+static void test_one_key_too_many(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    options.limits.txn_writes = 2;
+    kh_db *db = kit_open_with(&options);
+    kh_batch *rows = kit_rows(db, "1=10/100");
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    kit_put(txn, "a", 1);
+    kit_is(kh_txn_upsert_rows(txn, kit_key("b"), rows, NULL), KH_OK);
+    kit_is(kh_txn_upsert_rows(txn, kit_key("b"), rows, NULL), KH_OK);
+    kit_is(kh_txn_upsert_rows(txn, kit_key("c"), rows, NULL), KH_TOO_BIG);
+    kit_is(kh_txn_put(txn, kit_key("c"), rows, NULL), KH_TOO_BIG);
+    kit_get_is(txn, "c", KIT_ABSENT);
+    kit_commit_ok(txn);
+    kit_load_is(db, "c", KIT_ABSENT);
+    kh_batch_release(rows);
+    kit_close(db);
+}
+
+/* Without memory for the copy that a savepoint needs, a row operation changes nothing; with it, all
+ * can be undone. */
+static void rows_under_savepoint(kh_db *db, struct kit_memory *memory, kh_batch *rows[2],
+                                 int before, uint64_t fail_at) {
+    const kh_batch *value = NULL;
+    uint32_t savepoint = 0;
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    for (int i = 0; i < before; i++)
+        kit_is(kh_txn_upsert_rows(txn, kit_key("r"), rows[0], NULL), KH_OK);
+    kit_is(kh_txn_savepoint(txn, &savepoint, NULL), KH_OK);
+    memory->fail_at = memory->calls + fail_at;
+    kh_status status = kh_txn_upsert_rows(txn, kit_key("r"), rows[1], NULL);
+    memory->fail_at = 0;
+    assert_true(status == KH_OK || status == KH_NO_MEMORY);
+    kit_is(kh_txn_peek(txn, kit_key("r"), &value, NULL), KH_OK);
+    assert_int_equal(kh_batch_row_count(value), status == KH_OK ? 2 : 1);
+    kit_is(kh_txn_rollback_to(txn, savepoint, NULL), KH_OK);
+    kit_is(kh_txn_peek(txn, kit_key("r"), &value, NULL), KH_OK);
+    assert_int_equal(kh_batch_row_count(value), 1);
+    kit_rollback(txn);
+}
+
+static void test_rows_without_memory(void **state) {
+    (void)state;
+    struct kit_memory memory = {0};
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    kh_batch *rows[2] = {kit_rows(db, "1=10/100"), kit_rows(db, "2=20/200")};
+    /* As many before that for some of them the copy needs a new block. */
+    for (int before = 1; before < 600; before += 7)
+        for (uint64_t fail_at = 1; fail_at < 4; fail_at++)
+            rows_under_savepoint(db, &memory, rows, before, fail_at);
+    kh_batch_release(rows[0]);
+    kh_batch_release(rows[1]);
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+}
+
 /* ---- compare and swap ------------------------------------------------------------------------ */
 
 /* KIT_ABSENT for none. */
@@ -207,6 +286,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_overwritten_values_are_freed),
+        cmocka_unit_test(test_bytes_to_the_last),
+        cmocka_unit_test(test_one_key_too_many),
+        cmocka_unit_test(test_rows_without_memory),
         cmocka_unit_test(test_swap),
         cmocka_unit_test(test_swap_reads),
         cmocka_unit_test(test_every_range_is_kept),

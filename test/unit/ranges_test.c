@@ -64,7 +64,9 @@ static void test_copies_own_their_bytes(void **state) {
     range.holes = holes;
     range.hole_count = 1;
     range.is_to_inclusive = true;
-    add_range(list, &range, 20);
+    struct kept_range *kept = ranges_copy(&list->ranges, NULL, &range);
+    assert_int_equal(kept->size_bytes, sizeof *kept + sizeof holes + 2 + 2 + 1);
+    ranges_add(&list->ranges, NULL, kept, 20);
     memset(from, 'z', 2);
     memset(to, 'z', 2);
     memset(hole, 'z', 1);
