@@ -9,8 +9,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover install \
-    clean bench bench-quick bench-render bench-program bench-setup
+.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
+    install clean bench bench-quick bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }

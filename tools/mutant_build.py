@@ -45,6 +45,8 @@ def read_tests(directory):
                             stdout=subprocess.PIPE, text=True, check=True)
     tests = {}
     for entry in json.loads(answer.stdout)["tests"]:
+        if "command" not in entry:
+            continue  # its program was not built
         properties = {each["name"]: each["value"] for each in entry.get("properties", [])}
         environment = dict(each.split("=", 1) for each in properties.get("ENVIRONMENT", []))
         tests[entry["name"]] = Test(entry["name"], entry["command"], environment,

@@ -162,7 +162,7 @@ def check(mutants):
 
 def run_kind(kind, mutants, arguments):
     """The bugs of one kind; (caught, tests run without a bug, failures)."""
-    directory = arguments.build or os.path.join(ROOT, "build", kind)
+    directory = os.path.abspath(arguments.build or os.path.join(ROOT, "build", kind))
     turn = Round(Build(ROOT, directory), os.path.join(directory, "mutants"), arguments.all,
                  arguments.labels)
     if arguments.all or any(not mutant.killer for mutant in mutants):

@@ -34,13 +34,15 @@ INSTRUMENTS = {
     "certification": ("build/dev/test_certify_campaign --histories 9500",
                       "build/release/test_certify_campaign --histories 100000 "
                       "--sampled 1000000 --seed 1"),
-    "certification_model": (f"{PYTHON} test/python/certify_campaign.py --histories 2000",
-                            f"{PYTHON} test/python/certify_campaign.py --histories 100000"),
+    "certification_model": (f"env KHONSU_LIB=build/dev/libkhonsu.so {PYTHON} test/python/certify_campaign.py "
+                            "--histories 2000",
+                            f"env KHONSU_LIB=build/release/libkhonsu.so {PYTHON} "
+                            "test/python/certify_campaign.py --histories 100000"),
     "histories": (f"{PYTHON} tools/histories.py --driver build/release/khonsu-workload --seeds 2",
                   f"{PYTHON} tools/histories.py --driver build/release/khonsu-workload "
-                  "--seeds 200"),
+                  "--seeds 200 --seconds 900"),
     "stress": ("build/release/khonsu-stress --seconds 60 --seed 1",
-               "build/release/khonsu-stress --seconds 3600 --seed 1"),
+               "build/release/khonsu-stress --seconds 1200 --seed 1"),
     "mutants": (f"{PYTHON} tools/mutants.py --kind dev", f"{PYTHON} tools/mutants.py --kind all"),
     "mutation": (f"{PYTHON} tools/mutation.py --seconds 300",
                  f"{PYTHON} tools/mutation.py --seconds 7200"),

@@ -25,6 +25,7 @@ struct session {
     struct ArrowArray columns[COLUMNS];
     struct ArrowArray *children[COLUMNS];
     const void *buffers[7];
+    const void *no_validity[1];
     int64_t number;
     int64_t second;
     int32_t offsets[2];
@@ -37,10 +38,13 @@ static void check(kh_status status, const kh_error *error, const char *what) {
                 error != NULL && error->message[0] != 0 ? error->message : kh_status_name(status));
 }
 
-static enum outcome outcome_of(kh_status status, const char *what) {
-    if (__builtin_expect(status == KH_OK, 1)) return DONE;
+__attribute__((noinline)) static enum outcome refused(kh_status status, const char *what) {
     if (kh_status_classify(status) != KH_CLASS_RETRY) check(status, NULL, what);
     return RETRY;
+}
+
+static inline enum outcome outcome_of(kh_status status, const char *what) {
+    return __builtin_expect(status == KH_OK, 1) ? DONE : refused(status, what);
 }
 
 static const char *terms(enum level level) {
@@ -101,6 +105,11 @@ static void *session_open(void *context) {
                                                   .release = release_nothing};
         session->children[i] = &session->columns[i];
     }
+    session->array = (struct ArrowArray){.length = 1,
+                                         .n_buffers = 1,
+                                         .n_children = COLUMNS,
+                                         .buffers = session->no_validity,
+                                         .children = session->children};
     return session;
 }
 
@@ -119,17 +128,12 @@ static enum outcome read_value(void *context, const char *key, const void **valu
     return outcome_of(status, "kh_txn_peek");
 }
 
+/* The library has released the array of the last write, which marks it and leaves all else as it
+ * was: the same array is filled again. */
 static enum outcome write_value(void *context, const char *key, int64_t number) {
-    static const void *no_validity[1];
     struct session *session = context;
     session->number = number;
-    session->array = (struct ArrowArray){.length = 1,
-                                         .n_buffers = 1,
-                                         .n_children = COLUMNS,
-                                         .buffers = no_validity,
-                                         .children = session->children,
-                                         .release = release_nothing};
-    for (int i = 0; i < COLUMNS; i++) session->columns[i].release = release_nothing;
+    session->array.release = release_nothing;
     return outcome_of(kh_txn_put_array(session->txn, (kh_bytes){key, KEY_BYTES},
                                        session->store->schema, &session->array, KH_DEFAULT_POLICY,
                                        NULL),

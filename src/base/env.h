@@ -29,6 +29,8 @@ void env_random(void *bytes, size_t size_bytes);
 /* A counter that the child's side of fork() raises (pthread_atfork): a database remembers its value
  * at open and compares it at each call, a relaxed load. */
 const _Atomic uint32_t *env_fork_generation(void);
+/* The counter itself, once that was called: at each call of the library it is compared. */
+extern _Atomic uint32_t env_fork_count;
 
 struct env_thread;
 /* Start a named thread (15 characters at most) with all signals blocked. NULL on failure. */

@@ -47,11 +47,11 @@ void env_random(void *bytes, size_t size_bytes) {
     }
 }
 
-static _Atomic uint32_t fork_generation;
+_Atomic uint32_t env_fork_count;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void count_fork(void) {
-    atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&env_fork_count, 1, memory_order_relaxed);
 }
 
 static void watch_forks(void) {
@@ -61,7 +61,7 @@ static void watch_forks(void) {
 
 const _Atomic uint32_t *env_fork_generation(void) {
     (void)pthread_once(&fork_once, watch_forks);
-    return &fork_generation;
+    return &env_fork_count;
 }
 
 struct env_thread {

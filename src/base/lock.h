@@ -74,10 +74,10 @@ bool signal_wait(struct signal *signal, struct lock *lock, uint64_t deadline_ns)
 enum { LATCH_FREE = 0, LATCH_TAKEN = 1, LATCH_AWAITED = 2 /* taken, and somebody may sleep */ };
 
 struct latch {
-    _Atomic uint32_t word;
-    enum lock_rank rank;
     pthread_mutex_t park; /* who sleeps, and who wakes */
     struct signal freed;
+    enum lock_rank rank;
+    _Atomic uint32_t word; /* last: what it guards may share its cache line */
 };
 
 void latch_init(struct latch *latch, enum lock_rank rank);

@@ -22,7 +22,7 @@ KH_ALWAYS_INLINE bool link_version(struct kh_db *db, const struct write *write, 
     struct entry *entry = write->entry;
     struct version *version = write->staged;
     struct version *newest = atomic_load_explicit(&entry->head, memory_order_relaxed);
-    kh_assert(newest == NULL || newest->commit < commit);
+    kh_assert(entry_newest(entry) < commit);
     version->commit = commit;
     version->stamp.spi = phi;
     atomic_store_explicit(&version->older, newest, memory_order_relaxed);

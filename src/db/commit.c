@@ -212,9 +212,7 @@ static void count_resolved(kh_txn *txn) {
 
 /* Without a log a record is kept the moment it is certified: nothing of it is ever in flight. */
 KH_ALWAYS_INLINE void commit_at_once(kh_txn *txn) {
-    struct kh_db *db = txn->db;
     struct reclaimer who = {&txn->epoch, txn->cache};
-    db->pipeline.position++;
     apply_at_once(txn, &who);
     if (KH_LIKELY(!txn->verdict.has_resolved)) writeset_spend(&txn->writes);
     atomic_store_explicit(&txn->outcome, (uint32_t)KH_OK + 1, memory_order_release);
@@ -223,11 +221,11 @@ KH_ALWAYS_INLINE void commit_at_once(kh_txn *txn) {
 }
 
 static inline bool has_log(const struct kh_db *db) {
-    return db->pipeline.log != NULL || db->storage != NULL;
+    return ((uintptr_t)db->pipeline.log | (uintptr_t)db->storage) != 0;
 }
 
 /* Certified: from here to the end of install nothing can fail but the log's refusal. */
-static kh_status append_and_install(kh_txn *txn, enum record_kind kind, kh_error *error) {
+KH_ALWAYS_INLINE kh_status append_and_install(kh_txn *txn, enum record_kind kind, kh_error *error) {
     struct kh_db *db = txn->db;
     kh_status status =
         reclaim_reserve(&db->store, txn->writes.live_count + db->pipeline.notes_reserved, error);
@@ -309,8 +307,23 @@ static enum attempt judge_dropped(kh_txn *txn, kh_status *status) {
     return ATTEMPT_DONE;
 }
 
-static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status, kh_error *error) {
-    make_request(txn, kind);
+/* The short way says what the whole rule says. */
+static void compare_verdicts(const kh_txn *txn) {
+#if defined(KH_SLOW_CHECKS)
+    struct certify_verdict whole;
+    certify(&txn->request, &whole);
+    const struct certify_verdict *quick = &txn->verdict;
+    kh_assert(whole.answer == quick->answer && whole.eta == quick->eta && whole.pi == quick->pi &&
+              whole.phi == quick->phi && whole.has_writes == quick->has_writes &&
+              whole.has_resolved == quick->has_resolved);
+#else
+    (void)txn;
+#endif
+}
+
+/* By the whole rule; *status is written unless it may commit (CERTIFY_COMMIT). */
+__attribute__((noinline)) static enum attempt judge_closely(kh_txn *txn, kh_status *status,
+                                                            kh_error *error) {
     certify(&txn->request, &txn->verdict);
     const struct certify_verdict *verdict = &txn->verdict;
     switch (verdict->answer) {
@@ -320,16 +333,27 @@ static enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
     case CERTIFY_CONFLICT:
         await_rival(txn, verdict->rival);
         *status = explain(txn, KH_CONFLICT, verdict->write->key, verdict->rival, error);
-        return ATTEMPT_DONE;
+        break;
     case CERTIFY_CYCLE:
         await_rival(txn, verdict->rival);
         *status = explain(txn, KH_NOT_SERIALIZABLE, verdict->key, verdict->rival, error);
-        return ATTEMPT_DONE;
+        break;
     case CERTIFY_COMMIT:
         break;
     }
-    if (KH_UNLIKELY(!verdict->has_writes && kind == RECORD_COMMIT))
-        return judge_dropped(txn, status);
+    return ATTEMPT_DONE;
+}
+
+KH_ALWAYS_INLINE enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
+                                    kh_error *error) {
+    make_request(txn, kind);
+    if (KH_LIKELY(certify_is_clear(&txn->request, &txn->verdict))) {
+        compare_verdicts(txn);
+    } else {
+        enum attempt result = judge_closely(txn, status, error);
+        if (txn->verdict.answer != CERTIFY_COMMIT) return result;
+        if (!txn->verdict.has_writes && kind == RECORD_COMMIT) return judge_dropped(txn, status);
+    }
     *status = append_and_install(txn, kind, error);
     return ATTEMPT_DONE;
 }
@@ -347,8 +371,8 @@ static kh_status wait_for_room(kh_txn *txn, kh_error *error) {
 }
 
 /* With the section held. */
-static enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming, kh_status *status,
-                            kh_error *error) {
+KH_ALWAYS_INLINE enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming,
+                                      kh_status *status, kh_error *error) {
     struct kh_db *db = txn->db;
     if (is_claiming) {
         *status = claim(txn, error);

@@ -74,28 +74,29 @@ struct kh_db {
     uint32_t node;
     uint64_t id_high;
     kh_identity identity;
-    const _Atomic uint32_t *fork_counter;
-    uint32_t fork_generation;
+    uint32_t fork_generation; /* env_fork_count at open */
     /* pool */
     struct lock pool_lock; /* growth */
     kh_txn **handles;      /* limits.txns slots */
     _Atomic uint32_t handle_count;
     _Atomic uint64_t next_id;
     /* time */
-    _Atomic uint64_t tick_ms; /* monotonic */
+    /* Monotonic, as of the janitor's last tick. Without threads: the end of time, so that the door
+     * (handle_enter) finds every deadline passed and asks the clock. */
+    _Atomic uint64_t tick_ms;
     _Atomic uint32_t is_janitor_idle;
     /* the section */
-    _Alignas(64) struct latch section;
+    _Alignas(64) struct latch section; /* and what every commit writes, on the latch's line */
+    uint64_t wall_ms;                  /* newest seen: the clock may step back */
+    struct recent_writes recent;
     struct signal progress;
     uint32_t waiters; /* on progress */
     struct kept_ranges ranges;
-    struct recent_writes recent;
     struct safe_waiter *safe_waiters;
     struct kh_txn *prepared;
     _Atomic uint64_t prepared_count;
     struct pipeline pipeline;
-    uint64_t wall_ms; /* newest seen: the clock may step back */
-    kh_txn *claimer;  /* the one commit that has claimed its keys: others of those keys wait */
+    kh_txn *claimer; /* the one commit that has claimed its keys: others of those keys wait */
     struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
     uint64_t outcome_mask;
     const struct kh_storage *storage;
@@ -133,7 +134,7 @@ static inline uint64_t db_tick(const struct kh_db *db) {
 }
 
 static inline bool db_is_forked(const struct kh_db *db) {
-    return atomic_load_explicit(db->fork_counter, memory_order_relaxed) != db->fork_generation;
+    return atomic_load_explicit(&env_fork_count, memory_order_relaxed) != db->fork_generation;
 }
 
 #endif

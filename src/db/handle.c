@@ -172,13 +172,19 @@ static kh_status state_answer(const kh_txn *txn, kh_error *error) {
     }
 }
 
-/* With the busy mark held; gives it back. */
-kh_status handle_refuse(kh_txn *txn, kh_error *error) {
+kh_status handle_refuse_busy(kh_error *error) {
+    return status_fail(error, KH_MISUSE, "another thread is in this transaction");
+}
+
+/* With the busy mark held; unless all is well, gives it back. */
+kh_status handle_look_closer(kh_txn *txn, kh_error *error) {
     kh_status status;
     if (db_is_forked(txn->db)) {
         status = status_fail(error, KH_FORKED, "the database belongs to the parent process");
     } else if (txn_state_of(txn) != TXN_ACTIVE) {
         status = state_answer(txn, error);
+    } else if (db_tick(txn->db) <= txn_deadline(txn)) {
+        return KH_OK;
     } else {
         status = status_fail(error, KH_EXPIRED, "the transaction is past its timeout");
         status = handle_stop(txn, status);

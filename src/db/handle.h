@@ -44,8 +44,9 @@ void handle_put_back(kh_txn *txn);
 /* Destroy all handles; none is in use. */
 void handle_destroy_all(struct kh_db *db);
 
-/* The rare ways through the door: stopped, ended, forked, past the deadline. */
-kh_status handle_refuse(kh_txn *txn, kh_error *error);
+/* The rare ways through the door: stopped, ended, forked, past the deadline; or none of them, by
+ * the clock, when there are no threads that keep the tick. */
+kh_status handle_look_closer(kh_txn *txn, kh_error *error);
 
 /* Take the busy mark if it is free. */
 static inline bool handle_try_busy(kh_txn *txn) {
@@ -57,15 +58,20 @@ static inline bool handle_try_busy(kh_txn *txn) {
 /* Take it when only the janitor has it, who never keeps it long. False: another call has it. */
 bool handle_wait_busy(kh_txn *txn);
 
+/* Another call has the mark. */
+kh_status handle_refuse_busy(kh_error *error);
+
 /* Enter a call: KH_OK with the busy mark taken and the transaction active. */
 static inline kh_status handle_enter(kh_txn *txn, kh_error *error) {
     kh_assert(txn != NULL && "the transaction is NULL");
     if (KH_UNLIKELY(!handle_try_busy(txn)) && !handle_wait_busy(txn))
-        return status_fail(error, KH_MISUSE, "another thread is in this transaction");
+        return handle_refuse_busy(error);
+    const struct kh_db *db = txn->db;
     uint64_t state = atomic_load_explicit(&txn->state, memory_order_relaxed);
-    if (KH_UNLIKELY((state & STATE_MASK) != TXN_ACTIVE || db_is_forked(txn->db) ||
-                    db_tick(txn->db) > txn_deadline(txn)))
-        return handle_refuse(txn, error);
+    uint64_t tick = atomic_load_explicit(&db->tick_ms, memory_order_relaxed);
+    if (KH_UNLIKELY((state & STATE_MASK) != TXN_ACTIVE || db_is_forked(db) ||
+                    tick > txn_deadline(txn)))
+        return handle_look_closer(txn, error);
     return KH_OK;
 }
 

@@ -82,6 +82,11 @@ static void expire(struct kh_db *db, uint64_t now_ms, bool *has_active) {
     }
 }
 
+static void set_tick(struct kh_db *db, uint64_t now_ms) {
+    bool is_kept = (db->flags & KH_OPEN_NO_THREADS) == 0;
+    atomic_store_explicit(&db->tick_ms, is_kept ? now_ms : UINT64_MAX, memory_order_relaxed);
+}
+
 static bool round_of(struct kh_db *db, size_t count) {
     uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
     atomic_store_explicit(&db->tick_ms, now_ms, memory_order_relaxed);
@@ -131,8 +136,7 @@ static void run(void *context) {
 }
 
 kh_status janitor_start(struct kh_db *db, kh_error *error) {
-    uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
-    atomic_store_explicit(&db->tick_ms, now_ms, memory_order_relaxed);
+    set_tick(db, env_monotonic_ns(&db->clock) / 1000000u);
     if (db->flags & KH_OPEN_NO_THREADS) return KH_OK;
     db->janitor = env_thread_start("khonsu-janitor", run, db);
     if (db->janitor == NULL) return status_fail(error, KH_NO_MEMORY, "no thread can be started");
@@ -181,7 +185,7 @@ void kh_db_step(kh_db *db) {
     struct reclaimer who = {&db->step_epoch, db->step_cache};
     bool has_active = false;
     uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
-    atomic_store_explicit(&db->tick_ms, now_ms, memory_order_relaxed);
+    set_tick(db, now_ms);
     expire(db, now_ms, &has_active);
     /* Twice: the first pass may make lone tombstones, and free what pins the second's. */
     step_once(db, &who);

@@ -24,20 +24,21 @@ struct store {
     struct epoch epoch;
     struct index *index;
     struct snapshots snapshots;
+    /* What every commit writes, on one line: visible is read by all. */
     _Alignas(64) _Atomic uint64_t visible; /* newest published timestamp */
     _Atomic uint64_t horizon;              /* reads below it may miss pruned versions */
-    _Alignas(64) uint64_t clock;           /* newest certified timestamp; section */
-    uint64_t retention_ms;
-    uint64_t retention_bytes;
-    struct entry_queue queue;  /* to be looked at */
-    struct entry_queue parked; /* nothing to do until the oldest snapshot then ends */
-    uint64_t parked_until;     /* oldest snapshot when they were parked */
-    uint64_t *snapshot_buffer; /* room for snapshot_list */
+    uint64_t clock;                        /* newest certified timestamp; section */
     /* Written in the section, read by statistics (relaxed). */
     _Atomic uint64_t versions_live;
     _Atomic uint64_t versions_reclaimed;
     _Atomic uint64_t keys;
     _Atomic uint64_t superseded_bytes; /* values of versions that are not the newest */
+    _Alignas(64) uint64_t retention_ms;
+    uint64_t retention_bytes;
+    struct entry_queue queue;  /* to be looked at */
+    struct entry_queue parked; /* nothing to do until the oldest snapshot then ends */
+    uint64_t parked_until;     /* oldest snapshot when they were parked */
+    uint64_t *snapshot_buffer; /* room for snapshot_list */
 };
 
 kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32_t lines_max);

@@ -90,6 +90,12 @@ static inline kh_bytes entry_key(const struct entry *entry) {
     return (kh_bytes){entry->key, entry->key_bytes};
 }
 
+/* The commit of the newest version, 0: none; or more, after the log refused a record. In the
+ * section. */
+static inline uint64_t entry_newest(const struct entry *entry) {
+    return atomic_load_explicit(&entry->newest, memory_order_relaxed) >> 1;
+}
+
 /* The newest version at or below timestamp; NULL: none. In an epoch section. */
 static inline struct version *entry_visible(const struct entry *entry, uint64_t timestamp) {
     struct version *version = atomic_load_explicit(&entry->head, memory_order_acquire);

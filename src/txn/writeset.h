@@ -12,6 +12,8 @@
 #include "base/bytes.h"
 #include "store/version.h"
 #include "khonsu/txn.h"
+#include <stddef.h>
+#include <string.h>
 
 enum write_kind {
     WRITE_NONE = 0, /* undone by a savepoint: nothing is written */
@@ -57,7 +59,9 @@ struct write {
     uint64_t sealed_base; /* the encoded record says: newest version below it */
     uint64_t rival;       /* the version met, with a fate other than plain */
     uint32_t op_count;
+    char apart[20]; /* two cache lines, and an array of them is walked by shifts */
 };
+_Static_assert(sizeof(struct write) == 128, "a write is two cache lines");
 
 struct write_undo {
     uint32_t index;
@@ -122,7 +126,11 @@ static inline struct write *writeset_slot_new(struct writeset *set, struct arena
     void *copy = arena_alloc(arena, key.size_bytes);
     if (KH_UNLIKELY(copy == NULL)) return NULL;
     bytes_copy_short(copy, key.data, key.size_bytes);
-    *write = (struct write){.hash = hash, .key = {copy, key.size_bytes}};
+    write->hash = hash;
+    write->key = (kh_bytes){copy, key.size_bytes};
+    /* In two parts: the compiler stores short ones by words, and calls for long ones. */
+    memset(&write->kind, 0, offsetof(struct write, ops) - offsetof(struct write, kind));
+    memset(&write->ops, 0, offsetof(struct write, apart) - offsetof(struct write, ops));
     set->count++;
     return write;
 }

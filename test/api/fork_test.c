@@ -190,6 +190,10 @@ static void test_fork_beside_a_commit(void **state) {
     kit_put(f.started, "s", 1);
     kit_is(kh_txn_commit_start(f.started, NULL), KH_OK);
     f.idle = kit_begin(f.db, KH_SERIALIZABLE);
+    kh_txn *committers = kit_begin(f.db, KH_SERIALIZABLE);
+    kh_txn *next = kit_begin(f.db, KH_SERIALIZABLE); /* whose handle this thread would take again */
+    kit_rollback(committers);
+    kit_rollback(next);
     kit_is(kh_watch_open(f.db, (kh_bytes){NULL, 0}, &f.watch, NULL), KH_OK);
     assert_int_equal(pthread_create(&watcher, NULL, wait_for_event, &f), 0);
     gate_shut(&f.gate, true);

@@ -80,6 +80,24 @@ static void test_visible_only_when_kept(void **state) {
     close_fixture(&f);
 }
 
+/* Whatever became of the last commit of the same handle. */
+static void test_pending_each_time(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, HELD_UNTIL_TOLD);
+    for (int64_t i = 0; i < 5; i++) {
+        kh_timestamp timestamp = 0;
+        kh_txn *txn = start(f.db, KH_SERIALIZABLE, "k", i);
+        kit_is(kh_txn_poll(txn, &timestamp), KH_PENDING);
+        kit_is(kh_txn_wait(txn, 0, &timestamp), KH_PENDING);
+        assert_int_equal(timestamp, 0);
+        held_log_answer(&f.held, UINT64_MAX, KH_LOG_KEPT);
+        kit_is(kh_txn_poll(txn, &timestamp), KH_OK);
+        kh_txn_close(txn);
+    }
+    close_fixture(&f);
+}
+
 /* A descriptor asked for after the outcome is readable, too. */
 static void test_descriptor_afterwards(void **state) {
     (void)state;
@@ -464,6 +482,7 @@ static void test_every_prefix(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_visible_only_when_kept),
+        cmocka_unit_test(test_pending_each_time),
         cmocka_unit_test(test_descriptor_afterwards),
         cmocka_unit_test(test_waiters_ask_for_a_flush),
         cmocka_unit_test(test_closing_the_handle_of_a_started_commit),

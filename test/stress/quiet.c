@@ -233,6 +233,13 @@ static void judge_memory(struct world *world, int round) {
     }
     uint64_t allowed = world->memory_high + world->memory_high / 4 + (512u << 10);
     if (!world->options.has_hook) allowed += world->options.has_retention ? 12u << 20 : 2u << 20;
+    /* What the janitor has retired it frees itself, some ticks later: a step cannot. */
+    uint64_t began_ns = now_ns();
+    while (stats.memory_bytes > allowed && now_ns() - began_ns < 5000000000u) {
+        kh_db_step(world->db);
+        stats = stats_of(world);
+        let_others(&world->workers[0]);
+    }
     CHECK(&world->workers[0], stats.memory_bytes <= allowed,
           "%llu bytes at rest in round %d, %llu in the first two",
           (unsigned long long)stats.memory_bytes, round, (unsigned long long)world->memory_high);

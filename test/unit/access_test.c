@@ -220,6 +220,54 @@ static void test_columns(void **state) {
     }
 }
 
+/* One row has a short way: what it holds for columns, rows, nulls and classes holds there, too. */
+static void test_lone_rows(void **state) {
+    (void)state;
+    static const char *const columns[] = {"a=l", "b=g", "c=L", "d=l", "e=tsn:"};
+    enum { COUNT = 5 };
+    for (int null = -1; null < COUNT; null++) {
+        struct ArrowSchema arrow;
+        struct ArrowArray array;
+        kh_schema *schema = NULL;
+        kh_batch *batch = NULL;
+        static const uint8_t none[1] = {0};
+        int64_t value = 0;
+        double real = 0;
+        foreign_columns(&arrow, columns, COUNT);
+        foreign_array(&array, 1, 1, COUNT, false);
+        for (int64_t i = 0; i < COUNT; i++) {
+            double half = (double)i + 0.5;
+            int64_t integer = i == 2 ? -1 : i + 10; /* c: the largest uint64 */
+            foreign_array(array.children[i], 1, 2, 0, false);
+            foreign_buffer(array.children[i], 1, i == 1 ? (void *)&half : (void *)&integer, 8);
+            if (i == null) foreign_buffer(array.children[i], 0, none, 1);
+            if (i == null) array.children[i]->null_count = 1;
+        }
+        assert_int_equal(kh_schema_import(db, &arrow, &schema, NULL), KH_OK);
+        assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL),
+                         KH_OK);
+        for (int64_t i = 0; i < COUNT; i++) {
+            kh_status there = i == null ? KH_NOT_FOUND : KH_OK;
+            kh_status integers = i == 1 || (i == 2 && i != null) ? KH_INVALID : there;
+            kh_status reals = i == 1 ? there : KH_INVALID;
+            assert_int_equal(kh_batch_int64(batch, i, 0, &value), integers);
+            if (integers == KH_OK) assert_int_equal(value, i + 10);
+            assert_int_equal(kh_batch_double(batch, i, 0, &real), reals);
+            if (reals == KH_OK) assert_true(real == 1.5);
+            assert_int_equal(kh_batch_int64(batch, i, 1, &value), KH_INVALID);
+            assert_int_equal(kh_batch_double(batch, i, 1, &real), KH_INVALID);
+            assert_int_equal(kh_batch_int64(batch, i, -1, &value), KH_INVALID);
+            assert_int_equal(kh_batch_int64(batch, i + ((int64_t)1 << 32), 0, &value), KH_INVALID);
+        }
+        assert_int_equal(kh_batch_int64(batch, COUNT, 0, &value), KH_INVALID);
+        assert_int_equal(kh_batch_int64(batch, -1, 0, &value), KH_INVALID);
+        assert_int_equal(kh_batch_int64(batch, 0, 0, NULL), KH_INVALID);
+        assert_int_equal(kh_batch_double(batch, 1, 0, NULL), KH_INVALID);
+        kh_batch_release(batch);
+        kh_schema_release(schema);
+    }
+}
+
 static void test_bad_calls(void **state) {
     (void)state;
     struct ArrowArray twin;
@@ -249,6 +297,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_values_of_every_flat_type, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_floats, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_columns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lone_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_calls, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

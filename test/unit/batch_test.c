@@ -2,6 +2,7 @@
 #include "batch/batch.h"
 #include "base/assert.h"
 #include "base/env.h"
+#include "batch/schema_body.h"
 #include "support/foreign.h"
 #include "support/home.h"
 
@@ -24,6 +25,30 @@ static kh_batch *import_seeded(kh_db *db, const char *type, int64_t rows,
     assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL), KH_OK);
     kh_schema_release(schema);
     return batch;
+}
+
+/* Made without a database, a schema lives as long as its last batch, and no longer. */
+static void test_the_process_keeps_nothing(void **state) {
+    (void)state;
+    static const char *const types[] = {"l", "u", "+l[u]"};
+    kh_batch_release(import_seeded(NULL, "l", 1, (struct foreign_random){1, true, true}));
+    uint64_t before = mem_live_bytes(mem_process());
+    for (int i = 0; i < 60; i++) {
+        int64_t rows = i % 2 == 0 ? 1 : 3000;
+        struct foreign_random random = {(uint64_t)i + 1, true, true};
+        kh_batch *batch = import_seeded(NULL, types[i % 3], rows, random);
+        kh_batch *again = kh_batch_retain(batch);
+        kh_batch_release(batch);
+        const kh_schema *schema = kh_batch_schema(again);
+        kh_schema *held = kh_schema_retain(schema);
+        assert_int_equal(atomic_load(&schema->refs), 2); /* the batch's, and ours */
+        assert_true(mem_live_bytes(mem_process()) > before);
+        assert_true(kh_batch_row_count(again) == rows);
+        kh_batch_release(again);
+        assert_int_equal(atomic_load(&schema->refs), 1);
+        kh_schema_release(held);
+        assert_int_equal(mem_live_bytes(mem_process()), before);
+    }
 }
 
 static bool equal(const kh_batch *a, const kh_batch *b) {
@@ -212,6 +237,7 @@ static void test_threads_share_a_batch(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_process_keeps_nothing),
         cmocka_unit_test(test_equality_is_of_values),
         cmocka_unit_test(test_one_changed_cell_is_seen),
         cmocka_unit_test(test_equality_without_memory),

@@ -60,6 +60,7 @@ static void nothing_open_nothing_waits(void **state) {
     assert_int_equal(f->freed_count, 0); /* not in retire */
     assert_false(epoch_poll(&f->epoch, &f->writer, NULL));
     assert_int_equal(f->freed_count, BLOCKS);
+    for (int i = 0; i < EPOCH_BUNDLES; i++) assert_null(f->writer.bundles[i].first); /* for reuse */
     epoch_unregister(&f->epoch, &f->writer, NULL);
     epoch_unregister(&f->epoch, &f->reader, NULL);
     free(f);
@@ -269,7 +270,9 @@ int main(void) {
         cmocka_unit_test(sections_nest),
         cmocka_unit_test(a_writer_retires_in_its_section),
         cmocka_unit_test(drain_and_unregister_run_all),
-        cmocka_unit_test(readers_never_meet_a_freed_node),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest with_threads[] = {cmocka_unit_test(readers_never_meet_a_freed_node)};
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    /* Over an epoch that is broken threads might never end. */
+    return failures != 0 ? failures : cmocka_run_group_tests(with_threads, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * the array when; every allocation made to fail. */
 #include "batch/adopted.h"
 #include "batch/batch.h"
+#include "batch/plan.h"
 #include "support/foreign.h"
 #include "support/home.h"
 
@@ -276,6 +277,42 @@ static void test_one_row_takes_no_more_than_it_must(void **state) {
     assert_int_equal(home.live_blocks, 0);
 }
 
+/* A narrow value does not fill its slot: the rest is 0, whatever row came in before it, so that
+ * equal batches have equal bytes and nothing of ours goes out with them. */
+static void test_narrow_values_are_padded(void **state) {
+    (void)state;
+    static const char *const narrow[] = {"a=s", "b=c", "c=i", "d=b"};
+    static const char *const wide[] = {"a=l", "b=l", "c=l", "d=l"};
+    struct home home;
+    kh_db *db = home_open(&home);
+    for (int is_narrow = 0; is_narrow < 2; is_narrow++) {
+        struct ArrowSchema arrow;
+        struct ArrowArray array;
+        kh_schema *schema = NULL;
+        kh_batch *batch = NULL;
+        int64_t ones = -1;
+        foreign_columns(&arrow, is_narrow ? narrow : wide, 4);
+        assert_int_equal(kh_schema_import(db, &arrow, &schema, NULL), KH_OK);
+        foreign_array(&array, 1, 1, 4, false);
+        for (int i = 0; i < 4; i++) {
+            foreign_array(array.children[i], 1, 2, 0, false);
+            foreign_buffer(array.children[i], 1, &ones, 8);
+        }
+        assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL),
+                         KH_OK);
+        uint64_t slots[4];
+        memcpy(slots, packed_slots(batch), sizeof slots);
+        assert_true(slots[0] == (is_narrow ? UINT16_MAX : UINT64_MAX));
+        assert_true(slots[1] == (is_narrow ? UINT8_MAX : UINT64_MAX));
+        assert_true(slots[2] == (is_narrow ? UINT32_MAX : UINT64_MAX));
+        assert_true(slots[3] == (is_narrow ? 1 : UINT64_MAX));
+        kh_batch_release(batch);
+        kh_schema_release(schema);
+    }
+    home_close(&home);
+    assert_int_equal(home.live_blocks, 0);
+}
+
 static void test_a_failed_allocation_leaves_everything_as_it_was(void **state) {
     static const char *const types[] = {"l", "u", "+l[u]", "i{u}", "vu"};
     (void)state;
@@ -408,6 +445,7 @@ int main(void) {
         cmocka_unit_test(test_a_small_slice_of_a_large_array_is_copied_out),
         cmocka_unit_test(test_a_small_slice_of_nested_columns_is_gathered),
         cmocka_unit_test(test_one_row_takes_no_more_than_it_must),
+        cmocka_unit_test(test_narrow_values_are_padded),
         cmocka_unit_test(test_a_failed_allocation_leaves_everything_as_it_was),
         cmocka_unit_test(test_bad_calls_are_refused),
         cmocka_unit_test(test_a_schema_of_another_home_is_taken_over),

@@ -87,6 +87,69 @@ static void waiters_are_woken(void **state) {
     latch_fini(&ball.latch);
 }
 
+static bool is_held(struct latch *latch) {
+    return atomic_load_explicit(&latch->word, memory_order_relaxed) != LATCH_FREE;
+}
+
+/* ---- who sleeps ------------------------------------------------------------------------------ */
+
+/* Sleepers who are forgotten: the alarm fails the test in their stead. */
+enum { FORGOTTEN_AFTER_S = 6, SLEEPERS = 3 };
+
+struct dormitory {
+    struct latch latch;
+    struct signal signal;
+    uint32_t woken; /* the latch */
+};
+
+static void sleep_for_latch(void *context) {
+    struct dormitory *room = context;
+    latch_take(&room->latch);
+    room->woken++;
+    latch_wake_all(&room->latch, &room->signal);
+    latch_leave(&room->latch);
+}
+
+/* The latch is held; somebody sleeps for it, and some more most likely. */
+static void await_sleepers(struct dormitory *room) {
+    enum { TURNS = 200 };
+    while (atomic_load_explicit(&room->latch.word, memory_order_relaxed) != LATCH_AWAITED)
+        env_yield();
+    for (int i = 0; i < TURNS; i++) env_yield();
+}
+
+/* The owner leaves, or waits for a signal that only the sleepers can give. */
+static void sleepers_are_woken(bool is_waiting) {
+    enum { NIGHTS = 12 };
+    for (int night = 0; night < NIGHTS; night++) {
+        struct dormitory room = {.woken = 0};
+        struct env_thread *threads[SLEEPERS];
+        latch_init(&room.latch, RANK_COMMIT);
+        signal_init(&room.signal);
+        latch_take(&room.latch);
+        for (int i = 0; i < SLEEPERS; i++) {
+            threads[i] = env_thread_start("sleeper", sleep_for_latch, &room);
+            assert_non_null(threads[i]);
+        }
+        await_sleepers(&room);
+        while (is_waiting && room.woken < SLEEPERS)
+            assert_true(latch_wait(&room.latch, &room.signal, 0));
+        latch_leave(&room.latch);
+        for (int i = 0; i < SLEEPERS; i++) env_thread_join(threads[i]);
+        assert_int_equal(room.woken, SLEEPERS);
+        signal_fini(&room.signal);
+        latch_fini(&room.latch);
+    }
+}
+
+static void who_sleeps_is_woken(void **state) {
+    (void)state;
+    (void)alarm(FORGOTTEN_AFTER_S);
+    sleepers_are_woken(false);
+    sleepers_are_woken(true);
+    (void)alarm(0);
+}
+
 static void a_wait_ends_at_its_deadline(void **state) {
     (void)state;
     struct ball ball = {.turn = 0};
@@ -97,6 +160,7 @@ static void a_wait_ends_at_its_deadline(void **state) {
     uint64_t deadline_ns = env_monotonic_ns(&clock) + 10 * 1000000u;
     while (latch_wait(&ball.latch, &ball.signal, deadline_ns)) {
     }
+    assert_true(is_held(&ball.latch)); /* again */
     assert_true(env_monotonic_ns(&clock) >= deadline_ns);
     assert_false(latch_wait(&ball.latch, &ball.signal, 1)); /* long past */
     latch_leave(&ball.latch);
@@ -161,11 +225,13 @@ static void latches_have_ranks(void **state) {
 }
 
 int main(void) {
+    const struct CMUnitTest alone[] = {cmocka_unit_test(a_wait_ends_at_its_deadline)};
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_sleeps_is_woken),
         cmocka_unit_test(latches_exclude_and_wake),
         cmocka_unit_test(waiters_are_woken),
-        cmocka_unit_test(a_wait_ends_at_its_deadline),
         cmocka_unit_test(latches_have_ranks),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failures = cmocka_run_group_tests(alone, NULL, NULL);
+    return failures != 0 ? failures : cmocka_run_group_tests(tests, NULL, NULL);
 }

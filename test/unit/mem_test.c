@@ -169,6 +169,23 @@ static void hooked_blocks_keep_their_contents(void **state) {
     churn(false);
 }
 
+/* Slabs of both sizes go back to the hook as they came. */
+static void slabs_go_back_as_they_came(void **state) {
+    (void)state;
+    enum { BLOCKS = 2000, SIZE = 4096 }; /* 8 MB */
+    struct books books;
+    struct mem_hooks hooks = books_open(&books);
+    struct mem *mem = mem_create_kind(&hooks, true);
+    struct mem_cache *cache = mem_cache_create(mem);
+    static void *blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) blocks[i] = mem_alloc(mem, cache, SIZE);
+    assert_true(books.calls < 50); /* few and large */
+    for (int i = 0; i < BLOCKS; i++) mem_free(mem, cache, blocks[i], SIZE);
+    mem_cache_destroy(cache);
+    mem_close(mem);
+    books_close(&books);
+}
+
 static void live_bytes_are_exact(void **state) {
     (void)state;
     for (int kind = 0; kind < 2; kind++) {
@@ -486,6 +503,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pooled_blocks_keep_their_contents),
         cmocka_unit_test(hooked_blocks_keep_their_contents),
+        cmocka_unit_test(slabs_go_back_as_they_came),
         cmocka_unit_test(live_bytes_are_exact),
         cmocka_unit_test(zeroed_and_resized),
         cmocka_unit_test(without_memory_nothing_changes),

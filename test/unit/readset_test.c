@@ -204,6 +204,36 @@ static void test_absence_is_known(void **state) {
 
 #define ON_READS(test) cmocka_unit_test_setup_teardown(test, open_reads, close_reads)
 
+/* Forgotten is all of it, few or many: the arena, in which some of it lies, is used for others. */
+static void test_nothing_stays(void **state) {
+    struct reads *reads = *state;
+    for (int way = 0; way < 4; way++) {
+        int count = way & 1 ? 100 : 3;
+        for (int i = 0; i < count; i++) {
+            char key[16];
+            (void)snprintf(key, sizeof key, "k%d", i);
+            add_item(reads, key, 10);
+        }
+        if (way & 2) {
+            add_range(reads, "a", "z", 10);
+            add_absent(reads, "absent", 10);
+        }
+        readset_clear(&reads->set);
+        arena_reset(&reads->arena);
+        memset(arena_alloc(&reads->arena, 4096), 0xee, 4096);
+        assert_int_equal(reads->set.item_count, 0);
+        assert_int_equal(reads->set.range_count, 0);
+        assert_int_equal(when(reads, "k1"), 0);
+        assert_int_equal(when(reads, "absent"), 0);
+        add_item(reads, "k2", 11);
+        add_range(reads, "p", "q", 12);
+        assert_int_equal(when(reads, "k1"), 0);
+        assert_int_equal(when(reads, "k2"), 11);
+        assert_int_equal(when(reads, "p1"), 12);
+        readset_clear(&reads->set);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_READS(test_items),
@@ -213,6 +243,7 @@ int main(void) {
         ON_READS(test_widening_of_ranges),
         ON_READS(test_widening_keeps_closed_bounds),
         ON_READS(test_absence_is_known),
+        ON_READS(test_nothing_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
