@@ -1,4 +1,5 @@
-# Benchmarks that look into one room, built on request: cmake --build build/release --target benches.
+# Benchmarks that look into one room, built on request:
+#     cmake --build build/release --target benches
 # What a user sees, beside other engines, is bench/CMakeLists.txt: a project of its own.
 
 add_custom_target(benches)

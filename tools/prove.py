@@ -34,8 +34,8 @@ INSTRUMENTS = {
     "certification": ("build/dev/test_certify_campaign --histories 9500",
                       "build/release/test_certify_campaign --histories 100000 "
                       "--sampled 1000000 --seed 1"),
-    "certification_model": (f"env KHONSU_LIB=build/dev/libkhonsu.so {PYTHON} test/python/certify_campaign.py "
-                            "--histories 2000",
+    "certification_model": (f"env KHONSU_LIB=build/dev/libkhonsu.so {PYTHON} "
+                            "test/python/certify_campaign.py --histories 2000",
                             f"env KHONSU_LIB=build/release/libkhonsu.so {PYTHON} "
                             "test/python/certify_campaign.py --histories 100000"),
     "histories": (f"{PYTHON} tools/histories.py --driver build/release/khonsu-workload --seeds 2",

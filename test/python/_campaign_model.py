@@ -3,9 +3,11 @@ the shared one, looked for in KHONSU_MODEL, else in ../shared/model beside the r
 repository's own, test/model/certify_model.py.
 
 What the models do not know is said in their own terms. Upserted rows are an `append` to a rival's
-version, and fail like a put when the key was read. A callback that drops is an `ignore`. For the
-shared model: at read committed a write meets a rival only when its key was read: one that does not
-is a `replace`, at snapshot 0 everything else meets one; and both sides of a merge may delete a row.
+version, and fail like a put when the key was read; they read nothing, so that an own put that was
+seen and taken back by a savepoint before is forgotten (the models forget no such look). A callback
+that drops is an `ignore`. For the shared model: at read committed a write meets a rival only when
+its key was read: one that does not is a `replace`, at snapshot 0 everything else meets one; and
+both sides of a merge may delete a row.
 """
 
 import importlib
@@ -50,6 +52,11 @@ class Transaction:
         self.snapshot, self.begin = snapshot, begin
         self.gets, self.scans, self.writes, self.back = set(), [], {}, set()
         self.read_at, self.saved, self.weak_reads = {}, [], []
+
+    def seen(self, key):
+        """Has the program seen a pending write of key that its present write depends on?"""
+        is_blind = self.writes[key][0] == "rows" and key not in self.read_at
+        return key in self.back and not is_blind
 
 
 class Seen:
@@ -116,7 +123,7 @@ class SharedRule:
             txn.number, LEVELS[txn.level], 0 if is_weakest else txn.snapshot,
             frozenset(txn.gets) if is_tracked else frozenset(),
             tuple(txn.scans) if is_tracked else (), asked, bases,
-            frozenset(txn.back & set(asked)))
+            frozenset(key for key in asked if txn.seen(key)))
 
     def certify(self, txn, writes, bases):
         record = self.record(txn, writes, bases)
@@ -166,7 +173,7 @@ class OwnRule:
         own = self.model.Transaction(txn.level, txn.snapshot, txn.level == 3)
         own.gets, own.scans = set(txn.gets), list(txn.scans)
         own.read_at = txn.read_at
-        own.read_back = {key for key in txn.back if key in writes and writes[key][0] != "ignore"}
+        own.read_back = {key for key in writes if txn.seen(key) and writes[key][0] != "ignore"}
         own.writes = {key: self.model.Write(value, numbers[policy])
                       for key, (policy, value, _) in writes.items()}
         verdict = self.store.certify(own)
