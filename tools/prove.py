@@ -8,7 +8,7 @@ usage: prove.py [--scale full|quick] [--only NAME,...] [--list]
 Each instrument is a program that ends with one line of JSON: what it ran, how much, what it found,
 "failures". The line, the command, the commit and the day go into docs/reliability/results.json, one
 result an instrument: a run of some leaves the others' results as they were. The document is made
-of that file and of the words in docs/reliability/words.md; no figure in it is typed. The exit
+of that file and of the words in tools/prove_words.txt; no figure in it is typed. The exit
 status is 1 when an instrument failed.
 """
 
@@ -22,7 +22,7 @@ import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 RESULTS = "docs/reliability/results.json"
-WORDS = "docs/reliability/words.md"
+WORDS = "tools/prove_words.txt"
 DOCUMENT = "docs/reliability.md"
 PYTHON = "build/venv/bin/python"
 

@@ -180,10 +180,30 @@ static void settle(struct store *store, const struct reclaimer *who, struct entr
     }
 }
 
+/* Entries wait in the queues for long: their lines have left the cache, and the section that looks
+ * at them would wait for memory. So the next looks' entries are asked for one call ahead, and their
+ * newest versions at the end of the call before. */
+static void prefetch_next(const struct entry_queue *queue, size_t count) {
+    enum { MOST = 16 };
+    if (count > MOST) count = MOST;
+    size_t near = count < queue->count ? count : queue->count;
+    for (size_t i = 0; i < near; i++)
+        __builtin_prefetch(
+            atomic_load_explicit(&queue->ring[ring_slot(queue, i)]->head, memory_order_relaxed));
+    size_t far = 2 * count < queue->count ? 2 * count : queue->count;
+    for (size_t i = near; i < far; i++) __builtin_prefetch(queue->ring[ring_slot(queue, i)]);
+}
+
+static void prefetch_one(const struct entry_queue *queue, size_t at) {
+    if (at < queue->count) __builtin_prefetch(queue->ring[ring_slot(queue, at)], 1);
+}
+
 /* The snapshot that parked entries wait for is gone: look at them again. */
 static void unpark(struct store *store, uint64_t oldest) {
+    enum { AHEAD = 16 };
     if (store->parked.count == 0 || oldest <= store->parked_until) return;
     while (store->parked.count > 0) {
+        prefetch_one(&store->parked, AHEAD);
         struct entry *entry = pop(&store->parked);
         bool is_queued = flags_of(entry) & ENTRY_QUEUED;
         set_flags(entry, ENTRY_QUEUED, ENTRY_PARKED);
@@ -219,5 +239,6 @@ size_t reclaim_some(struct store *store, const struct reclaimer *who, uint64_t u
         struct entry *entry = pop(&store->queue);
         settle(store, who, entry, look_at(store, who, &view, entry));
     }
+    prefetch_next(&store->queue, count);
     return count;
 }

@@ -34,7 +34,7 @@ size_t snapshot_list(const struct snapshots *snapshots, uint64_t *out) {
         }
     }
     snapshot_step();
-    qsort(out, count, sizeof *out, compare_timestamps);
+    if (count > 1) qsort(out, count, sizeof *out, compare_timestamps);
     size_t distinct = 0;
     for (size_t i = 0; i < count; i++)
         if (distinct == 0 || out[distinct - 1] != out[i]) out[distinct++] = out[i];
