@@ -58,7 +58,7 @@ static void close_store(void *store) {
 }
 
 static void *session_open(void *store) {
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = engine_session_new(sizeof *session);
     if (session == NULL) engine_fail("bare", "no memory");
     session->table = store;
     return session;

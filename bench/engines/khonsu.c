@@ -85,7 +85,7 @@ static void release_nothing(struct ArrowArray *array) {
 static void *session_open(void *context) {
     static const int first[COLUMNS] = {0, 2, 4};
     static const int count[COLUMNS] = {2, 2, 3};
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = engine_session_new(sizeof *session);
     if (session == NULL) engine_fail("khonsu", "no memory");
     session->store = context;
     session->options = (kh_txn_options)KH_TXN_OPTIONS_INIT;

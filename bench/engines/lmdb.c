@@ -80,7 +80,7 @@ static void close_store(void *context) {
 }
 
 static void *session_open(void *context) {
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = engine_session_new(sizeof *session);
     if (session == NULL) engine_fail("lmdb", "no memory");
     session->store = context;
     check(mdb_txn_begin(session->store->env, NULL, MDB_RDONLY, &session->reader), "mdb_txn_begin");

@@ -116,7 +116,7 @@ static void close_store(void *context) {
 }
 
 static void *session_open(void *context) {
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = engine_session_new(sizeof *session);
     if (session == NULL) engine_fail("rocksdb", "no memory");
     session->store = context;
     session->write_options = rocksdb_writeoptions_create();

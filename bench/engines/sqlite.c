@@ -93,7 +93,7 @@ static void close_store(void *context) {
 
 static void *session_open(void *context) {
     struct store *store = context;
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = engine_session_new(sizeof *session);
     if (session == NULL) engine_fail("sqlite", "no memory");
     session->db = connect(store->path);
     for (int i = 0; i < STATEMENT_COUNT; i++)

@@ -68,7 +68,7 @@ static void close_store(void *context) {
 
 static void *session_open(void *context) {
     const struct store *store = context;
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session = engine_session_new(sizeof *session);
     if (session == NULL) engine_fail("wiredtiger", "no memory");
     const char *level =
         store->level == REPEATABLE_READ ? "isolation=snapshot" : "isolation=read-committed";

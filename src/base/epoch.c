@@ -35,6 +35,7 @@ void epoch_init(struct epoch *epoch) {
 
 void epoch_register(struct epoch *epoch, struct epoch_record *record) {
     record->retired_count = 0;
+    record->poll_at = EPOCH_POLL_AT;
     record->fresh = NULL;
     for (int i = 0; i < EPOCH_BUNDLES; i++) record->bundles[i].first = NULL;
     ck_epoch_register(&epoch->ck, &record->ck, NULL);
@@ -126,6 +127,7 @@ bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cac
     ck_stack_init(&list);
     (void)ck_epoch_poll_deferred(&record->ck, &list);
     free_list(epoch, record, &list, cache);
+    record->poll_at = record->retired_count + EPOCH_POLL_AT;
     return record->retired_count > 0;
 }
 

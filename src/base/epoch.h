@@ -28,12 +28,15 @@ enum { EPOCH_BUNDLES = 8 };
 struct epoch_record {
     ck_epoch_record_t ck;
     uint32_t retired_count;
+    uint32_t poll_at;          /* retired_count at which a poll is due */
     struct epoch_entry *fresh; /* retired since the last poll */
     bool is_urgent;            /* something large waits: poll soon */
     struct epoch_bundle bundles[EPOCH_BUNDLES];
 };
 
-/* Polling is worth its price (a pass over all records) for so many blocks at once. */
+/* Polling is worth its price (a pass over all records) for so many blocks more at once: while some
+ * section stays open (its thread has lost the processor) nothing is freed, however often it is
+ * tried. */
 enum { EPOCH_POLL_AT = 32 };
 
 /* Lies inside the block to be freed. The function frees it (into cache, may be NULL) and must not
@@ -87,6 +90,9 @@ static inline void epoch_retire(struct epoch *epoch, struct epoch_record *record
     entry->ck.function = (ck_epoch_cb_t *)(void (*)(void))run;
     entry->ck.stack_entry.next = (ck_stack_entry_t *)(void *)record->fresh;
     record->fresh = entry;
+}
+static inline bool epoch_is_due(const struct epoch_record *record) {
+    return record->retired_count >= record->poll_at || record->is_urgent;
 }
 /* Run what is safe by now; does not wait. True if anything of this record is still waiting. */
 bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache);

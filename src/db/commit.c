@@ -402,7 +402,7 @@ KH_ALWAYS_INLINE void leave_section(kh_txn *txn) {
     bool has_deferred = db->deferred != NULL;
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
-    if (KH_UNLIKELY(txn->epoch.retired_count >= EPOCH_POLL_AT || txn->epoch.is_urgent))
+    if (KH_UNLIKELY(epoch_is_due(&txn->epoch)))
         (void)epoch_poll(&db->store.epoch, &txn->epoch, txn->cache);
     if (KH_UNLIKELY(has_deferred)) section_release_deferred(db);
 }

@@ -157,8 +157,7 @@ static void complete(void *completion_context, uint64_t cookie, kh_log_answer sa
     epoch_close(&db->store.epoch, who.record);
     latch_leave(&db->section);
     /* One completing thread at a time is the log's contract: record and cache are this call's. */
-    if (who.record->retired_count >= EPOCH_POLL_AT || who.record->is_urgent)
-        (void)epoch_poll(&db->store.epoch, who.record, who.cache);
+    if (epoch_is_due(who.record)) (void)epoch_poll(&db->store.epoch, who.record, who.cache);
     section_release_deferred(db);
 }
 
