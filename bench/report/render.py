@@ -240,7 +240,10 @@ def head(values, bar_rows):
     met = sum(1 for row in bar_rows if row[3] == "yes")
     lines = ["<!-- Written by `make bench` from performance/report.json and bench/report/bounds.md:"
              " change those. -->", "# Performance", ""]
-    if values["scale"] != "full":
+    if values["scale"] == "medium":
+        lines += ["A medium run: stores of the size that the bars ask for, fewer and shorter "
+                  "rounds than `make bench` takes.", ""]
+    elif values["scale"] != "full":
         lines += [f"**A {values['scale']} run, smaller than the bars ask for: it shows that the "
                   "instrument works, not whether a bar is met.**", ""]
     lines += [f"Measured on {values['date']} in {values['minutes']} minutes: {machine['cpu']}, "
