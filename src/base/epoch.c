@@ -119,6 +119,20 @@ static void free_list(struct epoch *epoch, struct epoch_record *record, ck_stack
     }
 }
 
+void epoch_adopt(struct epoch_record *into, struct epoch_record *from) {
+    struct epoch_entry *last = from->fresh;
+    if (last == NULL) return;
+    uint32_t count = 1;
+    for (; next_of(last) != NULL; last = next_of(last)) count++;
+    last->ck.stack_entry.next = (ck_stack_entry_t *)(void *)into->fresh;
+    into->fresh = from->fresh;
+    into->retired_count += count;
+    into->is_urgent |= from->is_urgent;
+    from->fresh = NULL;
+    from->retired_count -= count;
+    from->is_urgent = false;
+}
+
 bool epoch_poll(struct epoch *epoch, struct epoch_record *record, struct mem_cache *cache) {
     if (record->retired_count == 0) return false;
     record->is_urgent = false;

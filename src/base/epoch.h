@@ -91,6 +91,8 @@ static inline void epoch_retire(struct epoch *epoch, struct epoch_record *record
     entry->ck.stack_entry.next = (ck_stack_entry_t *)(void *)record->fresh;
     record->fresh = entry;
 }
+/* Take over what another record has retired and not polled for. Neither is in use elsewhere. */
+void epoch_adopt(struct epoch_record *into, struct epoch_record *from);
 static inline bool epoch_is_due(const struct epoch_record *record) {
     return record->retired_count >= record->poll_at || record->is_urgent;
 }

@@ -118,7 +118,8 @@ struct kh_db {
     struct mem_cache *step_cache;
     struct epoch_record janitor_epoch;
     struct mem_cache *janitor_cache;
-    struct epoch_record log_epoch; /* of the thread that answers for the log; section */
+    struct epoch_record
+        log_epoch; /* of who answers for the log; what it retires others adopt; section */
     struct mem_cache *log_cache;
     kh_txn *deferred; /* detached and ended: to be released outside of the section */
 };

@@ -96,6 +96,7 @@ static bool round_of(struct kh_db *db, size_t count) {
     epoch_open(&db->store.epoch, who.record);
     latch_take(&db->section);
     section_reclaim(db, &who, count);
+    epoch_adopt(who.record, &db->log_epoch);
     if (db->store.queue.count > 0 || db->waiters > 0) has_work = true;
     section_progress(db);
     latch_leave(&db->section);
@@ -171,6 +172,7 @@ static void step_once(struct kh_db *db, const struct reclaimer *who) {
     /* Also at what waits for the oldest snapshot: younger ones may have gone. */
     db->store.parked_until = 0;
     section_reclaim(db, who, db->store.queue.count + db->store.parked.count);
+    epoch_adopt(who->record, &db->log_epoch);
     section_progress(db);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, who->record);

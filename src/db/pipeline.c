@@ -155,9 +155,12 @@ static void complete(void *completion_context, uint64_t cookie, kh_log_answer sa
     epoch_open(&db->store.epoch, who.record);
     answer(db, cookie, said, &who);
     epoch_close(&db->store.epoch, who.record);
+    bool has_retired = who.record->retired_count > 0;
     latch_leave(&db->section);
-    /* One completing thread at a time is the log's contract: record and cache are this call's. */
-    if (epoch_is_due(who.record)) (void)epoch_poll(&db->store.epoch, who.record, who.cache);
+    /* What it has retired is freed by whoever comes next, committer, step or janitor: no answer may
+     * follow for long, and foreign code has no business in the log's thread. */
+    if (has_retired && atomic_load_explicit(&db->is_janitor_idle, memory_order_acquire))
+        section_wake_janitor(db);
     section_release_deferred(db);
 }
 
@@ -215,6 +218,7 @@ kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
     struct pipeline *pipeline = &db->pipeline;
     if (pipeline->poison != KH_OK)
         return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+    epoch_adopt(&txn->epoch, &db->log_epoch);
     uint64_t cookie = pipeline->next_cookie + 1;
     txn->flight_kind = (uint8_t)kind;
     txn->flight_position = pipeline->position;

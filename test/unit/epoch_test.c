@@ -66,6 +66,29 @@ static void nothing_open_nothing_waits(void **state) {
     free(f);
 }
 
+/* One record's retired blocks go with another's, and only once. */
+static void what_was_retired_is_adopted(void **state) {
+    (void)state;
+    struct fixture *f = begin();
+    epoch_adopt(&f->reader, &f->writer); /* nothing */
+    assert_int_equal(f->reader.retired_count, 0);
+    for (int i = 0; i < BLOCKS / 2; i++) retire(f, &f->blocks[i]);
+    for (int i = BLOCKS / 2; i < BLOCKS; i++)
+        epoch_retire(&f->epoch, &f->reader, &f->blocks[i].limbo, free_block);
+    f->writer.is_urgent = true;
+    epoch_adopt(&f->reader, &f->writer);
+    assert_int_equal(f->writer.retired_count, 0);
+    assert_int_equal(f->reader.retired_count, BLOCKS);
+    assert_true(f->reader.is_urgent && !f->writer.is_urgent);
+    assert_false(epoch_poll(&f->epoch, &f->writer, NULL));
+    assert_int_equal(f->freed_count, 0);
+    assert_false(epoch_poll(&f->epoch, &f->reader, NULL));
+    assert_int_equal(f->freed_count, BLOCKS);
+    epoch_unregister(&f->epoch, &f->writer, NULL);
+    epoch_unregister(&f->epoch, &f->reader, NULL);
+    free(f);
+}
+
 static void an_open_section_keeps_what_it_may_see(void **state) {
     (void)state;
     struct fixture *f = begin();
@@ -265,6 +288,7 @@ static void readers_never_meet_a_freed_node(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_open_nothing_waits),
+        cmocka_unit_test(what_was_retired_is_adopted),
         cmocka_unit_test(an_open_section_keeps_what_it_may_see),
         cmocka_unit_test(overlapping_sections_let_go),
         cmocka_unit_test(sections_nest),
