@@ -48,9 +48,11 @@ void env_event_signal(int descriptor);
 void env_event_drain(int descriptor);
 void env_event_close(int descriptor);
 
-/* Ask for large pages behind whole ones of them in this range: a read of a random key then misses
- * the translation cache less often. A hint: may do nothing. */
+/* Memory from the kernel, zeroed and aligned to a large page, large pages asked for behind its
+ * whole ones: a read of a random key then misses the translation cache less often. Where the kernel
+ * says no, small ones. NULL: no memory. It returns with the size it was mapped with. */
 enum { ENV_LARGE_PAGE_BYTES = 2 * 1024 * 1024 };
-void env_advise_large_pages(void *block, size_t size_bytes);
+void *env_map(size_t size_bytes);
+void env_unmap(void *block, size_t size_bytes);
 
 #endif

@@ -138,11 +138,34 @@ void env_event_close(int descriptor) {
     if (descriptor >= 0) (void)close(descriptor);
 }
 
-void env_advise_large_pages(void *block, size_t size_bytes) {
+static size_t whole_pages(size_t size_bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (size_bytes + page - 1) & ~(page - 1);
+}
+
+static void unmap(unsigned char *from, const unsigned char *to) {
+    if (from < to) (void)munmap(from, (size_t)(to - from));
+}
+
+/* A large page more than asked is mapped, and what lies outside the aligned block unmapped. What
+ * lies behind its last whole large page stays in small ones, so that a block never takes more
+ * memory than it is long. */
+void *env_map(size_t size_bytes) {
+    const size_t large = ENV_LARGE_PAGE_BYTES;
+    if (size_bytes > SIZE_MAX / 2) return NULL;
+    size_t whole = whole_pages(size_bytes);
+    unsigned char *from =
+        mmap(NULL, whole + large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (from == MAP_FAILED) return NULL;
+    unsigned char *block = from + (large - ((uintptr_t)from & (large - 1))) % large;
+    unmap(from, block);
+    unmap(block + whole, from + whole + large);
 #if defined(MADV_HUGEPAGE)
-    (void)madvise(block, size_bytes, MADV_HUGEPAGE);
-#else
-    (void)block;
-    (void)size_bytes;
+    (void)madvise(block, whole & ~(large - 1), MADV_HUGEPAGE);
 #endif
+    return block;
+}
+
+void env_unmap(void *block, size_t size_bytes) {
+    if (block != NULL) (void)munmap(block, whole_pages(size_bytes));
 }

@@ -21,8 +21,10 @@
 
 #if defined(WITH_ADDRESS_SANITIZER) || defined(WITH_THREAD_SANITIZER)
 #define POOL_BY_DEFAULT false /* the sanitizers see each block */
+#define LARGE_BY_KERNEL false
 #else
 #define POOL_BY_DEFAULT true
+#define LARGE_BY_KERNEL true
 #endif
 
 enum {
@@ -64,27 +66,26 @@ struct mem {
     void *at_end_argument;
 };
 
-/* Large pages behind large blocks. What lies behind the last whole page stays in small ones, so
- * that a block never takes more memory than it is long. */
-static void *allocate_large(size_t size_bytes) {
-    void *block = NULL;
-    if (posix_memalign(&block, ENV_LARGE_PAGE_BYTES, size_bytes) != 0) return NULL;
-    env_advise_large_pages(block, size_bytes & ~(size_t)(ENV_LARGE_PAGE_BYTES - 1));
-    return block;
+/* Large blocks come from the kernel and return to it: a heap that got its memory back would keep
+ * the advice for large pages, and with it whole ones behind every bit it still uses. */
+static bool is_large(size_t size_bytes) {
+    return LARGE_BY_KERNEL && size_bytes >= ENV_LARGE_PAGE_BYTES;
 }
 
 static void *system_allocate(void *context, size_t size_bytes, size_t alignment) {
     (void)context;
+    if (is_large(size_bytes)) return env_map(size_bytes);
     if (alignment <= 16) return malloc(size_bytes);
-    if (size_bytes >= ENV_LARGE_PAGE_BYTES) return allocate_large(size_bytes);
     if (size_bytes > SIZE_MAX - alignment) return NULL;
     return aligned_alloc(alignment, (size_bytes + alignment - 1) & ~(alignment - 1));
 }
 
 static void system_free(void *context, void *block, size_t size_bytes) {
     (void)context;
-    (void)size_bytes;
-    free(block);
+    if (is_large(size_bytes))
+        env_unmap(block, size_bytes);
+    else
+        free(block);
 }
 
 static const struct mem_hooks system_hooks = {system_allocate, system_free, NULL};

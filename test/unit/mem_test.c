@@ -1,16 +1,19 @@
 /* Memory contexts: the pool and the hooks, caches, contexts that outlive their owner. */
+#define _GNU_SOURCE /* mincore */
 #include "base/mem.h"
 
 #include "base/env.h"
 #include "base/lock.h"
 #include "base/mem_pool.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +187,29 @@ static void slabs_go_back_as_they_came(void **state) {
     mem_cache_destroy(cache);
     mem_close(mem);
     books_close(&books);
+}
+
+/* A large block is aligned, can be written to its end, and is nobody's memory once freed. */
+static void large_blocks_go_back_to_the_kernel(void **state) {
+    (void)state;
+    static const size_t sizes[] = {2u << 20, (2u << 20) + 1, (2u << 20) + 4097, 5000000, 32u << 20};
+    struct mem *mem = mem_create_kind(NULL, true);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *block = mem_alloc(mem, NULL, sizes[i]);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % 64, 0);
+        memset(block, 7, sizes[i]);
+        assert_int_equal(block[sizes[i] - 1], 7);
+        mem_free(mem, NULL, block, sizes[i]);
+        assert_int_equal(mem_live_bytes(mem), 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        unsigned char resident = 0;
+        assert_int_equal(mincore(block + (sizes[i] - 1) / 4096 * 4096, 1, &resident), -1);
+        assert_int_equal(errno, ENOMEM); /* not mapped */
+#endif
+    }
+    assert_null(mem_alloc(mem, NULL, SIZE_MAX / 4));
+    mem_close(mem);
 }
 
 static void live_bytes_are_exact(void **state) {
@@ -504,6 +530,7 @@ int main(void) {
         cmocka_unit_test(pooled_blocks_keep_their_contents),
         cmocka_unit_test(hooked_blocks_keep_their_contents),
         cmocka_unit_test(slabs_go_back_as_they_came),
+        cmocka_unit_test(large_blocks_go_back_to_the_kernel),
         cmocka_unit_test(live_bytes_are_exact),
         cmocka_unit_test(zeroed_and_resized),
         cmocka_unit_test(without_memory_nothing_changes),
