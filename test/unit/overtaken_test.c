@@ -8,7 +8,7 @@
 static void (*step_in)(void);
 static int points_left; /* before it steps in */
 
-static void step(void) {
+static void step_in_now(void) {
     if (step_in == NULL || --points_left > 0) return;
     void (*run)(void) = step_in;
     step_in = NULL;
@@ -29,14 +29,14 @@ static void note(const volatile void *object, memory_order order) {
     __extension__({                                                                                \
         note((object), (order));                                                                   \
         __typeof__((void)0, *(object)) loaded = *(object);                                         \
-        step();                                                                                    \
+        step_in_now();                                                                             \
         loaded;                                                                                    \
     })
 #define atomic_store_explicit(object, value, order)                                                \
     __extension__({                                                                                \
         note((object), (order));                                                                   \
         *(object) = (value);                                                                       \
-        step();                                                                                    \
+        step_in_now();                                                                             \
     })
 
 #include "db/handle.h"
