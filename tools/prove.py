@@ -169,7 +169,7 @@ def write(name, text):
 
 def keep(kept):
     write(RESULTS, json.dumps(kept, indent=1, sort_keys=True) + "\n")
-    write(DOCUMENT, render(kept))
+    write(DOCUMENT, render(results()))
 
 
 def parse():
