@@ -100,7 +100,7 @@ struct kh_db {
     struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
     uint64_t outcome_mask;
     const struct kh_storage *storage;
-    /* */
+    /* what others look at: watches and statistics */
     struct watch_hub watches;
     struct hot_keys hot_keys;
     struct histogram commit_ns;
@@ -118,8 +118,8 @@ struct kh_db {
     struct mem_cache *step_cache;
     struct epoch_record janitor_epoch;
     struct mem_cache *janitor_cache;
-    struct epoch_record
-        log_epoch; /* of who answers for the log; what it retires others adopt; section */
+    /* Of who answers for the log, in the section; what it retires others adopt. */
+    struct epoch_record log_epoch;
     struct mem_cache *log_cache;
     kh_txn *deferred; /* detached and ended: to be released outside of the section */
 };

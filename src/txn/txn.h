@@ -84,7 +84,7 @@ struct kh_txn {
     bool has_own_options;  /* id_column or resolve are not the database's */
     uint32_t sample_count; /* commits of this handle, for the histogram's sample */
     struct mem_cache *cache;
-    /* */
+    /* memory, reads and writes: kept by the handle from use to use */
     struct epoch_record epoch;
     struct arena arena;
     struct readset reads;
