@@ -26,11 +26,13 @@ static inline uint64_t env_monotonic_ns(const struct env_clock *clock) {
 
 /* Fill with random bytes from the kernel. */
 void env_random(void *bytes, size_t size_bytes);
-/* A counter that the child's side of fork() raises (pthread_atfork): a database remembers its value
- * at open and compares it at each call, a relaxed load. */
-const _Atomic uint32_t *env_fork_generation(void);
-/* The counter itself, once that was called: at each call of the library it is compared. */
-extern _Atomic uint32_t env_fork_count;
+/* A number that the child's side of fork() raises (pthread_atfork): a database notes it at open and
+ * asks at each call whether it is in a child, a relaxed load. */
+uint32_t env_fork_generation(void);
+extern _Atomic uint32_t env_fork_count; /* read by the line below only */
+static inline bool env_is_forked(uint32_t generation) {
+    return atomic_load_explicit(&env_fork_count, memory_order_relaxed) != generation;
+}
 
 struct env_thread;
 /* Start a named thread (15 characters at most) with all signals blocked. NULL on failure. */

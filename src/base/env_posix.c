@@ -59,9 +59,9 @@ static void watch_forks(void) {
     kh_assert(code == 0);
 }
 
-const _Atomic uint32_t *env_fork_generation(void) {
+uint32_t env_fork_generation(void) {
     (void)pthread_once(&fork_once, watch_forks);
-    return &env_fork_count;
+    return atomic_load_explicit(&env_fork_count, memory_order_relaxed);
 }
 
 struct env_thread {

@@ -1,6 +1,7 @@
 /* home.c - the memory context and schema table that a call of the public interface works in. */
 #include "batch/home.h"
 
+#include "base/env.h"
 #include "base/limits.h"
 #include "base/status.h"
 #include "batch/schema.h"
@@ -32,8 +33,7 @@ kh_status batch_home_find(kh_db *db, const struct batch_home **out, kh_error *er
     const struct batch_home *home =
         db != NULL ? (const struct batch_home *)(const void *)db : process_home();
     if (home == NULL) return status_no_memory(error, sizeof *home);
-    if (home->fork_counter != NULL &&
-        atomic_load_explicit(home->fork_counter, memory_order_relaxed) != home->fork_generation)
+    if (home->is_of_database && env_is_forked(home->fork_generation))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
     *out = home;
     return KH_OK;

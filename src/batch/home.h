@@ -5,16 +5,16 @@
 
 #include "base/mem.h"
 #include "khonsu/batch.h"
-#include <stdatomic.h>
+#include <stdbool.h>
 
 struct schema_table;
 
 struct batch_home {
     struct mem *mem;
     struct schema_table *schemas;
-    uint64_t batch_bytes_max;             /* limit of one batch of this database */
-    const _Atomic uint32_t *fork_counter; /* NULL: usable in forked children */
-    uint32_t fork_generation;             /* its value when the database was opened */
+    uint64_t batch_bytes_max; /* limit of one batch of this database */
+    bool is_of_database;      /* and so not usable in forked children */
+    uint32_t fork_generation; /* of the process that opened the database */
 };
 
 /* The home of db, or the process' own when db is NULL. KH_FORKED: the database belongs to the

@@ -103,9 +103,8 @@ static void set_options(struct kh_db *db, const kh_options *options) {
         db->clock = (struct env_clock){options->clock.wall_ms, options->clock.monotonic_ns,
                                        options->clock.context};
     set_limits(db, &options->limits);
-    db->home.fork_counter = env_fork_generation();
-    db->fork_generation = atomic_load_explicit(db->home.fork_counter, memory_order_relaxed);
-    db->home.fork_generation = db->fork_generation;
+    db->home.is_of_database = true;
+    db->home.fork_generation = env_fork_generation();
     db->id_high = options->node;
     atomic_init(&db->next_id, env_wall_ms(&db->clock) << 20 | 1);
     env_random(&db->identity, sizeof db->identity);

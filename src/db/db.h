@@ -74,7 +74,6 @@ struct kh_db {
     uint32_t node;
     uint64_t id_high;
     kh_identity identity;
-    uint32_t fork_generation; /* env_fork_count at open */
     /* pool */
     struct lock pool_lock; /* growth */
     kh_txn **handles;      /* limits.txns slots */
@@ -135,7 +134,7 @@ static inline uint64_t db_tick(const struct kh_db *db) {
 }
 
 static inline bool db_is_forked(const struct kh_db *db) {
-    return atomic_load_explicit(&env_fork_count, memory_order_relaxed) != db->fork_generation;
+    return env_is_forked(db->home.fork_generation);
 }
 
 #endif

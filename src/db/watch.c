@@ -28,8 +28,7 @@ struct event {
 struct kh_watch {
     struct watch_hub *hub;
     struct kh_watch *next; /* in the hub; its lock */
-    const _Atomic uint32_t *fork_generation;
-    uint32_t fork_generation_at_open;
+    uint32_t fork_generation;
     struct event *lent; /* what the last next returned; the watch's thread */
     struct signal signal;
     /* The rest: the hub's lock. */
@@ -71,8 +70,7 @@ static bool is_ready(const struct kh_watch *watch) {
 
 /* In a forked child the lock may be held for ever, by a thread that is not there. */
 static bool is_forked(const struct kh_watch *watch) {
-    return atomic_load_explicit(watch->fork_generation, memory_order_relaxed) !=
-           watch->fork_generation_at_open;
+    return env_is_forked(watch->fork_generation);
 }
 
 /* ---- publishing ------------------------------------------------------------------------------ */
@@ -159,8 +157,6 @@ kh_status watch_open(struct watch_hub *hub, kh_bytes prefix, struct kh_watch **o
     if (watch == NULL) return status_no_memory(error, size_bytes);
     watch->hub = hub;
     watch->fork_generation = env_fork_generation();
-    watch->fork_generation_at_open =
-        atomic_load_explicit(watch->fork_generation, memory_order_relaxed);
     signal_init(&watch->signal);
     watch->descriptor = -1;
     watch->prefix_bytes = (uint32_t)prefix.size_bytes;
