@@ -2,12 +2,12 @@
  * woken however the owners overlap. */
 #include "base/env.h"
 #include "base/lock.h"
+#include "support/aborts.h"
 
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -168,20 +168,6 @@ static void a_wait_ends_at_its_deadline(void **state) {
     latch_leave(&ball.latch);
     signal_fini(&ball.signal);
     latch_fini(&ball.latch);
-}
-
-/* Run in a child; true if it ended by SIGABRT. */
-static bool aborts(void (*run)(void)) {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        (void)close(STDERR_FILENO);
-        run();
-        _exit(0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
 static struct latch latch;

@@ -2,6 +2,7 @@
 #include "base/lock.h"
 
 #include "base/env.h"
+#include "support/aborts.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,20 +41,6 @@ static void locks_exclude(void **state) {
     for (int i = 0; i < THREADS; i++) env_thread_join(threads[i]);
     assert_int_equal(tally.sum, THREADS * ROUNDS);
     lock_fini(&tally.lock);
-}
-
-/* Run in a child; true if it ended by SIGABRT. */
-static bool aborts(void (*run)(void)) {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        (void)close(STDERR_FILENO);
-        run();
-        _exit(0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
 static struct lock low, middle, high, twin;
