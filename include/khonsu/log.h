@@ -27,7 +27,7 @@ typedef enum kh_log_answer {
 /* How the log tells khonsu that everything appended up to cookie (inclusive) has that answer. May
  * be called from within append (a log that completes at once) or later by any one thread at a time,
  * never while holding a lock that append takes. After REFUSED or LOST the log is asked nothing more
- * but close. */
+ * but close. kh_db_close waits until calls that have answered for everything have returned. */
 typedef void kh_log_complete_fn(void *completion_context, uint64_t cookie, kh_log_answer answer);
 
 /* Visitor of read: false stops. bytes are borrowed for the call. */

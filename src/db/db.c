@@ -301,6 +301,7 @@ kh_status kh_db_close(kh_db *db) {
         db->waiters--;
     }
     latch_leave(&db->section);
+    pipeline_rest(db);
     section_release_deferred(db);
     destroy(db);
     return KH_OK;

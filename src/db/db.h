@@ -45,6 +45,7 @@ struct pipeline {             /* records between append and the log's answer; se
     size_t notes_reserved;      /* queue places that their publication may take */
     _Atomic uint32_t is_busy;   /* count != 0, for readers outside of the section */
     _Atomic uintptr_t appender; /* the thread inside log->append (env_self), 0: none */
+    _Atomic uint32_t answering; /* calls of complete from outside of append, until they return */
     uint64_t answered;          /* cookie answered from within append */
     uint32_t answer;            /* kh_log_answer other than kept, from within append */
     bool is_lost;               /* what is in flight will never be answered for */

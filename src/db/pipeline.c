@@ -140,16 +140,7 @@ static void answer(struct kh_db *db, uint64_t cookie, kh_log_answer said,
     }
 }
 
-/* kh_log's callback. From within append the section is held by this very call chain: the answer is
- * left for pipeline_settle. */
-static void complete(void *completion_context, uint64_t cookie, kh_log_answer said) {
-    struct kh_db *db = completion_context;
-    struct pipeline *pipeline = &db->pipeline;
-    if (atomic_load_explicit(&pipeline->appender, memory_order_relaxed) == env_self()) {
-        if (said == KH_LOG_KEPT && cookie > pipeline->answered) pipeline->answered = cookie;
-        if (said != KH_LOG_KEPT) pipeline->answer = (uint32_t)said;
-        return;
-    }
+static void answer_from_outside(struct kh_db *db, uint64_t cookie, kh_log_answer said) {
     latch_take(&db->section);
     struct reclaimer who = {&db->log_epoch, db->log_cache};
     epoch_open(&db->store.epoch, who.record);
@@ -162,6 +153,27 @@ static void complete(void *completion_context, uint64_t cookie, kh_log_answer sa
     if (has_retired && atomic_load_explicit(&db->is_janitor_idle, memory_order_acquire))
         section_wake_janitor(db);
     section_release_deferred(db);
+}
+
+/* kh_log's callback. From within append the section is held by this very call chain: the answer is
+ * left for pipeline_settle. */
+static void complete(void *completion_context, uint64_t cookie, kh_log_answer said) {
+    struct kh_db *db = completion_context;
+    struct pipeline *pipeline = &db->pipeline;
+    if (atomic_load_explicit(&pipeline->appender, memory_order_relaxed) == env_self()) {
+        if (said == KH_LOG_KEPT && cookie > pipeline->answered) pipeline->answered = cookie;
+        if (said != KH_LOG_KEPT) pipeline->answer = (uint32_t)said;
+        return;
+    }
+    /* Before the section: whoever finds there that all is answered finds this too. The subtraction
+     * is the last look at the database, which may then be gone. */
+    atomic_fetch_add_explicit(&pipeline->answering, 1, memory_order_relaxed);
+    answer_from_outside(db, cookie, said);
+    atomic_fetch_sub_explicit(&pipeline->answering, 1, memory_order_release);
+}
+
+void pipeline_rest(const struct kh_db *db) {
+    while (atomic_load_explicit(&db->pipeline.answering, memory_order_acquire) != 0) env_yield();
 }
 
 void pipeline_settle(struct kh_db *db, const struct reclaimer *who) {

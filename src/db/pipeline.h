@@ -27,6 +27,10 @@ void pipeline_ask(struct kh_db *db);
 /* Keys that get no version after all: their entries go by the reclaimer (places are reserved). In
  * the section, while they are still held. */
 void pipeline_note_empty(kh_txn *txn);
+/* Wait until no thread of the log is inside of its answer: what it answered shows earlier than it
+ * returns, and the database must not go under its feet. Everything is answered for; outside of the
+ * section. */
+void pipeline_rest(const struct kh_db *db);
 /* Wait, in the section, until the outcome of txn is known (txn->outcome). */
 void pipeline_wait(kh_txn *txn);
 

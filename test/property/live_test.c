@@ -139,6 +139,39 @@ static void test_descriptor_comes_after(void **state) {
     held_log_fini(&held);
 }
 
+struct last_answer {
+    pthread_t thread;
+    struct held_log held;
+};
+
+static void *answer_last(void *argument) {
+    struct last_answer *last = argument;
+    held_log_answer(&last->held, UINT64_MAX, KH_LOG_KEPT);
+    return NULL;
+}
+
+/* The outcome shows before the log's call of complete has returned; the log has no close. */
+static void test_close_waits_for_the_answerer(void **state) {
+    (void)state;
+    for (int i = 0; i < ROUNDS / 40; i++) {
+        struct last_answer last;
+        kh_options options = kit_options();
+        held_log_init(&last.held, HELD_UNTIL_TOLD);
+        last.held.log.close = NULL;
+        options.log = &last.held.log;
+        kh_db *db = kit_open_with(&options);
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        kit_put(txn, "k", i);
+        kit_is(kh_txn_commit_start(txn, NULL), KH_OK);
+        assert_int_equal(pthread_create(&last.thread, NULL, answer_last, &last), 0);
+        if (i % 2 == 0) kit_is(kh_txn_wait(txn, UINT32_MAX, NULL), KH_OK);
+        kh_txn_close(txn); /* odd rounds: closed while in flight, close waits */
+        kit_close(db);
+        assert_int_equal(pthread_join(last.thread, NULL), 0);
+        held_log_fini(&last.held);
+    }
+}
+
 /* 0: every call answered FORKED. The alarm ends a child that waits for somebody who is not there.
  */
 static int child(kh_db *db, kh_txn *txn) {
@@ -188,6 +221,7 @@ int main(void) {
         cmocka_unit_test(test_ids_stay),
         cmocka_unit_test(test_started_commits_close),
         cmocka_unit_test(test_descriptor_comes_after),
+        cmocka_unit_test(test_close_waits_for_the_answerer),
         cmocka_unit_test(test_fork_beside_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
