@@ -10,7 +10,7 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
-    install clean bench bench-quick bench-render bench-program bench-setup
+    install clean bench bench-quick bench-durable bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -118,6 +118,11 @@ bench: bench-program
 
 bench-quick: bench-program
 	$(REPORT) --program $(BENCH) --scale quick --json build/bench/quick.json --docs build/bench/docs
+
+# The durable part by itself; --into docs/performance/report.json makes it part of the whole.
+bench-durable: bench-program
+	$(REPORT) --program $(BENCH) --only durable --json build/bench/durable.json \
+	    --docs build/bench/durable-docs
 
 bench-render: setup
 	$(REPORT) --render docs/performance/report.json --docs docs

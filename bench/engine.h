@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_BYTES = 24, VALUE_BYTES = 100 };
+enum { KEY_BYTES = 24, VALUE_BYTES = 100, VALUE_BYTES_MAX = 65536 };
 
 enum level { READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, LEVEL_COUNT };
 
@@ -29,6 +29,11 @@ enum purpose { TO_READ, TO_WRITE, TO_SCAN };
  * since transactions are atomic, and two that change the same key do not overwrite each other. */
 enum promise { PROMISES_NOTHING, PROMISES_ALONE, PROMISES_ALWAYS };
 
+/* Where a store lies, and when a commit is there: in memory (files, where they are needed, on a
+ * memory file system); in files that the operating system writes when it likes; in files that each
+ * commit waits for. */
+enum durability { IN_MEMORY, UNSYNCED, SYNCED };
+
 /* What a khonsu value is made of: its columns besides the text of 84 bytes. */
 enum row { ROW_INT64_FLOAT64, ROW_INT64_INT64 };
 
@@ -36,7 +41,11 @@ struct engine_settings {
     enum level level;
     enum row row;
     uint64_t keys;
-    const char *directory; /* empty, for engines that need files; removed afterwards */
+    enum durability durability;
+    /* For engines that need files; empty when the store is opened first. In memory: removed
+     * afterwards. Else the store is closed and opened again before it is looked at. */
+    const char *directory;
+    uint32_t value_bytes; /* of the floors, which measure other sizes too; at least VALUE_BYTES */
 };
 
 struct scan_result {
@@ -49,6 +58,7 @@ struct engine_counts {
     uint64_t versions;
     uint64_t versions_reclaimed;
     uint64_t memory_bytes;
+    uint64_t groups; /* that were written to a log, each with one sync; of the whole run */
 };
 
 struct engine {
@@ -57,7 +67,11 @@ struct engine {
     const char *(*version)(void);
     /* How it is set up and what it really gives at this level; NULL: the level is not offered. */
     const char *(*terms)(enum level level);
+    /* The same for stores in files, whatever the level. NULL, or an answer of NULL: it keeps
+     * nothing in files, and is not opened for it. */
+    const char *(*durable_terms)(enum durability durability);
     enum promise promise[LEVEL_COUNT];
+    bool has_value_sizes; /* it heeds engine_settings.value_bytes */
 
     void *(*open)(const struct engine_settings *settings);
     void (*close)(void *store);

@@ -8,6 +8,8 @@ extern const struct engine engine_null, engine_bare, engine_lossy_write, engine_
 extern const struct engine engine_khonsu, engine_lmdb, engine_lmdb_pwrite, engine_wiredtiger,
     engine_sqlite;
 extern const struct engine engine_rocksdb_optimistic, engine_rocksdb_pessimistic;
+extern const struct engine engine_bare_rocksdb, engine_bare_rocksdb_recycled;
+extern const struct engine engine_fdatasync, engine_fdatasync_overwrite, engine_fdatasync_grouped;
 
 /* NULL: no such engine in this build; *reason says why (a static text). */
 const struct engine *engine_find(const char *name, const char **reason);

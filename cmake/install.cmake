@@ -28,6 +28,14 @@ if(TARGET khonsu_workload_program)
   install(TARGETS khonsu_workload_program)
 endif()
 
+# Who links libkhonsu.a has to name what it needs.
+set(khonsu_pc_rocksdb)
+set(khonsu_config_rocksdb)
+if(KHONSU_DURABLE)
+  set(khonsu_pc_rocksdb "-lrocksdb")
+  set(khonsu_config_rocksdb "${ROCKSDB_LIBRARY};")
+endif()
+
 # The prefix as seen from khonsu.pc, so that an installation can be moved.
 file(RELATIVE_PATH khonsu_pc_up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 configure_file(cmake/khonsu.pc.in "${na_generated}/khonsu.pc" @ONLY)

@@ -15,13 +15,23 @@ foreach(room IN LISTS KHONSU_ROOMS)
   list(APPEND room_sources ${sources})
 endforeach()
 
+# What is off is not compiled, and a file that says so takes its place.
+if(KHONSU_DURABLE)
+  list(FILTER room_sources EXCLUDE REGEX "/durable_absent\\.c$")
+  set(khonsu_rocksdb rocksdb)
+else()
+  list(FILTER room_sources EXCLUDE REGEX "/(rocks_[a-z_]*|durable|identity)\\.c$")
+  set(khonsu_rocksdb)
+endif()
+
 add_library(khonsu_objects OBJECT ${room_sources})
 set_target_properties(khonsu_objects PROPERTIES POSITION_INDEPENDENT_CODE ON
   C_VISIBILITY_PRESET hidden)
 target_include_directories(khonsu_objects PUBLIC "${PROJECT_SOURCE_DIR}/include"
   "${PROJECT_SOURCE_DIR}/src")
 target_include_directories(khonsu_objects SYSTEM PRIVATE "${XXHASH_INCLUDE}")
-target_link_libraries(khonsu_objects PUBLIC khonsu_flags PRIVATE na_arrow ck)
+target_link_libraries(khonsu_objects PUBLIC khonsu_flags PRIVATE na_arrow ck OpenSSL::Crypto
+  ${khonsu_rocksdb})
 # initial-exec: the general model costs a call for each access to a thread's own variable.
 target_compile_options(khonsu_objects PRIVATE -fno-semantic-interposition
   -ftls-model=initial-exec)
@@ -32,7 +42,8 @@ set_target_properties(khonsu PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0
   LINKER_LANGUAGE C LINK_DEPENDS "${khonsu_map}")
 target_include_directories(khonsu INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
-target_link_libraries(khonsu PRIVATE na_arrow ck Threads::Threads m)
+target_link_libraries(khonsu PRIVATE na_arrow ck OpenSSL::Crypto ${khonsu_rocksdb}
+  Threads::Threads m)
 target_link_options(khonsu PRIVATE "-Wl,--version-script=${khonsu_map}")
 if(NOT KHONSU_SANITIZE)
   target_link_options(khonsu PRIVATE -Wl,--no-undefined)
@@ -40,7 +51,8 @@ endif()
 
 add_library(khonsu_internal STATIC $<TARGET_OBJECTS:khonsu_objects>)
 set_target_properties(khonsu_internal PROPERTIES LINKER_LANGUAGE C)
-target_link_libraries(khonsu_internal PUBLIC khonsu_objects na_arrow ck Threads::Threads m)
+target_link_libraries(khonsu_internal PUBLIC khonsu_objects na_arrow ck OpenSSL::Crypto
+  ${khonsu_rocksdb} Threads::Threads m)
 
 include(cmake/static.cmake)
 

@@ -20,3 +20,6 @@ find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
 add_library(ck STATIC IMPORTED)
 set_target_properties(ck PROPERTIES IMPORTED_LOCATION "${CK_ARCHIVE}"
   INTERFACE_INCLUDE_DIRECTORIES "${CK_INCLUDE}")
+
+# libcrypto stays a shared library: the system's security updates have to reach it.
+find_package(OpenSSL 3.0 REQUIRED COMPONENTS Crypto)

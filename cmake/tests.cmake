@@ -47,6 +47,12 @@ function(khonsu_add_program source directory label)
     set_tests_properties(${name}_over_log PROPERTIES LABELS ${label}
       ENVIRONMENT "${test_environment};KH_TEST_LOG=flush")
   endif()
+  # And over a directory (but for the one that opens some thousand databases).
+  if(KHONSU_DURABLE AND directory MATCHES "^(api|isolation)$" AND NOT stem STREQUAL "ssi_cases")
+    add_test(NAME ${name}_over_path COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}_over_path PROPERTIES LABELS ${label}
+      ENVIRONMENT "${test_environment};KH_TEST_LOG=path")
+  endif()
 endfunction()
 
 foreach(directory IN ITEMS unit exhaustive property isolation fault)
@@ -65,6 +71,7 @@ foreach(source IN LISTS sources)
 endforeach()
 
 include(cmake/stress.cmake)
+include(cmake/crash.cmake)
 # The history driver under each build's sanitizers; its histories are judged by Python, below.
 foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mix" "group" "kv")
   string(REPLACE " " ";" arguments "${case}")
@@ -78,6 +85,9 @@ endforeach()
 # What tools/ipc_foreign.py feeds the files of other projects to.
 add_executable(ipc_copy "${PROJECT_SOURCE_DIR}/test/tools/ipc_copy.c")
 target_link_libraries(ipc_copy PRIVATE khonsu_flags khonsu)
+# What the test of tools/check_proof.py takes its proofs from.
+add_executable(proof_make "${PROJECT_SOURCE_DIR}/test/tools/proof_make.c")
+target_link_libraries(proof_make PRIVATE khonsu_flags khonsu_internal)
 # The planted bugs of test/mutants, each with the build in which its test finds it. They take what
 # this build has made; two at a time, and nothing beside.
 function(khonsu_add_mutants kind)
@@ -107,7 +117,8 @@ set(venv_python "${PROJECT_SOURCE_DIR}/build/venv/bin/python")
 set(python_environment PYTHONDONTWRITEBYTECODE=1
   "PYTHONPATH=${PROJECT_SOURCE_DIR}/python:${PROJECT_SOURCE_DIR}/tools"
   "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
-list(APPEND python_environment "KHONSU_IPC_COPY=$<TARGET_FILE:ipc_copy>")
+list(APPEND python_environment "KHONSU_IPC_COPY=$<TARGET_FILE:ipc_copy>"
+  "KHONSU_PROOF_MAKE=$<TARGET_FILE:proof_make>")
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
 endif()
@@ -130,6 +141,7 @@ endfunction()
 
 khonsu_add_python_tests(python integration)
 khonsu_add_python_tests(tools house)
+include(cmake/powerloss.cmake)
 
 function(khonsu_add_house_test name)
   add_test(NAME house_${name} COMMAND ${ARGN} COMMAND_EXPAND_LISTS)

@@ -42,6 +42,8 @@ HEADER_DOORS = [
     (r"ck_epoch\.h$", r"src/base/epoch[^/]*$", "the epoch library"),
     (r"ck_", r"src/base/", "Concurrency Kit"),
     (r"xxh", r"src/base/hash[^/]*$", "the hash library"),
+    (r"rocksdb/", r"src/log/rocks_[^/]*$", "RocksDB"),
+    (r"openssl/", r"src/base/digest\.c$", "the cryptographic library"),
     (r"pthread\.h$", r"src/(base/(lock|env)[^/]*|(cli|workload)/.*)$", "threads"),
     (r"time\.h$", r"src/(base/(lock|env)[^/]*|(cli|workload)/.*)$", "clocks"),
     (r"(unistd|fcntl|dirent|poll|signal|sched|semaphore|spawn|dlfcn|netdb|termios|pwd|grp|"

@@ -26,6 +26,8 @@ DOORS = [
     (r"base/mem", r"(m|c|re)alloc|free|aligned_alloc|posix_memalign"),
     (r"base/(assert|status)", r"abort|stderr|fprintf|fputs|fwrite|fputc"),
     (r"base/epoch", r"_?ck_\w+"),
+    (r"base/digest", r"EVP_\w+"),
+    (r"log/rocks_", r"rocksdb_\w+"),
     (r"batch/", r"khonsu_na\w+|flatcc_\w+|flatbuffers_\w+|LZ4\w+|ZSTD\w+"),
 ]
 

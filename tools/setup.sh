@@ -24,14 +24,16 @@ header:stdio.h:libc6-dev
 header:ck_epoch.h:libck-dev
 header:cmocka.h:libcmocka-dev
 header:xxhash.h:libxxhash-dev
+header:openssl/evp.h:libssl-dev
+header:rocksdb/c.h:librocksdb-dev
 fuzzer:clang-14:libclang-rt-14-dev
 venv:python3:python3-venv
 "
 bench_needs="
 program:valgrind:valgrind
+program:strace:strace
 header:valgrind/callgrind.h:valgrind
 header:lmdb.h:liblmdb-dev
-header:rocksdb/c.h:librocksdb-dev
 header:sqlite3.h:libsqlite3-dev
 header:wiredtiger.h:libwiredtiger-dev
 "

@@ -5,17 +5,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef BENCH_VALGRIND
 #include <valgrind/callgrind.h>
 #endif
 
-enum { PATH_BYTES = 512, REMOVE_TRIES_MAX = 100 };
+enum { PATH_BYTES = 512, REMOVE_TRIES_MAX = 100, DESCRIPTORS_MAX = 16 };
 
 static char scratch[PATH_BYTES];
 
@@ -23,6 +26,12 @@ double clock_seconds(clockid_t clock) {
     struct timespec time;
     clock_gettime(clock, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+uint64_t clock_nanoseconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 uint64_t resident_bytes(void) {
@@ -33,6 +42,15 @@ uint64_t resident_bytes(void) {
         engine_fail("/proc/self/statm", "cannot be read");
     fclose(file);
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t written_bytes(void) {
+    FILE *file = fopen("/proc/self/io", "r");
+    unsigned long long written = 0;
+    if (file == NULL) return 0;
+    if (fscanf(file, "rchar: %*u wchar: %llu", &written) != 1) written = 0;
+    fclose(file);
+    return written;
 }
 
 void sleep_seconds(double seconds) {
@@ -53,23 +71,22 @@ void instruction_count_end(void) {
 #endif
 }
 
-static void empty_scratch(void) {
-    char path[PATH_BYTES + 256];
-    DIR *directory = opendir(scratch);
-    if (directory == NULL) return;
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-        snprintf(path, sizeof path, "%s/%s", scratch, entry->d_name);
-        unlink(path); /* the peers make no directories; . and .. stay */
-    }
-    closedir(directory);
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {
+    (void)status;
+    (void)kind;
+    (void)place;
+    remove(path); /* what is not gone keeps its directory, and that is seen */
+    return 0;
 }
 
 /* Again when a peer that is still running has put a file there meanwhile. */
+static void remove_tree(const char *path) {
+    for (int i = 0; i < REMOVE_TRIES_MAX && access(path, F_OK) == 0; i++)
+        nftw(path, remove_one, DESCRIPTORS_MAX, FTW_DEPTH | FTW_PHYS);
+}
+
 static void remove_scratch(void) {
-    for (int i = 0; i < REMOVE_TRIES_MAX; i++) {
-        empty_scratch();
-        if (rmdir(scratch) == 0 || errno != ENOTEMPTY) return;
-    }
+    remove_tree(scratch);
 }
 
 /* Waits for a signal that ends the program: a handler could not walk a directory. */
@@ -104,4 +121,34 @@ const char *scratch_directory(const char *parent) {
     if (mkdtemp(scratch) == NULL) engine_fail(scratch, "cannot be made");
     atexit(remove_scratch);
     return scratch;
+}
+
+static void refuse_strangers(const char *path) {
+    DIR *directory = opendir(path);
+    if (directory == NULL) engine_fail(path, "is no directory");
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        bool is_known = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                        strcmp(entry->d_name, "store") == 0;
+        if (!is_known) engine_fail(path, "holds other files than a benchmark's");
+    }
+    closedir(directory);
+}
+
+/* What was removed is gone from the journal too before anything is measured. */
+static void sync_file_system(const char *path) {
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0 || syncfs(descriptor) != 0) engine_fail(path, "cannot be synced");
+    close(descriptor);
+}
+
+const char *kept_directory(const char *path) {
+    static char store[PATH_BYTES];
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) engine_fail(path, "cannot be made");
+    refuse_strangers(path);
+    int length = snprintf(store, sizeof store, "%s/store", path);
+    if (length < 0 || (size_t)length >= sizeof store) engine_fail(path, "is too long");
+    remove_tree(store);
+    if (mkdir(store, 0700) != 0) engine_fail(store, "cannot be emptied");
+    sync_file_system(path);
+    return store;
 }

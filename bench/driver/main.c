@@ -21,6 +21,19 @@ _Noreturn void engine_fail(const char *what, const char *why) {
     exit(EXIT_FAILED);
 }
 
+/* {"none":..., "sync":...}: what a store in files is, without and with syncing. */
+static void list_durable_terms(const struct engine *engine) {
+    const char *comma = "";
+    printf(",\"durable\":{");
+    for (int i = UNSYNCED; i <= SYNCED && engine->durable_terms != NULL; i++) {
+        const char *terms = engine->durable_terms((enum durability)i);
+        if (terms == NULL) continue;
+        printf("%s\"%s\":\"%s\"", comma, durability_name((enum durability)i), terms);
+        comma = ",";
+    }
+    putchar('}');
+}
+
 static void list_engines(void) {
     const char *name;
     const char *between = "";
@@ -40,7 +53,9 @@ static void list_engines(void) {
                 printf("%s\"%s\":\"%s\"", comma, level_name((enum level)level), terms);
                 comma = ",";
             }
-            printf("}}");
+            putchar('}');
+            list_durable_terms(engine);
+            putchar('}');
         }
         between = ",";
     }
@@ -52,6 +67,24 @@ static const char *sums_name(enum sums sums) {
     return names[sums];
 }
 
+static const char *terms_of(const struct engine *engine, const struct options *options) {
+    if (options->durability == IN_MEMORY) return engine->terms(options->level);
+    return engine->durable_terms == NULL ? NULL : engine->durable_terms(options->durability);
+}
+
+static void print_latency(const struct percentiles *latency) {
+    printf("\"latency_us\":{\"mean\":%.3f,\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f},",
+           latency->mean_us, latency->p50_us, latency->p99_us, latency->p999_us, latency->max_us);
+}
+
+static void print_durable(const struct options *options, const struct result *result) {
+    printf("\"sync\":\"%s\",\"value_bytes\":%llu,\"written_bytes_per_commit\":%.1f,"
+           "\"groups\":%llu,\"reopen_seconds\":%.4f,",
+           durability_name(options->durability), (unsigned long long)options->value_bytes,
+           (double)result->written_bytes / (double)result->commits,
+           (unsigned long long)result->counts.groups, result->reopen_seconds);
+}
+
 static void print_json(const struct engine *engine, const struct options *options,
                        const struct result *result) {
     double commits = (double)result->commits;
@@ -59,8 +92,8 @@ static void print_json(const struct engine *engine, const struct options *option
     printf("{\"engine\":\"%s\",\"version\":\"%s\",\"isolation\":\"%s\",\"terms\":\"%s\","
            "\"workload\":\"%s\",\"distribution\":\"%s\",\"keys\":%llu,\"threads\":%llu,"
            "\"touch\":%s,\"seed\":%llu,",
-           engine->name, engine->version(), level_name(options->level),
-           engine->terms(options->level), options->workload, options->is_zipf ? "zipf" : "uniform",
+           engine->name, engine->version(), level_name(options->level), terms_of(engine, options),
+           options->workload, options->is_zipf ? "zipf" : "uniform",
            (unsigned long long)options->keys, (unsigned long long)options->threads,
            options->touches ? "true" : "false", (unsigned long long)options->seed);
     printf("\"commits\":%llu,\"aborts\":%llu,\"seconds\":%.6f,\"per_second\":%.1f,"
@@ -69,6 +102,8 @@ static void print_json(const struct engine *engine, const struct options *option
            result->wall_seconds, commits / result->wall_seconds,
            result->process_cpu_seconds * 1e6 / commits, result->thread_cpu_seconds * 1e6 / commits,
            (double)result->aborts / commits);
+    if (options->measures_latency) print_latency(&result->latency);
+    if (options->durability != IN_MEMORY) print_durable(options, result);
     if (options->has_writer)
         printf("\"writer_alone_per_second\":%.1f,\"writer_beside_per_second\":%.1f,",
                result->writer_alone_per_second, result->writer_beside_per_second);
@@ -96,6 +131,10 @@ static void print_line(const struct engine *engine, const struct options *option
            level_name(options->level), options->workload, options->is_zipf ? "zipf" : "uniform",
            commits / result->wall_seconds, result->process_cpu_seconds * 1e6 / commits,
            (double)result->aborts / commits, sums_name(result->sums));
+    if (options->measures_latency)
+        printf("latency, us: mean %.1f, p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n",
+               result->latency.mean_us, result->latency.p50_us, result->latency.p99_us,
+               result->latency.p999_us, result->latency.max_us);
     if (options->has_writer)
         printf("writer: %.0f/s alone, %.0f/s beside scans\n", result->writer_alone_per_second,
                result->writer_beside_per_second);
@@ -111,6 +150,22 @@ static void print_draws(const struct workload *workload, const struct options *o
     draw_table_destroy(table);
 }
 
+/* NULL, and *reason: it is not there, or does not do what the options ask. */
+static const struct engine *find_engine(const struct options *options, const char **reason) {
+    const struct engine *engine = engine_find(options->engine, reason);
+    if (engine == NULL) return NULL;
+    if (engine->terms(options->level) == NULL) {
+        *reason = "it does not offer this isolation level";
+    } else if (terms_of(engine, options) == NULL) {
+        *reason = "it keeps nothing in files";
+    } else if (options->value_bytes != VALUE_BYTES && !engine->has_value_sizes) {
+        *reason = "its values have one size";
+    } else {
+        return engine;
+    }
+    return NULL;
+}
+
 int main(int count, char **arguments) {
     struct options options = options_parse(count, arguments);
     if (options.lists) {
@@ -118,11 +173,7 @@ int main(int count, char **arguments) {
         return 0;
     }
     const char *reason;
-    const struct engine *engine = engine_find(options.engine, &reason);
-    if (engine != NULL && engine->terms(options.level) == NULL) {
-        engine = NULL;
-        reason = "it does not offer this isolation level";
-    }
+    const struct engine *engine = find_engine(&options, &reason);
     if (engine == NULL) {
         fprintf(stderr, "khonsu-bench: --engine %s: %s\n", options.engine, reason);
         return EXIT_NOT_THERE;
@@ -133,8 +184,9 @@ int main(int count, char **arguments) {
         print_draws(workload, &options);
         return 0;
     }
-    struct result result =
-        run_benchmark(engine, workload, &options, scratch_directory(options.directory));
+    const char *directory =
+        options.path != NULL ? kept_directory(options.path) : scratch_directory(options.directory);
+    struct result result = run_benchmark(engine, workload, &options, directory);
     if (options.is_json) {
         print_json(engine, &options, &result);
     } else {

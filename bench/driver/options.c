@@ -11,6 +11,9 @@ static const char usage[] =
     "  --engine NAME        khonsu lmdb lmdb-pwrite wiredtiger rocksdb-optimistic\n"
     "                       rocksdb-pessimistic sqlite bare (a hash table) null (the driver "
     "alone)\n"
+    "                       floors of durable stores: bare-rocksdb (batches, no transactions)\n"
+    "                       bare-rocksdb-recycled fdatasync fdatasync-overwrite "
+    "fdatasync-grouped\n"
     "  --isolation LEVEL    read_committed | repeatable_read | serializable (default\n"
     "                       repeatable_read)\n"
     "  --workload NAME      c      one read\n"
@@ -31,6 +34,12 @@ static const char usage[] =
     "  --row KIND           int64_float64 | int64_int64: khonsu's columns besides the text\n"
     "  --seed N             another sequence of keys\n"
     "  --directory PATH     where peers put their files (default /dev/shm, else $TMPDIR or /tmp)\n"
+    "  --path DIR           the store lies in DIR/store, which is emptied first; DIR holds "
+    "nothing\n"
+    "                       else. It is opened again before its values are looked at\n"
+    "  --sync S             with --path: sync (each commit is on disk; the default) | none\n"
+    "  --latency            percentiles of the time from begin to commit, tries included\n"
+    "  --value-bytes N      default 100; other sizes for the floors of durable stores only\n"
     "  --verify             look at every value afterwards (bank, scan and --reader always do)\n"
     "  --json               one JSON object instead of a line to read\n"
     "  --draws N            print N keys that the first thread draws (and its coin), run nothing\n"
@@ -42,8 +51,14 @@ static const char usage[] =
 static const char *const level_names[LEVEL_COUNT] = {"read_committed", "repeatable_read",
                                                      "serializable"};
 
+static const char *const durability_names[] = {"memory", "none", "sync"};
+
 const char *level_name(enum level level) {
     return level_names[level];
+}
+
+const char *durability_name(enum durability durability) {
+    return durability_names[durability];
 }
 
 _Noreturn static void refuse(const char *option, const char *value) {
@@ -78,9 +93,13 @@ static bool parse_switch(struct options *options, const char *option) {
     struct {
         const char *name;
         bool *is_on;
-    } switches[] = {{"--json", &options->is_json},      {"--touch", &options->touches},
-                    {"--writer", &options->has_writer}, {"--reader", &options->has_reader},
-                    {"--verify", &options->verifies},   {"--list", &options->lists}};
+    } switches[] = {{"--json", &options->is_json},
+                    {"--touch", &options->touches},
+                    {"--writer", &options->has_writer},
+                    {"--reader", &options->has_reader},
+                    {"--verify", &options->verifies},
+                    {"--list", &options->lists},
+                    {"--latency", &options->measures_latency}};
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
         if (strcmp(option, switches[i].name) != 0) continue;
         *switches[i].is_on = true;
@@ -98,6 +117,11 @@ static bool parse_text(struct options *options, const char *option, const char *
         options->workload = value;
     } else if (strcmp(option, "--directory") == 0) {
         options->directory = value;
+    } else if (strcmp(option, "--path") == 0) {
+        options->path = value;
+    } else if (strcmp(option, "--sync") == 0) {
+        options->durability =
+            (enum durability)(UNSYNCED + choice(option, value, durability_names + UNSYNCED, 2));
     } else if (strcmp(option, "--isolation") == 0) {
         options->level = (enum level)choice(option, value, level_names, LEVEL_COUNT);
     } else if (strcmp(option, "--distribution") == 0) {
@@ -120,6 +144,8 @@ static void parse_number(struct options *options, const char *option, const char
         options->transactions = number(option, value, 1, UINT64_MAX);
     } else if (strcmp(option, "--seed") == 0) {
         options->seed = number(option, value, 0, UINT64_MAX);
+    } else if (strcmp(option, "--value-bytes") == 0) {
+        options->value_bytes = number(option, value, VALUE_BYTES, VALUE_BYTES_MAX);
     } else if (strcmp(option, "--draws") == 0) {
         options->draws = number(option, value, 1, INT32_MAX);
     } else if (strcmp(option, "--seconds") == 0) {
@@ -137,11 +163,18 @@ static void check_together(const struct options *options) {
     if (options->has_writer && (strcmp(options->workload, "scan") != 0 || options->threads != 1))
         refuse("--writer", "goes with --workload scan and one thread");
     if (options->has_writer && options->transactions > 0) refuse("--writer", "needs --seconds");
+    if (options->path == NULL && options->durability != IN_MEMORY) refuse("--sync", "needs --path");
+    if (options->path != NULL && options->directory != NULL)
+        refuse("--path and --directory", "exclude each other");
 }
 
 struct options options_parse(int count, char **arguments) {
-    struct options options = {
-        .workload = "c", .level = REPEATABLE_READ, .keys = 100000, .threads = 1, .seed = 1};
+    struct options options = {.workload = "c",
+                              .level = REPEATABLE_READ,
+                              .keys = 100000,
+                              .threads = 1,
+                              .seed = 1,
+                              .value_bytes = VALUE_BYTES};
     for (int i = 1; i < count; i++) {
         if (strcmp(arguments[i], "--help") == 0) {
             fputs(usage, stdout);
@@ -154,6 +187,7 @@ struct options options_parse(int count, char **arguments) {
         i++;
     }
     check_together(&options);
+    if (options.path != NULL && options.durability == IN_MEMORY) options.durability = SYNCED;
     if (options.seconds == 0 && options.transactions == 0) options.transactions = 100000;
     return options;
 }

@@ -12,6 +12,9 @@ struct options {
     const char *directory; /* where files of peers may lie; NULL: a memory file system if any */
     enum level level;
     enum row row;
+    const char *path; /* the store lies in files there, which stay; NULL: in memory */
+    enum durability durability;
+    bool measures_latency;
     bool is_zipf;
     bool is_json;
     bool touches;    /* reads look at the number in the value */
@@ -24,6 +27,7 @@ struct options {
     uint64_t transactions; /* all threads together; 0: by time */
     uint64_t threads;
     uint64_t seed;
+    uint64_t value_bytes;
     double seconds;
 };
 
@@ -31,5 +35,7 @@ struct options {
 struct options options_parse(int count, char **arguments);
 
 const char *level_name(enum level level);
+/* memory, none or sync. */
+const char *durability_name(enum durability durability);
 
 #endif

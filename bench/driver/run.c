@@ -12,10 +12,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* Transactions between two looks at the flag; and the longest tape, in draws: 16 MiB. */
-enum { STRIDE = 32, TAPE_DRAWS_MAX = 1 << 22, SCANS_MIN = 2 };
+/* Transactions between two looks at the flag; and the longest tape, in draws: 16 MiB, less when
+ * many hands have one. */
+enum { STRIDE = 32, TAPE_DRAWS_MAX = 1 << 22, LONG_TAPES_MAX = 4, SCANS_MIN = 2 };
 
 static const double warm_share = 0.25, sample_seconds = 0.005;
+/* A rival that waits for the disk is there for about so long: to ask again and again meanwhile
+ * would take the processor from those who could go on. */
+static const double retry_seconds = 0.0001;
 
 enum phase { PHASE_RUN, PHASE_WRITER_ALONE, PHASE_END };
 
@@ -56,8 +60,9 @@ static void stop(struct crew *crew) {
 
 static void run_share(struct hand *hand) {
     if (hand->share == 0) {
-        /* A scan is long enough by itself. */
-        uint64_t stride = hand->is_scanner ? 1 : STRIDE;
+        /* A scan is long enough by itself, so is a commit that goes to a file. */
+        bool is_long = hand->is_scanner || hand->crew->options->durability != IN_MEMORY;
+        uint64_t stride = is_long ? 1 : STRIDE;
         do {
             worker_run(&hand->worker, stride);
         } while (!must_stop(hand->crew));
@@ -71,6 +76,7 @@ static void run_phase(struct hand *hand) {
     bool is_idle = hand->is_scanner && hand->crew->phase == PHASE_WRITER_ALONE;
     worker->commits = 0;
     worker->aborts = 0;
+    if (worker->latencies != NULL) histogram_clear(worker->latencies);
     double began = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
     if (!is_idle) run_share(hand);
     while (hand->is_scanner && !is_idle && worker->commits < SCANS_MIN) worker_run(worker, 1);
@@ -129,6 +135,22 @@ static void wait_for_phase(struct crew *crew, double seconds, struct result *res
     pthread_barrier_wait(&crew->barrier);
 }
 
+static struct histogram *make_histogram(void) {
+    struct histogram *histogram = malloc(sizeof *histogram);
+    if (histogram == NULL) engine_fail("--latency", "no memory");
+    histogram_clear(histogram);
+    return histogram;
+}
+
+/* How many transactions the hand's tape has draws for. */
+static uint64_t tape_transactions(const struct crew *crew, const struct hand *hand,
+                                  unsigned draws) {
+    uint64_t longest = TAPE_DRAWS_MAX / draws;
+    if (crew->count > LONG_TAPES_MAX) longest = longest * LONG_TAPES_MAX / crew->count;
+    if (hand->share > 0 && hand->share < longest) longest = hand->share;
+    return longest == 0 ? 1 : longest;
+}
+
 static void make_hand(struct crew *crew, unsigned index, const struct draw_table *table) {
     const struct options *options = crew->options;
     struct hand *hand = &crew->hands[index];
@@ -136,23 +158,23 @@ static void make_hand(struct crew *crew, unsigned index, const struct draw_table
     hand->crew = crew;
     hand->is_scanner = options->has_writer && index == 0;
     if (options->has_writer && index > 0) workload = workload_find("bank");
-    uint64_t longest = TAPE_DRAWS_MAX / workload->draws;
-    if (options->transactions > 0) {
+    if (options->transactions > 0)
         hand->share = options->transactions / crew->count +
                       (index < options->transactions % crew->count ? 1 : 0);
-        if (hand->share < longest) longest = hand->share;
-    }
-    if (longest == 0) longest = 1;
+    uint64_t longest = tape_transactions(crew, hand, workload->draws);
     hand->tape = draws_make(table, index, longest * workload->draws);
-    hand->worker = (struct worker){.engine = crew->engine,
-                                   .attempt = workload->attempt,
-                                   .tape = hand->tape,
-                                   .tape_length = longest * workload->draws,
-                                   .draws = workload->draws,
-                                   .touches = options->touches,
-                                   .scan_count = options->keys,
-                                   .scan_sum = (int64_t)options->keys * INITIAL_BALANCE,
-                                   .checks_scans = run_promises(crew->engine, options)};
+    hand->worker =
+        (struct worker){.engine = crew->engine,
+                        .attempt = workload->attempt,
+                        .tape = hand->tape,
+                        .tape_length = longest * workload->draws,
+                        .draws = workload->draws,
+                        .touches = options->touches,
+                        .pause_seconds = options->durability == SYNCED ? retry_seconds : 0,
+                        .latencies = options->measures_latency ? make_histogram() : NULL,
+                        .scan_count = options->keys,
+                        .scan_sum = (int64_t)options->keys * INITIAL_BALANCE,
+                        .checks_scans = run_promises(crew->engine, options)};
     worker_init(&hand->worker);
 }
 
@@ -178,8 +200,21 @@ static void make_hands(struct crew *crew) {
     draw_table_destroy(table);
 }
 
+static struct percentiles add_latencies(const struct crew *crew) {
+    struct histogram *all = make_histogram();
+    for (unsigned i = 0; i < crew->count; i++) {
+        const struct hand *hand = &crew->hands[i];
+        if (crew->options->has_writer && !hand->is_scanner) continue;
+        histogram_add(all, hand->worker.latencies);
+    }
+    struct percentiles percentiles = histogram_percentiles(all);
+    free(all);
+    return percentiles;
+}
+
 static void add_up(const struct crew *crew, double began, struct result *result) {
     double finished = began;
+    if (crew->options->measures_latency) result->latency = add_latencies(crew);
     for (unsigned i = 0; i < crew->count; i++) {
         const struct hand *hand = &crew->hands[i];
         if (hand->finished_at > finished) finished = hand->finished_at;
@@ -211,6 +246,7 @@ static void measure(struct crew *crew, struct result *result) {
             (double)writer->worker.commits / (writer->finished_at - alone);
     }
     instruction_count_begin();
+    uint64_t written = written_bytes();
     double cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
     double began = clock_seconds(CLOCK_MONOTONIC);
     start_phase(crew, PHASE_RUN);
@@ -218,6 +254,7 @@ static void measure(struct crew *crew, struct result *result) {
     if (crew->engine->settle != NULL) crew->engine->settle(crew->store);
     instruction_count_end();
     result->process_cpu_seconds = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    result->written_bytes = written_bytes() - written;
     add_up(crew, began, result);
 }
 
@@ -255,15 +292,42 @@ bool run_promises(const struct engine *engine, const struct options *options) {
     return promise == PROMISES_ALWAYS || (promise == PROMISES_ALONE && is_alone);
 }
 
-static void judge(struct crew *crew, struct worker *own, struct result *result) {
+/* The threads end, and their sessions with them. What their transfers did to the weighted sum. */
+static uint64_t end_crew(struct crew *crew) {
+    uint64_t ledger = 0;
+    start_phase(crew, PHASE_END);
+    for (unsigned i = 0; i < crew->count; i++) {
+        struct hand *hand = &crew->hands[i];
+        pthread_join(hand->thread, NULL);
+        ledger += hand->worker.ledger;
+        free(hand->worker.latencies);
+        free(hand->tape);
+    }
+    pthread_barrier_destroy(&crew->barrier);
+    free(crew->hands);
+    return ledger;
+}
+
+/* What is looked at is what the files hold, not what memory still has of it. */
+static void reopen(struct crew *crew, const struct engine_settings *settings, struct worker *own,
+                   struct result *result) {
+    crew->engine->session_close(own->session);
+    crew->engine->close(crew->store);
+    double began = clock_seconds(CLOCK_MONOTONIC);
+    crew->store = crew->engine->open(settings);
+    result->reopen_seconds = clock_seconds(CLOCK_MONOTONIC) - began;
+    *own = make_own(crew);
+}
+
+static void judge(struct crew *crew, const struct engine_settings *settings, struct worker *own,
+                  uint64_t ledger, struct result *result) {
     const struct options *options = crew->options;
     if (!run_promises(crew->engine, options)) {
         result->sums = SUMS_NOT_PROMISED;
     } else if (!crew->workload->has_balances && !options->verifies && !options->has_reader) {
         result->sums = SUMS_NOT_CHECKED;
     } else {
-        uint64_t ledger = 0;
-        for (unsigned i = 0; i < crew->count; i++) ledger += crew->hands[i].worker.ledger;
+        if (settings->durability != IN_MEMORY) reopen(crew, settings, own, result);
         result->values_broken = verify_values(own, crew->workload, options->keys, ledger);
         bool is_broken = result->values_broken > 0 || result->scans_broken > 0;
         is_broken |= result->has_moved && options->level != READ_COMMITTED;
@@ -271,14 +335,11 @@ static void judge(struct crew *crew, struct worker *own, struct result *result) 
     }
 }
 
-static void end_crew(struct crew *crew) {
-    start_phase(crew, PHASE_END);
-    for (unsigned i = 0; i < crew->count; i++) {
-        pthread_join(crew->hands[i].thread, NULL);
-        free(crew->hands[i].tape);
-    }
-    pthread_barrier_destroy(&crew->barrier);
-    free(crew->hands);
+static void start_threads(struct crew *crew) {
+    pthread_barrier_init(&crew->barrier, NULL, crew->count + 1);
+    for (unsigned i = 0; i < crew->count; i++)
+        if (pthread_create(&crew->hands[i].thread, NULL, thread_main, &crew->hands[i]) != 0)
+            engine_fail("pthread_create", "no thread");
 }
 
 struct result run_benchmark(const struct engine *engine, const struct workload *workload,
@@ -287,7 +348,9 @@ struct result run_benchmark(const struct engine *engine, const struct workload *
     struct engine_settings settings = {.level = options->level,
                                        .row = options->row,
                                        .keys = options->keys,
-                                       .directory = directory};
+                                       .durability = options->durability,
+                                       .directory = directory,
+                                       .value_bytes = (uint32_t)options->value_bytes};
     struct crew crew = {.engine = engine, .workload = workload, .options = options};
     make_hands(&crew);
     crew.store = engine->open(&settings);
@@ -296,10 +359,7 @@ struct result run_benchmark(const struct engine *engine, const struct workload *
     worker_load(&own, options->keys, workload->has_balances);
     if (engine->settle != NULL) engine->settle(crew.store);
     result.rss_loaded = resident_bytes();
-    pthread_barrier_init(&crew.barrier, NULL, crew.count + 1);
-    for (unsigned i = 0; i < crew.count; i++)
-        if (pthread_create(&crew.hands[i].thread, NULL, thread_main, &crew.hands[i]) != 0)
-            engine_fail("pthread_create", "no thread");
+    start_threads(&crew);
     int64_t seen = options->has_reader ? open_snapshot(&own) : 0;
     measure(&crew, &result);
     if (options->has_reader) {
@@ -308,8 +368,8 @@ struct result run_benchmark(const struct engine *engine, const struct workload *
     }
     result.rss_end = resident_bytes();
     if (engine->count != NULL) engine->count(crew.store, &result.counts);
-    judge(&crew, &own, &result);
-    end_crew(&crew);
+    uint64_t ledger = end_crew(&crew);
+    judge(&crew, &settings, &own, ledger, &result);
     engine->session_close(own.session);
     engine->close(crew.store);
     return result;

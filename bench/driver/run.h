@@ -26,7 +26,10 @@ struct result {
     enum sums sums;
     uint64_t scans_broken;
     uint64_t values_broken;
-    bool has_moved; /* --reader: its snapshot did not stay what it was */
+    bool has_moved;             /* --reader: its snapshot did not stay what it was */
+    struct percentiles latency; /* --latency */
+    uint64_t written_bytes;     /* by system calls, background work too, while it was measured */
+    double reopen_seconds;      /* stores in files that were looked at; else 0 */
 };
 
 struct result run_benchmark(const struct engine *engine, const struct workload *workload,

@@ -4,6 +4,7 @@
 #include "driver/worker.h"
 
 #include "driver/draws.h"
+#include "driver/gauges.h"
 
 #include <stddef.h>
 
@@ -121,13 +122,28 @@ static bool attempt_scan(struct worker *worker, const uint32_t *draws) {
     return true;
 }
 
+static inline void run_one(struct worker *worker) {
+    const uint32_t *draws = worker->tape + worker->tape_at;
+    worker->tape_at += worker->draws;
+    if (worker->tape_at == worker->tape_length) worker->tape_at = 0;
+    while (!worker->attempt(worker, draws)) {
+        worker->aborts++;
+        if (worker->pause_seconds > 0) sleep_seconds(worker->pause_seconds);
+    }
+    worker->commits++;
+}
+
 void worker_run(struct worker *worker, uint64_t count) {
+    if (worker->latencies == NULL) {
+        for (uint64_t i = 0; i < count; i++) run_one(worker);
+        return;
+    }
+    uint64_t began = clock_nanoseconds();
     for (uint64_t i = 0; i < count; i++) {
-        const uint32_t *draws = worker->tape + worker->tape_at;
-        worker->tape_at += worker->draws;
-        if (worker->tape_at == worker->tape_length) worker->tape_at = 0;
-        while (!worker->attempt(worker, draws)) worker->aborts++;
-        worker->commits++;
+        run_one(worker);
+        uint64_t ended = clock_nanoseconds();
+        histogram_note(worker->latencies, ended - began);
+        began = ended;
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef BENCH_DRIVER_WORKER_H
 #define BENCH_DRIVER_WORKER_H
 
+#include "driver/histogram.h"
 #include "engine.h"
 
 #include <stdatomic.h>
@@ -34,10 +35,11 @@ struct worker {
     uint64_t tape_length; /* a multiple of draws */
     unsigned draws;
     bool touches;
-    char key[KEY_BYTES]; /* refilled for each call */
-    uint64_t commits;    /* of this phase */
-    uint64_t aborts;     /* of this phase */
-    uint64_t writes;     /* of all phases */
+    double pause_seconds; /* before it tries again; 0: at once */
+    char key[KEY_BYTES];  /* refilled for each call */
+    uint64_t commits;     /* of this phase */
+    uint64_t aborts;      /* of this phase */
+    uint64_t writes;      /* of all phases */
     /* Sum over committed transfers of amount * (to - from): what they do to the sum over accounts
      * of number * balance. A transaction lost as a whole shows there, if not in the total. */
     uint64_t ledger;
@@ -46,6 +48,7 @@ struct worker {
     uint64_t scan_count; /* what a scan must find */
     int64_t scan_sum;
     bool checks_scans;
+    struct histogram *latencies; /* of this phase, from begin to commit; NULL: not asked for */
 };
 
 /* Prepare a worker whose other fields are set: the key's prefix. */

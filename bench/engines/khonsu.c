@@ -1,4 +1,5 @@
-/* khonsu.c - khonsu through its public header: default options, default threads, statistics on.
+/* khonsu.c - khonsu through its public header: default options, default threads, statistics on; in
+ * memory, or in a directory with each commit synced or none.
  *
  * A value is a batch of one row: int64, float64 (or int64 again), utf8 of 84 bytes, handed in as an
  * ArrowArray which the library validates in full. The session fills one array again for each write,
@@ -56,15 +57,30 @@ static const char *terms(enum level level) {
     return texts[level];
 }
 
+static const char *durable_terms(enum durability durability) {
+    if (!kh_has_feature("durable")) return NULL;
+    return durability == SYNCED ? "Arrow batches of one row, validated in full; KH_SYNC_FULL"
+                                : "Arrow batches of one row, validated in full; KH_SYNC_NONE, "
+                                  "which answers before the log has written it";
+}
+
+static void place(kh_options *options, const struct engine_settings *settings) {
+    if (settings->durability == IN_MEMORY) return;
+    options->path = settings->directory;
+    options->sync = settings->durability == SYNCED ? KH_SYNC_FULL : KH_SYNC_NONE;
+}
+
 static void *open_store(const struct engine_settings *settings) {
     static const kh_isolation isolations[LEVEL_COUNT] = {KH_READ_COMMITTED, KH_REPEATABLE_READ,
                                                          KH_SERIALIZABLE};
     static const char *const names[] = {"id", "second", "text"};
     const char *formats[] = {"l", settings->row == ROW_INT64_INT64 ? "l" : "g", "u"};
     struct store *store = malloc(sizeof *store);
+    kh_options options = KH_OPTIONS_INIT;
     kh_error error = {0};
     if (store == NULL) engine_fail("khonsu", "no memory");
-    check(kh_db_open(NULL, &store->db, &error), &error, "kh_db_open");
+    place(&options, settings);
+    check(kh_db_open(&options, &store->db, &error), &error, "kh_db_open");
     check(kh_schema_build(store->db, names, formats, COLUMNS, &store->schema, &error), &error,
           "kh_schema_build");
     store->isolation = isolations[settings->level];
@@ -193,6 +209,7 @@ static void count(void *context, struct engine_counts *counts) {
 const struct engine engine_khonsu = {.name = "khonsu",
                                      .version = kh_version,
                                      .terms = terms,
+                                     .durable_terms = durable_terms,
                                      .promise = {PROMISES_ALONE, PROMISES_ALWAYS, PROMISES_ALWAYS},
                                      .open = open_store,
                                      .close = close_store,

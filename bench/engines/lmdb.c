@@ -1,6 +1,6 @@
-/* lmdb.c - LMDB on a memory file system, without syncing: `lmdb` writes through its map (the
- * fastest it has, WRITEMAP), `lmdb-pwrite` writes dirty pages by system calls, as it does unless
- * told.
+/* lmdb.c - LMDB: `lmdb` writes through its map (WRITEMAP, the fastest it has in memory),
+ * `lmdb-pwrite` writes dirty pages by system calls, as it does unless told. In memory: on a memory
+ * file system, without syncing. In files: with its durable commits, or NOSYNC.
  *
  * Readers see a snapshot; writers run one at a time, so every level is serializable. A session
  * keeps one read-only transaction and renews it, as the manual advises. */
@@ -49,6 +49,13 @@ static const char *pwrite_terms(enum level level) {
     return TERMS "; dirty pages written by system calls (the default)";
 }
 
+static const char *durable_terms(enum durability durability) {
+    return durability == SYNCED
+               ? "one writer at a time, so serializable at every level; durable commits, NORDAHEAD"
+               : "one writer at a time, so serializable at every level; NOSYNC, NOMETASYNC, "
+                 "NORDAHEAD";
+}
+
 static void *open_with(const struct engine_settings *settings, unsigned more_flags) {
     struct store *store = malloc(sizeof *store);
     if (store == NULL) engine_fail("lmdb", "no memory");
@@ -56,7 +63,8 @@ static void *open_with(const struct engine_settings *settings, unsigned more_fla
     /* Twice what the keys need, and room for the pages that an open reader holds back. */
     size_t map_bytes = ((size_t)4 << 30) + settings->keys * 1024;
     check(mdb_env_set_mapsize(store->env, map_bytes), "mdb_env_set_mapsize");
-    unsigned flags = MDB_NOSYNC | MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS | more_flags;
+    unsigned flags = MDB_NORDAHEAD | MDB_NOTLS | more_flags;
+    if (settings->durability != SYNCED) flags |= MDB_NOSYNC | MDB_NOMETASYNC;
     check(mdb_env_open(store->env, settings->directory, flags, 0600), "mdb_env_open");
     MDB_txn *txn;
     check(mdb_txn_begin(store->env, NULL, 0, &txn), "mdb_txn_begin");
@@ -160,10 +168,11 @@ static void scan(void *context, struct scan_result *result) {
 }
 
 #define TRANSACTIONS                                                                               \
-    .version = version, .promise = {PROMISES_ALWAYS, PROMISES_ALWAYS, PROMISES_ALWAYS},            \
-    .close = close_store, .session_open = session_open, .session_close = session_close,            \
-    .begin = begin, .read = read_value, .read_for_update = read_value, .write = write_value,       \
-    .commit = commit, .abort = abort_txn, .number = value_number, .scan = scan
+    .version = version, .durable_terms = durable_terms,                                            \
+    .promise = {PROMISES_ALWAYS, PROMISES_ALWAYS, PROMISES_ALWAYS}, .close = close_store,          \
+    .session_open = session_open, .session_close = session_close, .begin = begin,                  \
+    .read = read_value, .read_for_update = read_value, .write = write_value, .commit = commit,     \
+    .abort = abort_txn, .number = value_number, .scan = scan
 
 const struct engine engine_lmdb = {
     .name = "lmdb", .terms = map_terms, .open = open_mapped, TRANSACTIONS};

@@ -1,9 +1,10 @@
 /* rocksdb.c - RocksDB's optimistic and pessimistic transactions through its C interface.
  *
- * No write-ahead log, a memory file system, and a memtable so large that a run never flushes it:
- * what is measured is the skip list in memory and the transaction layer over it. Transaction
- * objects are used again. Reads are pinned, not copied. Debian's library keeps RocksDB's sync
- * points (it is built without NDEBUG), which costs it some of its instructions.
+ * In memory: no write-ahead log, a memory file system, and a memtable so large that a run never
+ * flushes it: what is measured is the skip list in memory and the transaction layer over it. In
+ * files: RocksDB's defaults, with or without WriteOptions.sync. Transaction objects are used again.
+ * Reads are pinned, not copied. Debian's library keeps RocksDB's sync points (it is built without
+ * NDEBUG), which costs it some of its instructions.
  * Repeatable read: reads at the transaction's snapshot, writes validated against it. Serializable:
  * besides, transactions that write read through GetForUpdate (validated at commit, or locked:
  * shared, exclusive where the key will be written); those that only read use a snapshot, which is a
@@ -19,6 +20,7 @@ struct store {
     rocksdb_options_t *options;
     rocksdb_transactiondb_options_t *db_options;
     enum level level;
+    enum durability durability;
 };
 
 struct session {
@@ -72,12 +74,20 @@ static const char *pessimistic_terms(enum level level) {
     return texts[level];
 }
 
+static const char *durable_terms(enum durability durability) {
+    return durability == SYNCED
+               ? "default options, write-ahead log, WriteOptions.sync (fdatasync by group)"
+               : "default options, write-ahead log, WriteOptions.sync off";
+}
+
 static struct store *make_store(const struct engine_settings *settings) {
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL) engine_fail("rocksdb", "no memory");
     store->level = settings->level;
+    store->durability = settings->durability;
     store->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(store->options, 1);
+    if (store->durability != IN_MEMORY) return store;
     rocksdb_options_set_write_buffer_size(store->options, (size_t)4 << 30);
     /* Optimistic validation looks for later writes in memtables, which are all there is. */
     rocksdb_options_set_max_write_buffer_number(store->options, 4);
@@ -120,7 +130,9 @@ static void *session_open(void *context) {
     if (session == NULL) engine_fail("rocksdb", "no memory");
     session->store = context;
     session->write_options = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_disable_WAL(session->write_options, 1);
+    rocksdb_writeoptions_disable_WAL(session->write_options,
+                                     session->store->durability == IN_MEMORY);
+    rocksdb_writeoptions_set_sync(session->write_options, session->store->durability == SYNCED);
     session->read_options = rocksdb_readoptions_create();
     unsigned char has_snapshot = session->store->level != READ_COMMITTED;
     session->optimistic_options = rocksdb_optimistictransaction_options_create();
@@ -251,9 +263,10 @@ static void scan(void *context, struct scan_result *result) {
 }
 
 #define TRANSACTIONS                                                                               \
-    .version = version, .promise = {PROMISES_ALONE, PROMISES_ALWAYS, PROMISES_ALWAYS},             \
-    .close = close_store, .session_open = session_open, .session_close = session_close,            \
-    .begin = begin, .read = read_value, .read_for_update = read_for_update, .write = write_value,  \
+    .version = version, .durable_terms = durable_terms,                                            \
+    .promise = {PROMISES_ALONE, PROMISES_ALWAYS, PROMISES_ALWAYS}, .close = close_store,           \
+    .session_open = session_open, .session_close = session_close, .begin = begin,                  \
+    .read = read_value, .read_for_update = read_for_update, .write = write_value,                  \
     .commit = commit, .abort = abort_txn, .number = value_number, .scan = scan
 
 const struct engine engine_rocksdb_optimistic = {

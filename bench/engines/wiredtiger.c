@@ -1,4 +1,5 @@
-/* wiredtiger.c - WiredTiger in memory, one session and one cursor per thread.
+/* wiredtiger.c - WiredTiger in memory, or in files with its log; one session and one cursor per
+ * thread.
  *
  * Snapshot isolation is the strongest level it has: there is no serializable one to compare with.
  * The level is the session's, so that begin_transaction parses no configuration. */
@@ -45,12 +46,30 @@ static const char *terms(enum level level) {
                : "read committed; in_memory, cache of 8 GB, no statistics";
 }
 
+#define DURABLE_CONFIG "create,cache_size=8GB,statistics=(none),log=(enabled=true),"
+
+/* No checkpoints by time or size: none falls into a run. */
+static const char *durable_terms(enum durability durability) {
+    return durability == SYNCED ? "cache of 8 GB, no statistics, no checkpoints meanwhile, log; "
+                                  "each commit flushed, "
+                                  "transaction_sync=(enabled,method=fsync)"
+                                : "cache of 8 GB, no statistics, no checkpoints meanwhile, log; "
+                                  "transaction_sync off";
+}
+
+static const char *config_of(enum durability durability) {
+    static const char *const configs[] = {"create,in_memory=true,cache_size=8GB,statistics=(none)",
+                                          DURABLE_CONFIG "transaction_sync=(enabled=false)",
+                                          DURABLE_CONFIG
+                                          "transaction_sync=(enabled=true,method=fsync)"};
+    return configs[durability];
+}
+
 static void *open_store(const struct engine_settings *settings) {
     struct store *store = malloc(sizeof *store);
     if (store == NULL) engine_fail("wiredtiger", "no memory");
     store->level = settings->level;
-    check(wiredtiger_open(settings->directory, NULL,
-                          "create,in_memory=true,cache_size=8GB,statistics=(none)",
+    check(wiredtiger_open(settings->directory, NULL, config_of(settings->durability),
                           &store->connection),
           "wiredtiger_open");
     WT_SESSION *session;
@@ -145,6 +164,7 @@ const struct engine engine_wiredtiger = {
     .name = "wiredtiger",
     .version = version,
     .terms = terms,
+    .durable_terms = durable_terms,
     .promise = {PROMISES_ALONE, PROMISES_ALWAYS, PROMISES_ALWAYS},
     .open = open_store,
     .close = close_store,

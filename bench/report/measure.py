@@ -10,11 +10,13 @@ import tempfile
 import time
 
 import callgrind
+import strace
 
 # What a run is kept for; the rest of its JSON repeats the command line.
 KEPT = ("per_second", "cpu_us", "thread_cpu_us", "seconds", "commits", "aborts_per_commit", "sums",
         "rss_bytes_per_key", "rss_start", "rss_loaded", "rss_peak", "rss_end", "versions",
-        "versions_peak", "memory_bytes", "writer_alone_per_second", "writer_beside_per_second")
+        "versions_peak", "memory_bytes", "writer_alone_per_second", "writer_beside_per_second",
+        "written_bytes_per_commit", "groups", "reopen_seconds")
 TIMEOUT_SECONDS = 900
 VALGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no")
 
@@ -50,20 +52,29 @@ def run_cell(program, cell, turn):
     if cell.is_counted:
         answer = run_counted(program, cell)
         kept = {key: answer[key] for key in ("instructions", "rooms", "sums")}
+    elif cell.is_traced:
+        kept = strace.count(run_program, program, cell.arguments())
     else:
         answer = run_program([program, *cell.arguments(), "--seed", str(turn + 1), "--json"])
         kept = {key: answer[key] for key in KEPT if key in answer}
+        kept.update({f"{key}_us": value for key, value in answer.get("latency_us", {}).items()})
     kept["load"] = round(load, 2)
     return kept
 
 
 def is_there(engines, cell):
+    """Does this build have the engine, at this level, and in files when that is asked?"""
+    sync = dict(zip(cell.options, cell.options[1:])).get("--sync")
     return any(engine["engine"] == cell.engine and cell.isolation in engine.get("levels", ())
-               for engine in engines)
+               and (sync is None or sync in engine.get("durable", ())) for engine in engines)
 
 
 def run_figure(program, engines, figure, rounds):
     cells = [cell for cell in figure.cells if is_there(engines, cell)]
+    reason = strace.why_not() if any(cell.is_traced for cell in cells) else None
+    if reason:
+        print(f"{figure.name} is left out: {reason}", file=sys.stderr)
+        cells = [cell for cell in cells if not cell.is_traced]
     runs = {cell.name: [] for cell in cells}
     for turn in range(rounds):
         for cell in cells:
@@ -105,8 +116,23 @@ def describe_machine():
             "valgrind": first_line("valgrind", "--version")}
 
 
-def measure(program, scale, figures):
-    """The whole report as plain values. Raises Broken when a figure cannot be trusted."""
+def place_of(path):
+    """The kind of file system that a path lies on, and how it is mounted."""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            mounts = [line.split() for line in file]
+    except OSError:
+        return "an unknown file system"
+    whole = os.path.realpath(path)
+    above = [words for words in mounts
+             if os.path.commonpath([whole, os.path.realpath(words[1])]) == words[1]]
+    words = max(above, key=lambda each: len(each[1]))
+    return f"{words[2]} ({words[3].replace(',', ', ')})"
+
+
+def measure(program, scale, figures, save):
+    """The whole report as plain values; save(report) after each figure, so that what was measured
+    is kept when the rest fails. Raises Broken when a figure cannot be trusted."""
     engines = json.loads(subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True,
                                         check=True).stdout)
     for engine in engines:
@@ -114,10 +140,11 @@ def measure(program, scale, figures):
             print(f"{engine['engine']}: {engine['missing']}", file=sys.stderr)
     began = time.monotonic()
     report = {"scale": scale.name, "date": time.strftime("%Y-%m-%d"),
-              "machine": describe_machine(), "engines": engines, "figures": {}}
+              "minutes": 0.0, "machine": describe_machine(), "engines": engines, "figures": {}}
     for figure in figures:
         since = time.monotonic()
         report["figures"][figure.name] = run_figure(program, engines, figure, scale.rounds)
+        report["minutes"] = round((time.monotonic() - began) / 60, 1)
+        save(report)
         print(f"{figure.name}: {time.monotonic() - since:.0f} s", file=sys.stderr, flush=True)
-    report["minutes"] = round((time.monotonic() - began) / 60, 1)
     return report

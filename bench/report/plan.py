@@ -30,14 +30,19 @@ class Scale:
     begin_keys: int     # the large store that opening a snapshot is measured on
     overwrites: int
     accounts: int
+    durable_keys: int
+    durable_seconds: float
+    traced: int         # transactions under strace, once so many and once twice
 
 
 SCALES = {
-    "full": Scale("full", 1_000_000, 1.0, 2.0, 5, 100_000, 100_000, 10_000_000, 1_000_000, 10_000),
+    "full": Scale("full", 1_000_000, 1.0, 2.0, 5, 100_000, 100_000, 10_000_000, 1_000_000, 10_000,
+                  100_000, 2.0, 4_000),
     "medium": Scale("medium", 1_000_000, 0.7, 1.5, 3, 20_000, 100_000, 10_000_000, 1_000_000,
-                    10_000),
-    "quick": Scale("quick", 200_000, 0.4, 0.5, 3, 20_000, 100_000, 1_000_000, 200_000, 10_000),
-    "trial": Scale("trial", 1_000, 0.01, 0.01, 1, 200, 1_000, 2_000, 1_000, 100),
+                    10_000, 100_000, 1.5, 4_000),
+    "quick": Scale("quick", 200_000, 0.4, 0.5, 3, 20_000, 100_000, 1_000_000, 200_000, 10_000,
+                   100_000, 0.5, 1_000),
+    "trial": Scale("trial", 1_000, 0.01, 0.01, 1, 200, 1_000, 2_000, 1_000, 100, 500, 0.01, 50),
 }
 
 
@@ -49,7 +54,8 @@ class Cell:
     engine: str
     isolation: str
     options: tuple       # further arguments, in order
-    is_counted: bool = False
+    is_counted: bool = False   # by callgrind
+    is_traced: bool = False    # by strace
     rounds: int = 0      # 0: as many as the scale says
 
     def arguments(self):

@@ -8,7 +8,8 @@ INK, FAINT, PAPER = "#1f2933", "#d8dee6", "#ffffff"
 COLOURS = {"khonsu repeatable read": "#1664c0", "khonsu serializable": "#0b3c74",
            "lmdb": "#c2571a", "lmdb-pwrite": "#e08e5a", "wiredtiger": "#2e8b57",
            "rocksdb-optimistic": "#9b4dca", "rocksdb-pessimistic": "#6f2da8",
-           "sqlite": "#a8862b", "bare": "#7b8794", "null": "#aab2bd"}
+           "sqlite": "#a8862b", "bare": "#7b8794", "null": "#aab2bd",
+           "bare-rocksdb": "#b58ad6", "bare-rocksdb-recycled": "#c9a9e3"}
 CEILING = "#c81e3a"
 FONT = "font-family='Helvetica, Arial, sans-serif'"
 

@@ -7,9 +7,12 @@ without its section is an error.
 import os
 import re
 
+import durable
+import durable_section
 import plot
 from bars import all_bars, figure_of, MISSING, Report, scaling_of, spread
 from plan import label, RR, SCALES, SER
+from tables import cells, scaled, series, table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKLOADS = (("c", "one read"), ("a", "half reads half writes"), ("rw16", "10 reads and 6 writes"),
@@ -24,25 +27,11 @@ def read_bounds(path):
     return {name: words.strip() for name, words in zip(parts[1::2], parts[2::2])}
 
 
-def table(heads, rows):
-    lines = ["| " + " | ".join(heads) + " |", "|" + "|".join("---" for _ in heads) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def cells(values, figure):
-    return values["figures"].get(figure, {}).get("cells", [])
-
-
-def series(cell, key):
-    return [run[key] for run in cell["runs"] if key in run]
-
-
-def scaled(numbers, factor):
-    return [number * factor for number in numbers]
-
-
 def bars_of(values):
-    return all_bars(values, SCALES[values["scale"]].begin_keys)
+    """Those of each of the two plans of which something was measured."""
+    kept = [durable.is_durable(name) for name in values["figures"]]
+    found = [] if kept and all(kept) else all_bars(values, SCALES[values["scale"]].begin_keys)
+    return found + (durable.all_bars(values) if any(kept) else [])
 
 
 def bars_table(values):
@@ -266,22 +255,26 @@ def engines_table(values):
         for terms, levels in by_terms.items():
             levels = "every level" if len(levels) == 3 else ", ".join(levels)
             rows.append((engine["engine"], engine["version"], levels, terms))
-    shown = [row for row in rows if "lossy" not in row[0]]
+    shown = [row for row in rows if "lossy" not in row[0] and row[0] not in durable.FLOORS]
     return table(("engine", "version", "level", "how it is set up, and what it gives"), shown)
 
 
 def render(values, bounds_path=os.path.join(HERE, "bounds.md")):
     """The document's text, and {file name without ending: SVG}."""
     bounds = read_bounds(bounds_path)
-    lacking = [name for name in (*values["figures"], "method", "repeat") if name not in bounds]
+    lacking = [name for name in (*values["figures"], "method", "durable", "repeat")
+               if name not in bounds]
     if lacking:
         raise ValueError(f"{bounds_path} says nothing of {', '.join(lacking)}")
     bars_text, bar_rows = bars_table(values)
-    lines = head(values, bar_rows) + ["## The bars", "", "![The bars](performance/bars.svg)", "",
-                                      bars_text, "", bounds["method"], ""]
     plots = {"bars": bars_plot(values)} if any(bar.values for bar in bars_of(values)) else {}
+    shown = ["![The bars](performance/bars.svg)", ""] if plots else []
+    lines = head(values, bar_rows) + ["## The bars", "", *shown, bars_text, "", bounds["method"],
+                                      ""]
     for name in values["figures"]:
-        lines += figure_section(values, name, bounds, plots)
+        if not durable.is_durable(name):
+            lines += figure_section(values, name, bounds, plots)
+    lines += durable_section.lines_of(values, bounds, plots)
     lines += ["## The engines", "", engines_table(values), "", "## To repeat it", "",
               bounds["repeat"], ""]
     return "\n".join(lines).rstrip() + "\n", plots

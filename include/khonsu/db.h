@@ -59,6 +59,22 @@ typedef enum kh_resolution {
 typedef kh_resolution kh_resolve_fn(void *context, kh_bytes key, const kh_batch *base,
                                     const kh_batch *mine, const kh_batch *theirs, kh_batch **out);
 
+/* ---- durability ------------------------------------------------------------------------------ */
+
+/* When a commit of a database with a path answers, and what it can lose. Always the newest ones:
+ * whoever is there after a crash, all before it are. */
+typedef enum kh_sync {
+    KH_SYNC_DEFAULT = 0, /* the database's; at open: full */
+    KH_SYNC_FULL = 1,    /* once it is on disk: loses nothing. Commits that wait at the same time
+                          * share one sync of the disk */
+    KH_SYNC_GROUP = 2,   /* the same, but the sync may wait up to sync_delay_us for company: loses
+                          * nothing, costs less when many commit, and time when few do */
+    KH_SYNC_NONE = 3     /* at once. The kill of the process can lose what was committed within the
+                          * last sync_delay_us, a loss of power what was within about 200 ms more.
+                          * Neither the change feed nor the history's head shows it before it is on
+                          * disk; a later commit of the other two makes it so */
+} kh_sync;
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 /* Allocator hook: allocate returns NULL on failure; alignment is a power of two up to 64; free gets
@@ -110,7 +126,8 @@ enum kh_open_flag {
 
 typedef struct kh_options {
     size_t size;              /* sizeof(kh_options) */
-    const char *path;         /* NULL: in memory. A path needs the feature "durable" */
+    const char *path;         /* directory of a durable database, made if absent. NULL: in memory.
+                               * Needs the feature "durable" */
     uint32_t flags;           /* enum kh_open_flag */
     kh_isolation isolation;   /* of transactions that do not say; default repeatable read */
     kh_policy policy;         /* of writes that do not say; default fail */
@@ -129,13 +146,15 @@ typedef struct kh_options {
     struct kh_log *log; /* see log.h; NULL: none, records are not kept. Borrowed until close */
     struct kh_storage *storage; /* see log.h; NULL: none. Borrowed until close */
     uint32_t node;              /* part of transaction ids; default 0 */
+    kh_sync sync;               /* of transactions that do not say; default full */
+    uint32_t sync_delay_us;     /* see kh_sync; default 1,000, at most 1,000,000 */
 } kh_options;
 #define KH_LIMITS_INIT                                                                             \
     { sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KH_OPTIONS_INIT                                                                            \
     {                                                                                              \
         sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, \
-            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0                        \
+            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0, KH_SYNC_DEFAULT, 0    \
     }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the

@@ -13,7 +13,7 @@ extern "C" {
 
 /* ---- the log: records in order --------------------------------------------------------------- */
 
-#define KH_LOG_VERSION 1
+#define KH_LOG_VERSION 2
 
 /* A position: the count of records before this one. Record 0 is the first. */
 typedef uint64_t kh_log_position;
@@ -42,9 +42,12 @@ typedef struct kh_log {
     int (*open)(void *context, kh_log_complete_fn *complete, void *completion_context);
     /* Append records in order: bytes[i] is one encoded record (borrowed for the call; a
      * self-contained frame with its own checksum); cookies rise with each call. Called in the
-     * commit section, one call at a time: must be short, must not call khonsu but for complete. 0:
-     * taken, complete will be called; an errno: refused, nothing was taken. */
-    int (*append)(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie);
+     * commit section, one call at a time: must be short, must not call khonsu but for complete.
+     * sync (never default): when its commit wants its answer, see kh_sync. 0: taken, complete will
+     * be called; an errno: refused, nothing was taken. After ENOMEM and ENOSPC khonsu tries again
+     * with later records; after any other the database is poisoned. */
+    int (*append)(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie,
+                  kh_sync sync);
     /* Ask that everything up to cookie be completed soon (a waiter is there). May be NULL. */
     void (*flush)(void *context, uint64_t cookie);
     /* Records from position on, in order. 0 or an errno. */
@@ -57,31 +60,39 @@ typedef struct kh_log {
 
 /* ---- the storage: values at rest ------------------------------------------------------------- */
 
-#define KH_STORAGE_VERSION 1
+#define KH_STORAGE_VERSION 2
 
 typedef struct kh_mutation {
     kh_bytes key;
-    kh_bytes value; /* encoded; data NULL: delete the key */
+    kh_bytes value; /* data NULL: delete the key */
 } kh_mutation;
 
-/* Visitor of scan: false stops. Borrowed for the call. */
+/* Visitor of scan and get: false stops. Borrowed for the call. */
 typedef bool kh_storage_visit_fn(void *context, kh_bytes key, kh_bytes value);
 
-/* Holds the newest committed value of each key. khonsu writes each commit to it after the log has
- * kept the record and before readers see it, in commit order, one call at a time; at open it reads
- * everything back, then replays the log's records from the position that the storage has. */
+/* A map from keys to values, both opaque bytes, in the order of memcmp: what a log alone would have
+ * to be replayed for. khonsu brings it up to date from the log, in the background, in log order and
+ * in large steps (so it needs a log); at open it reads the storage, then replays the log from the
+ * storage's position. What is applied may be lost in a crash as long as the position goes with it:
+ * it is applied again. Keys have at most 131,100 bytes. apply and sync are called by one thread at
+ * a time; scan and get by any, also meanwhile. Each function answers 0 or an errno. */
 typedef struct kh_storage {
     uint32_t version; /* KH_STORAGE_VERSION */
     uint32_t size;    /* sizeof(kh_storage) */
     void *context;
-    /* All of the mutations and the position (records applied so far) or none. 0 or an errno: the
-     * database is poisoned. */
+    /* All of the mutations and the position, or none of it. A key occurs once at most. */
     int (*apply)(void *context, const kh_mutation *mutations, size_t mutation_count,
                  kh_log_position position);
-    /* Every key and value, in any order; *position gets what the last apply said, 0 before any. */
-    int (*read)(void *context, kh_log_position *position, kh_storage_visit_fn *visit,
+    /* Everything applied so far survives a loss of power when it answers 0. NULL: apply is. */
+    int (*sync)(void *context);
+    /* What the last apply said; 0 before any. */
+    int (*position)(void *context, kh_log_position *out);
+    /* The keys in [from, to), ascending, as of one moment; to.data NULL: to the last. */
+    int (*scan)(void *context, kh_bytes from, kh_bytes to, kh_storage_visit_fn *visit,
                 void *visit_context);
-    void (*close)(void *context); /* may be NULL */
+    /* Visit the value of one key, if there is one. */
+    int (*get)(void *context, kh_bytes key, kh_storage_visit_fn *visit, void *visit_context);
+    void (*close)(void *context); /* the last call; may be NULL */
 } kh_storage;
 
 #ifdef __cplusplus

@@ -61,7 +61,8 @@ extern "C" {
     X(KH_FORKED, 67, STOP, "the database was opened by the parent of this process")                \
     X(KH_POISONED, 68, STOP, "the log failed: reads go on, commits are refused until reopen")      \
     X(KH_UNSUPPORTED, 69, STOP, "this build or interface version does not offer that")             \
-    X(KH_IO, 70, STOP, "a read or write of a file, or a log or storage callback, failed")
+    X(KH_IO, 70, STOP, "a read or write of a file, or a log or storage callback, failed")          \
+    X(KH_NO_SPACE, 71, STOP, "the device is full: free some space, no restart is needed")
 
 typedef enum kh_status {
 #define KH_STATUS_ENUM_(name, number, class_, meaning) name = number,

@@ -46,9 +46,13 @@ typedef struct kh_txn_options {
     const char *id_column;  /* NULL: the database's; copied */
     kh_resolve_fn *resolve; /* NULL: the database's */
     void *resolve_context;
+    kh_sync sync; /* default: the database's */
 } kh_txn_options;
 #define KH_TXN_OPTIONS_INIT                                                                        \
-    { sizeof(kh_txn_options), KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, 0, 0, 0, 0, 0 }
+    {                                                                                              \
+        sizeof(kh_txn_options), KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, 0, 0, 0, 0, 0,         \
+            KH_SYNC_DEFAULT                                                                        \
+    }
 
 /* options NULL: the database's defaults, read-write. KH_BUSY: too many open transactions.
  * A snapshot costs the same whatever the size of the store. */

@@ -14,7 +14,7 @@ static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 /* Nothing in it that could be wrong, and nothing to be copied. */
 static inline bool is_plain(const kh_txn_options *options) {
     uint64_t rest = options->flags | (uintptr_t)options->tag | (uintptr_t)options->id_column |
-                    (uintptr_t)options->resolve;
+                    (uintptr_t)options->resolve | ((unsigned)options->sync > KH_SYNC_NONE);
     return options->size == sizeof *options && options->isolation <= KH_SERIALIZABLE &&
            options->policy <= KH_MERGE && rest == 0;
 }
@@ -23,6 +23,8 @@ static kh_status check_options(const struct kh_db *db, const kh_txn_options *opt
                                kh_error *error) {
     if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK)
         return status_fail(error, KH_INVALID, "unknown isolation level or policy");
+    if ((unsigned)options->sync > KH_SYNC_NONE)
+        return status_fail(error, KH_INVALID, "unknown sync policy");
     if (options->flags & ~(uint32_t)(KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE))
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if ((options->flags & KH_BEGIN_DEFERRABLE) && !(options->flags & KH_BEGIN_READ_ONLY))
@@ -64,6 +66,7 @@ static inline void set_up(kh_txn *txn, const kh_txn_options *options) {
     const struct kh_db *db = txn->db;
     txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
+    txn->sync = (uint8_t)(options->sync != 0 ? options->sync : db->sync);
     txn_clear_use(txn);
     __atomic_store_n(&txn->id.low, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);

@@ -221,7 +221,7 @@ KH_ALWAYS_INLINE void commit_at_once(kh_txn *txn) {
 }
 
 static inline bool has_log(const struct kh_db *db) {
-    return ((uintptr_t)db->pipeline.log | (uintptr_t)db->storage) != 0;
+    return db->pipeline.log != NULL;
 }
 
 /* Certified: from here to the end of install nothing can fail but the log's refusal. */

@@ -5,6 +5,7 @@
 #include "db/db.h"
 
 #include "batch/schema.h"
+#include "db/durable.h"
 #include "db/handle.h"
 #include "db/janitor.h"
 #include "db/pipeline.h"
@@ -12,6 +13,7 @@
 #include "db/restore.h"
 #include "db/section.h"
 #include "db/stage.h"
+#include "db/upkeep.h"
 #include <string.h>
 
 static const kh_options default_options = KH_OPTIONS_INIT;
@@ -36,6 +38,7 @@ bool kh_has_feature(const char *feature) {
         "slow-checks",
 #endif
     };
+    if (durable_is_built && strcmp(feature, "durable") == 0) return true;
     for (size_t i = 0; i < sizeof features / sizeof *features; i++)
         if (strcmp(features[i], feature) == 0) return true;
     return false;
@@ -60,8 +63,12 @@ static kh_status check_hooks(const kh_options *options, kh_error *error) {
 static kh_status check_options(const kh_options *options, kh_error *error) {
     if (options->limits.size != 0 && options->limits.size != sizeof(kh_limits))
         return status_fail(error, KH_INVALID, "kh_limits.size is %zu", options->limits.size);
-    if (options->path != NULL)
-        return status_fail(error, KH_UNSUPPORTED, "this build keeps databases in memory only");
+    if (options->path != NULL && (options->log != NULL || options->storage != NULL))
+        return status_fail(error, KH_INVALID, "a path has its own log and storage");
+    if (options->storage != NULL && options->log == NULL)
+        return status_fail(error, KH_INVALID, "a storage needs a log");
+    if ((unsigned)options->sync > KH_SYNC_NONE || options->sync_delay_us > 1000000u)
+        return status_fail(error, KH_INVALID, "unknown sync policy, or a delay above a second");
     if (options->flags & ~(uint32_t)KH_OPEN_NO_THREADS)
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK ||
@@ -91,6 +98,7 @@ static void set_options(struct kh_db *db, const kh_options *options) {
     db->flags = options->flags;
     db->isolation = options->isolation != 0 ? options->isolation : KH_REPEATABLE_READ;
     db->policy = options->policy != 0 ? options->policy : KH_FAIL;
+    db->sync = options->sync != 0 ? options->sync : KH_SYNC_FULL;
     db->validation = options->validation;
     db->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     db->resolve = options->resolve;
@@ -209,8 +217,10 @@ static void destroy(struct kh_db *db) {
     struct mem *mem = db->home.mem;
     janitor_stop(db);
     drop_detached(db);
+    upkeep_stop(db);
     if (db->has_pipeline) pipeline_close(db);
-    if (db->storage != NULL && db->storage->close != NULL) db->storage->close(db->storage->context);
+    upkeep_close(db);
+    durable_close(db);
     fini_store(db);
     ranges_fini(&db->ranges);
     if (db->has_hubs) {
@@ -260,16 +270,20 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
     set_options(db, options);
     db->home.batch_bytes_max = db->limits.batch_bytes;
     status = make_tables(db, options, error);
+    if (status == KH_OK && options->path != NULL) status = durable_open(db, options, error);
     if (status == KH_OK) {
-        status = pipeline_open(db, options->log, error);
+        status = pipeline_open(db, db->durable != NULL ? durable_log(db) : options->log, error);
         db->has_pipeline = true;
     }
-    if (status == KH_OK) status = restore_all(db, options->storage, error);
+    if (status == KH_OK) status = upkeep_open(db, options->storage, error);
+    if (status == KH_OK) status = restore_all(db, error);
+    if (status == KH_OK) status = upkeep_start(db, error);
     if (status == KH_OK) status = janitor_start(db, error);
     if (status != KH_OK) {
         destroy(db);
         return status;
     }
+    db->is_open = true;
     *out = db;
     return KH_OK;
 }

@@ -46,6 +46,7 @@ struct pipeline {             /* records between append and the log's answer; se
     _Atomic uint32_t is_busy;   /* count != 0, for readers outside of the section */
     _Atomic uintptr_t appender; /* the thread inside log->append (env_self), 0: none */
     _Atomic uint32_t answering; /* calls of complete from outside of append, until they return */
+    uint64_t answers;           /* calls of complete that have had their effect */
     uint64_t answered;          /* cookie answered from within append */
     uint32_t answer;            /* kh_log_answer other than kept, from within append */
     bool is_lost;               /* what is in flight will never be answered for */
@@ -62,6 +63,8 @@ struct kh_db {
     uint32_t flags;
     kh_isolation isolation;
     kh_policy policy;
+    kh_sync sync;
+    uint32_t sync_delay_us;
     kh_validation validation;
     uint32_t timeout_ms;
     char *id_column;
@@ -100,6 +103,8 @@ struct kh_db {
     struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
     uint64_t outcome_mask;
     const struct kh_storage *storage;
+    struct durable *durable; /* of a path; NULL: in memory */
+    struct upkeep *upkeep;   /* of a storage; NULL: none */
     /* what others look at: watches and statistics */
     struct watch_hub watches;
     struct hot_keys hot_keys;
@@ -109,6 +114,7 @@ struct kh_db {
     struct env_thread *janitor;
     struct lock janitor_lock; /* RANK_DATABASE */
     struct signal janitor_wake;
+    bool is_open; /* whole: close brings the storage to the log's end */
     bool is_closing;
     bool has_hubs; /* what open has built, for a failure half-way */
     bool has_store;

@@ -8,7 +8,9 @@
 
 #include "base/status.h"
 #include "db/cursor.h"
+#include "db/durable.h"
 #include "db/section.h"
+#include "db/upkeep.h"
 
 static kh_status pin_one(kh_txn *txn, const kh_batch *batch) {
     return batch == NULL ? KH_OK : read_hold(txn, batch_retain(batch), NULL);
@@ -189,6 +191,8 @@ void kh_db_step(kh_db *db) {
     uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
     set_tick(db, now_ms);
     expire(db, now_ms, &has_active);
+    durable_step(db);
+    upkeep_step(db);
     /* Twice: the first pass may make lone tombstones, and free what pins the second's. */
     step_once(db, &who);
     step_once(db, &who);

@@ -7,6 +7,7 @@
 #include "db/prepared.h"
 #include "db/section.h"
 #include "db/seal.h"
+#include <errno.h>
 #include <string.h>
 
 /* ---- the log's answers ----------------------------------------------------------------------- */
@@ -62,10 +63,6 @@ void pipeline_note_empty(kh_txn *txn) {
 
 static void keep_one(kh_txn *txn, const struct reclaimer *who) {
     struct kh_db *db = txn->db;
-    if (db->pipeline.poison == KH_OK && db->storage != NULL) {
-        kh_status status = seal_storage(txn);
-        if (status != KH_OK) db->pipeline.poison = KH_POISONED;
-    }
     switch (txn->flight_kind) {
     case RECORD_COMMIT:
     case RECORD_DECIDE_COMMIT:
@@ -128,6 +125,7 @@ static void lose_all(struct kh_db *db) {
 static void answer(struct kh_db *db, uint64_t cookie, kh_log_answer said,
                    const struct reclaimer *who) {
     struct pipeline *pipeline = &db->pipeline;
+    pipeline->answers++;
     while (said == KH_LOG_KEPT && pipeline->poison != KH_UNKNOWN && pipeline->first != NULL &&
            pipeline->first->flight_cookie <= cookie)
         keep_one(pop_first(pipeline), who);
@@ -192,13 +190,20 @@ void pipeline_settle(struct kh_db *db, const struct reclaimer *who) {
 
 /* ---- appending ------------------------------------------------------------------------------- */
 
+/* After these the log goes on: what it has not taken, it has not. */
+static kh_status refused(int code, kh_error *error) {
+    if (code == ENOMEM) return status_fail(error, KH_NO_MEMORY, "the log has no memory");
+    return status_fail(error, KH_NO_SPACE, "the log has no space on its device");
+}
+
 static kh_status append_frame(struct kh_db *db, const struct ipc_buffer *encoded, uint64_t cookie,
-                              kh_error *error) {
+                              kh_sync sync, kh_error *error) {
     struct pipeline *pipeline = &db->pipeline;
     kh_bytes frame = {encoded->bytes, encoded->size_bytes};
     atomic_store_explicit(&pipeline->appender, env_self(), memory_order_relaxed);
-    int code = pipeline->log->append(pipeline->log->context, &frame, 1, cookie);
+    int code = pipeline->log->append(pipeline->log->context, &frame, 1, cookie, sync);
     atomic_store_explicit(&pipeline->appender, 0, memory_order_relaxed);
+    if (code == ENOMEM || code == ENOSPC) return refused(code, error);
     if (code != 0) {
         /* Refused: nothing was taken. Whether later ones would be taken in order nobody knows. */
         pipeline->poison = KH_POISONED;
@@ -217,12 +222,12 @@ static kh_status append_record(kh_txn *txn, enum record_kind kind, uint64_t cook
     if (kind == RECORD_DECIDE_COMMIT || kind == RECORD_DECIDE_ABORT) {
         status = seal_encode(txn, kind, &db->pipeline.frame, error);
         if (status != KH_OK) return status;
-        return append_frame(db, &db->pipeline.frame, cookie, error);
+        return append_frame(db, &db->pipeline.frame, cookie, txn->sync, error);
     }
     if (txn->frame.size_bytes == 0 || !seal_is_current(txn)) status = seal_again(txn, kind, error);
     if (status != KH_OK) return status;
     record_seal(txn->frame.bytes, txn->committed, txn->verdict.eta, txn->verdict.pi);
-    return append_frame(db, &txn->frame, cookie, error);
+    return append_frame(db, &txn->frame, cookie, txn->sync, error);
 }
 
 kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
@@ -260,7 +265,8 @@ static kh_status append_schema(struct kh_db *db, const kh_schema *schema, kh_err
      * record nothing more is appended. */
     if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
     if (status == KH_OK)
-        status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, error);
+        status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, KH_SYNC_NONE, error);
+    if (status == KH_NO_MEMORY || status == KH_NO_SPACE) pipeline->poison = KH_POISONED;
     return status;
 }
 
@@ -306,8 +312,12 @@ void pipeline_ask(struct kh_db *db) {
 void pipeline_wait(kh_txn *txn) {
     struct kh_db *db = txn->db;
     while (atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
+        uint64_t answers = db->pipeline.answers;
         pipeline_ask(db);
         if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
+        /* An answer came while the section was left: whoever writes the log may have looked before
+         * our request came, and nobody else would ask. */
+        if (db->pipeline.answers != answers) continue;
         db->waiters++;
         (void)latch_wait(&db->section, &db->progress, 0);
         db->waiters--;

@@ -7,35 +7,108 @@
 #include "db/restore.h"
 
 #include "db/apply.h"
+#include "db/durable.h"
 #include "db/handle.h"
 #include "db/prepared.h"
 #include "db/seal.h"
 #include "db/section.h"
 #include "db/stage.h"
+#include "db/upkeep.h"
+#include "log/state_key.h"
+#include <errno.h>
 #include <string.h>
 
 struct restore {
     struct kh_db *db;
-    kh_log_position applied; /* records that the storage has */
     kh_status status;
     kh_error *error;
 };
 
-static bool restore_stored(void *context, kh_bytes key, kh_bytes value) {
-    struct restore *restore = context;
+static kh_status restore_prepared(struct restore *restore, const struct record *record);
+
+static kh_status corrupt(struct restore *restore, const char *what) {
+    return status_fail(restore->error, KH_CORRUPT, "the storage has %s", what);
+}
+
+/* ---- what the storage has -------------------------------------------------------------------- */
+
+static kh_status decode_stored(struct restore *restore, uint64_t commit, kh_bytes value,
+                               kh_batch **out) {
+    struct kh_db *db = restore->db;
+    uint32_t number;
+    uint32_t flags;
+    kh_bytes bytes;
+    *out = NULL;
+    if (!state_parse_value(commit, value, &number, &flags, &bytes))
+        return corrupt(restore, "a damaged value");
+    if (flags & STATE_FLAG_DELETED) return KH_OK;
+    const kh_schema *schema = log_schemas_find(&db->pipeline.schemas, number);
+    if (schema == NULL) return corrupt(restore, "a value of an unknown schema");
+    return ipc_decode_value(db->home.mem, db->step_cache, schema, bytes, out, restore->error);
+}
+
+static kh_status restore_version(struct restore *restore, kh_bytes key, uint64_t commit,
+                                 kh_bytes value) {
     struct kh_db *db = restore->db;
     kh_batch *batch = NULL;
-    uint64_t commit = 0;
-    restore->status = seal_read_stored(db, value, &batch, &commit, restore->error);
-    if (restore->status != KH_OK) return false;
-    restore->status =
+    kh_status status = decode_stored(restore, commit, value, &batch);
+    if (status != KH_OK) return status;
+    status =
         apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
-    if (restore->status != KH_OK) batch_release(batch, NULL);
+    if (status != KH_OK) batch_release(batch, NULL);
+    return status;
+}
+
+static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
+    struct restore *restore = context;
+    unsigned char plain[STATE_ESCAPED_KEY_MAX];
+    kh_bytes key = {plain, 0};
+    uint64_t commit;
+    if (stored_key.size_bytes > sizeof plain ||
+        !state_parse_version_key(stored_key, plain, &key.size_bytes, &commit))
+        restore->status = corrupt(restore, "a malformed key");
+    else
+        restore->status = restore_version(restore, key, commit, value);
     return restore->status == KH_OK;
 }
 
-static kh_status restore_writes(struct restore *restore, const struct record *record,
-                                kh_log_position position) {
+/* Records that the storage keeps as they were logged: schemas, and prepared transactions. */
+static bool visit_frame(void *context, kh_bytes key, kh_bytes value) {
+    struct restore *restore = context;
+    struct kh_db *db = restore->db;
+    struct record_codec codec = seal_codec(db, db->step_cache);
+    struct record record;
+    struct arena arena;
+    (void)key;
+    arena_init(&arena, db->home.mem, db->step_cache);
+    restore->status = record_decode(&codec, value, &arena, &record, restore->error);
+    if (restore->status == KH_OK) {
+        if (record.kind == RECORD_SCHEMA)
+            restore->status = log_schemas_add(&db->pipeline.schemas, record.schema_number,
+                                              record.schema, restore->error);
+        else if (record.kind == RECORD_PREPARE)
+            restore->status = restore_prepared(restore, &record);
+        record_drop(&codec, &record);
+    }
+    arena_fini(&arena);
+    return restore->status == KH_OK;
+}
+
+static kh_status scan_kind(struct restore *restore, enum state_kind kind,
+                           kh_storage_visit_fn *visit) {
+    const struct kh_storage *storage = restore->db->storage;
+    struct state_range range = state_range_of(kind);
+    int code = storage->scan(storage->context, (kh_bytes){range.from, 1}, (kh_bytes){range.to, 1},
+                             visit, restore);
+    if (restore->status != KH_OK) return restore->status;
+    if (code == 0) return KH_OK;
+    return status_fail(restore->error, code == EBADMSG ? KH_CORRUPT : KH_IO,
+                       "the storage cannot be read (errno %d)", code);
+}
+
+/* ---- what the log has more ------------------------------------------------------------------- */
+
+static kh_status restore_writes(struct restore *restore, const struct record *record) {
     struct kh_db *db = restore->db;
     for (size_t i = 0; i < record->write_count; i++) {
         const struct record_write *write = &record->writes[i];
@@ -48,13 +121,7 @@ static kh_status restore_writes(struct restore *restore, const struct record *re
         }
     }
     section_note_outcome(db, record->id, record->commit);
-    if (db->storage == NULL) return KH_OK;
-    /* The log went on where the storage ended (it was away): it catches up here. */
-    kh_status status =
-        seal_store(db, record->writes, record->write_count, record->commit, position + 1);
-    if (status == KH_IO)
-        return status_fail(restore->error, status, "the storage refused a replayed record");
-    return status;
+    return KH_OK;
 }
 
 static kh_status restore_write_of(kh_txn *txn, const struct record_write *from, kh_error *error) {
@@ -130,7 +197,10 @@ static kh_status restore_decision(struct restore *restore, const struct record *
                                   kh_log_position position) {
     struct kh_db *db = restore->db;
     kh_txn *txn = prepared_find(db, record->id);
-    if (txn == NULL) return KH_OK; /* prepared and decided below the storage's position */
+    if (txn == NULL)
+        return status_fail(restore->error, KH_CORRUPT,
+                           "record %llu decides a transaction that is not prepared",
+                           (unsigned long long)position);
     bool is_commit = record->kind == RECORD_DECIDE_COMMIT;
     kh_status status = reclaim_reserve(&db->store, txn->writes.live_count, restore->error);
     if (status != KH_OK) return status;
@@ -139,14 +209,7 @@ static kh_status restore_decision(struct restore *restore, const struct record *
     txn->verdict.phi = record->commit;
     txn->flight_kind = (uint8_t)record->kind;
     txn->flight_position = position;
-    if (is_commit && db->storage != NULL && position >= restore->applied) {
-        status = seal_storage(txn);
-        if (status != KH_OK)
-            return status_fail(restore->error, status, "the storage refused a replayed record");
-    }
-    if (is_commit && position < restore->applied) {
-        stage_discard(txn); /* the storage has its values */
-    } else if (is_commit) {
+    if (is_commit) {
         apply_install(txn);
     } else {
         stage_discard(txn);
@@ -167,7 +230,7 @@ static kh_status restore_record(void *context, kh_log_position position,
     kh_status status = KH_OK;
     switch (record->kind) {
     case RECORD_COMMIT:
-        if (position >= restore->applied) status = restore_writes(restore, record, position);
+        status = restore_writes(restore, record);
         break;
     case RECORD_PREPARE:
         status = restore_prepared(restore, record);
@@ -185,38 +248,42 @@ static kh_status restore_record(void *context, kh_log_position position,
     return status;
 }
 
-static kh_status restore_storage(struct restore *restore, const struct kh_storage *storage) {
+/* Schemas first: values and prepared transactions need them. */
+static kh_status restore_storage(struct restore *restore) {
     struct kh_db *db = restore->db;
-    if (storage->version != KH_STORAGE_VERSION || storage->size != sizeof *storage ||
-        storage->apply == NULL || storage->read == NULL)
-        return status_fail(restore->error, KH_UNSUPPORTED, "kh_storage of version %u and size %u",
-                           storage->version, storage->size);
-    db->storage = storage;
-    int code = storage->read(storage->context, &restore->applied, restore_stored, restore);
-    if (restore->status != KH_OK) return restore->status;
-    if (code != 0)
-        return status_fail(restore->error, KH_IO, "the storage cannot be read (errno %d)", code);
-    return KH_OK;
+    kh_status status = scan_kind(restore, STATE_SCHEMA, visit_frame);
+    if (status == KH_OK) status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = scan_kind(restore, STATE_PREPARED, visit_frame);
+    if (status == KH_OK && upkeep_newest_commit(db) > db->store.clock)
+        db->store.clock = upkeep_newest_commit(db);
+    return status;
 }
 
-kh_status restore_all(struct kh_db *db, const struct kh_storage *storage, kh_error *error) {
-    struct restore restore = {.db = db, .error = error};
-    kh_status status = KH_OK;
-    epoch_open(&db->store.epoch, &db->step_epoch);
-    if (storage != NULL) status = restore_storage(&restore, storage);
-    if (status == KH_OK && db->pipeline.log != NULL) {
-        struct record_codec codec = seal_codec(db, db->step_cache);
-        status = log_replay(db->pipeline.log, 0, &codec, &db->pipeline.schemas, restore_record,
-                            &restore, &db->pipeline.position, error);
-    } else if (status == KH_OK) {
-        db->pipeline.position = restore.applied;
-    }
-    epoch_close(&db->store.epoch, &db->step_epoch);
+static void set_time(struct kh_db *db) {
+    if (db->durable != NULL) durable_restored(db);
     atomic_store_explicit(&db->store.visible, db->store.clock, memory_order_release);
-    /* A storage has the newest values only. */
-    if (storage != NULL)
+    /* A storage has the newest values, and what retention kept. */
+    if (db->storage != NULL)
         atomic_store_explicit(&db->store.horizon, db->store.clock, memory_order_release);
     db->recent.since = db->store.clock;
     db->recent.end = 0;
+}
+
+kh_status restore_all(struct kh_db *db, kh_error *error) {
+    struct restore restore = {.db = db, .error = error};
+    kh_log_position from = 0;
+    kh_status status = KH_OK;
+    epoch_open(&db->store.epoch, &db->step_epoch);
+    if (db->storage != NULL) {
+        from = upkeep_applied(db);
+        status = restore_storage(&restore);
+    }
+    if (status == KH_OK && db->pipeline.log != NULL) {
+        struct record_codec codec = seal_codec(db, db->step_cache);
+        status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
+                            &restore, &db->pipeline.position, error);
+    }
+    epoch_close(&db->store.epoch, &db->step_epoch);
+    set_time(db);
     return status;
 }

@@ -4,7 +4,8 @@
 
 #include "db/db.h"
 
-/* storage NULL: none. KH_CORRUPT, KH_IO, KH_NO_MEMORY, KH_UNSUPPORTED. */
-kh_status restore_all(struct kh_db *db, const struct kh_storage *storage, kh_error *error);
+/* From db->storage, if there is one, and db->pipeline.log. KH_CORRUPT, KH_IO, KH_NO_MEMORY,
+ * KH_UNSUPPORTED. */
+kh_status restore_all(struct kh_db *db, kh_error *error);
 
 #endif

@@ -1,7 +1,4 @@
-/* seal.c - see seal.h.
- *
- * A stored value is its commit timestamp (8 bytes, little-endian) and a whole Arrow IPC stream of
- * one batch: readable without the log. */
+/* seal.c - see seal.h. */
 #include "db/seal.h"
 
 #include "base/status.h"
@@ -171,79 +168,4 @@ kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t
     struct record_codec codec = seal_codec(db, NULL);
     db->pipeline.frame.size_bytes = 0;
     return record_encode(&codec, &record, &db->pipeline.frame, error);
-}
-
-/* ---- storage --------------------------------------------------------------------------------- */
-
-static kh_status encode_stored(const kh_batch *batch, uint64_t commit, struct arena *arena,
-                               kh_bytes *out) {
-    *out = (kh_bytes){NULL, 0};
-    if (batch == NULL) return KH_OK;
-    kh_bytes stream;
-    kh_status status = kh_ipc_encode(&batch, 1, KH_IPC_STREAM, KH_COMPRESS_NONE, &stream, NULL);
-    if (status != KH_OK) return status;
-    unsigned char *bytes = arena_alloc(arena, stream.size_bytes + 8);
-    if (bytes != NULL) {
-        memcpy(bytes, &commit, 8);
-        memcpy(bytes + 8, stream.data, stream.size_bytes);
-        *out = (kh_bytes){bytes, stream.size_bytes + 8};
-    }
-    kh_bytes_free(stream);
-    return bytes == NULL ? KH_NO_MEMORY : KH_OK;
-}
-
-kh_status seal_store(struct kh_db *db, const struct record_write *writes, size_t write_count,
-                     uint64_t commit, kh_log_position position) {
-    struct arena arena;
-    arena_init(&arena, db->home.mem, NULL);
-    kh_mutation *mutations = arena_alloc(&arena, (write_count + 1) * sizeof *mutations);
-    kh_status status = mutations == NULL ? KH_NO_MEMORY : KH_OK;
-    for (size_t i = 0; i < write_count && status == KH_OK; i++) {
-        mutations[i].key = writes[i].key;
-        status = encode_stored(writes[i].batch, commit, &arena, &mutations[i].value);
-    }
-    if (status == KH_OK &&
-        db->storage->apply(db->storage->context, mutations, write_count, position) != 0)
-        status = KH_IO;
-    arena_fini(&arena);
-    return status;
-}
-
-kh_status seal_storage(kh_txn *txn) {
-    bool has_writes = txn->flight_kind == RECORD_COMMIT || txn->flight_kind == RECORD_DECIDE_COMMIT;
-    if (!has_writes) return KH_OK;
-    struct arena arena;
-    arena_init(&arena, txn->db->home.mem, txn->cache);
-    struct record_write *writes = arena_alloc(&arena, (txn->writes.count + 1u) * sizeof *writes);
-    kh_status status = writes == NULL ? KH_NO_MEMORY : KH_OK;
-    size_t count = 0;
-    for (uint32_t i = 0; i < txn->writes.count && status == KH_OK; i++) {
-        const struct write *write = &txn->writes.writes[i];
-        if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
-        writes[count++] =
-            (struct record_write){.key = write->key, .batch = version_batch(write->staged)};
-    }
-    if (status == KH_OK)
-        status = seal_store(txn->db, writes, count, txn->committed, txn->flight_position + 1);
-    arena_fini(&arena);
-    return status;
-}
-
-kh_status seal_read_stored(struct kh_db *db, kh_bytes value, kh_batch **out, uint64_t *commit,
-                           kh_error *error) {
-    if (value.size_bytes < 8)
-        return status_fail(error, KH_CORRUPT, "a stored value of %zu bytes", value.size_bytes);
-    memcpy(commit, value.data, 8);
-    kh_bytes stream = {(const unsigned char *)value.data + 8, value.size_bytes - 8};
-    kh_batch **batches = NULL;
-    size_t count = 0;
-    kh_status status = kh_ipc_decode(db, stream, &batches, &count, error);
-    if (status != KH_OK) return status;
-    if (count == 1) {
-        *out = batch_retain(batches[0]);
-    } else {
-        status = status_fail(error, KH_CORRUPT, "a stored value of %zu batches", count);
-    }
-    kh_batches_free(batches, count);
-    return status;
 }

@@ -1,4 +1,4 @@
-/* seal.h - a transaction as the record that goes into the log, and as mutations of a storage. */
+/* seal.h - a transaction as the record that goes into the log. */
 #ifndef KHONSU_DB_SEAL_H
 #define KHONSU_DB_SEAL_H
 
@@ -16,14 +16,6 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
 /* Encode the record that numbers a schema into the pipeline's frame. */
 kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t number,
                              kh_error *error);
-/* Write the transaction's versions to the storage. KH_IO: it refused. */
-kh_status seal_storage(kh_txn *txn);
-/* The same for writes of a record, and the position after it. */
-kh_status seal_store(struct kh_db *db, const struct record_write *writes, size_t write_count,
-                     uint64_t commit, kh_log_position position);
-/* A stored value back: its batch (a reference) and commit timestamp. */
-kh_status seal_read_stored(struct kh_db *db, kh_bytes value, kh_batch **out, uint64_t *commit,
-                           kh_error *error);
 struct record_codec seal_codec(struct kh_db *db, struct mem_cache *cache);
 
 #endif

@@ -120,7 +120,9 @@ static bool reserve_ring(struct log_memory *memory, size_t record_count) {
     return true;
 }
 
-static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie) {
+static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie,
+                  kh_sync sync) {
+    (void)sync;
     struct log_memory *memory = context;
     struct entry *chain = NULL;
     if (!copy_frames(memory, bytes, record_count, &chain)) return ENOMEM;

@@ -101,6 +101,8 @@ enum { RECORD_HEAD_BYTES = 96 };
  * the limits; KH_NO_MEMORY. */
 kh_status record_decode(const struct record_codec *codec, kh_bytes frame, struct arena *arena,
                         struct record *out, kh_error *error);
+/* Of a whole frame: magic, version, length and both checksums. KH_CORRUPT, KH_UNSUPPORTED. */
+kh_status record_check_frame(kh_bytes frame, kh_error *error);
 /* Release what a decoded record holds, and blank it. */
 void record_drop(const struct record_codec *codec, struct record *record);
 

@@ -313,7 +313,9 @@ static kh_status decode_sections(struct decoder *decoder, struct reader *reader)
 
 /* ---- the head -------------------------------------------------------------------------------- */
 
-static kh_status check_frame(const struct decoder *decoder, kh_bytes frame) {
+kh_status record_check_frame(kh_bytes frame, kh_error *error) {
+    struct decoder says = {.error = error};
+    const struct decoder *decoder = &says;
     const unsigned char *bytes = frame.data;
     if (frame.size_bytes < RECORD_HEAD_BYTES || frame.size_bytes > RECORD_FRAME_MAX)
         return corrupt(decoder, "its size");
@@ -323,8 +325,8 @@ static kh_status check_frame(const struct decoder *decoder, kh_bytes frame) {
         return corrupt(decoder, "the checksum of its head");
     uint32_t version = layout_u16(bytes + AT_VERSION);
     if (version > RECORD_VERSION)
-        return status_fail(decoder->error, KH_UNSUPPORTED, "record format %u, this build reads %u",
-                           version, RECORD_VERSION);
+        return status_fail(error, KH_UNSUPPORTED, "record format %u, this build reads %u", version,
+                           RECORD_VERSION);
     if (version == 0 || layout_u16(bytes + AT_VERSION + 2) != 0)
         return corrupt(decoder, "its version");
     if (layout_u32(bytes + AT_LENGTH) != frame.size_bytes) return corrupt(decoder, "its length");
@@ -364,7 +366,7 @@ static kh_status decode_head(struct decoder *decoder, const unsigned char *bytes
 kh_status record_decode(const struct record_codec *codec, kh_bytes frame, struct arena *arena,
                         struct record *out, kh_error *error) {
     struct decoder decoder = {.codec = codec, .arena = arena, .error = error};
-    kh_status status = check_frame(&decoder, frame);
+    kh_status status = record_check_frame(frame, error);
     if (status != KH_OK) return status;
     const unsigned char *bytes = frame.data;
     struct reader reader = {bytes + RECORD_HEAD_BYTES, frame.size_bytes - RECORD_HEAD_BYTES};

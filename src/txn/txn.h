@@ -78,6 +78,7 @@ struct kh_txn {
     _Atomic uint64_t deadline_ms; /* in ticks of the database; UINT64_MAX: none */
     uint8_t isolation;            /* kh_isolation, never default */
     uint8_t policy;               /* kh_policy, never default */
+    uint8_t sync;                 /* kh_sync, never default */
     bool is_read_only;
     bool is_tracking;      /* reads go to the read set */
     bool is_certified;     /* serializable and tracked: certified at commit */

@@ -26,7 +26,9 @@ static int open_log(void *context, kh_log_complete_fn *complete, void *complete_
     return 0;
 }
 
-static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie) {
+static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie,
+                  kh_sync sync) {
+    (void)sync;
     struct gate *gate = context;
     (void)bytes;
     (void)record_count;

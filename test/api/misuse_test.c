@@ -487,8 +487,8 @@ static void test_ids_of_rows(void **state) {
     kit_commit_ok(txn); /* nothing of it was written */
     const char *names[] = {"id", "a", "b"};
     const char *formats[] = {"l", "l", "l"};
-    const kh_scalar scalars[3] = {{KH_SCALAR_NULL, {0}}, {KH_SCALAR_INT64, {1}},
-                                  {KH_SCALAR_INT64, {1}}};
+    const kh_scalar scalars[3] = {
+        {KH_SCALAR_NULL, {0}}, {KH_SCALAR_INT64, {1}}, {KH_SCALAR_INT64, {1}}};
     kh_schema *schema = NULL;
     kh_batch *null_id = NULL;
     kit_is(kh_schema_build(NULL, names, formats, 3, &schema, NULL), KH_OK);

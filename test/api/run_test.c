@@ -5,9 +5,9 @@
 struct script {
     kh_db *db;
     int runs;
-    int rivals;    /* so many runs meet a rival at commit */
+    int rivals;     /* so many runs meet a rival at commit */
     kh_status body; /* what it answers, once rivals are used up */
-    int busy;      /* so many runs answer KH_BUSY themselves */
+    int busy;       /* so many runs answer KH_BUSY themselves */
 };
 
 static kh_status play(void *context, kh_txn *txn, kh_error *error) {

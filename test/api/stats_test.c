@@ -194,10 +194,8 @@ static void test_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resolved),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_prepared_ends),
-        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_resolved),      cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_prepared_ends), cmocka_unit_test(test_versions),
         cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,12 +189,9 @@ static void test_waiting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_only_commits),
-        cmocka_unit_test(test_descriptor),
-        cmocka_unit_test(test_events_wait_for_the_log),
-        cmocka_unit_test(test_lossy),
-        cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_events),     cmocka_unit_test(test_only_commits),
+        cmocka_unit_test(test_descriptor), cmocka_unit_test(test_events_wait_for_the_log),
+        cmocka_unit_test(test_lossy),      cmocka_unit_test(test_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,9 +31,10 @@ flags=$(pkg-config --cflags --libs khonsu)
 expect "$work/pc_c"
 expect "$work/pc_cpp"
 
-$cc -I"$prefix/include" "$here/program.c" -o "$work/hand_c" "$lib/libkhonsu.a" -pthread -lm
-$cxx -std=c++11 -I"$prefix/include" "$here/program.cpp" -o "$work/hand_cpp" "$lib/libkhonsu.a" \
+$cc -I"$prefix/include" "$here/program.c" -o "$work/hand_c" "$lib/libkhonsu.a" -lrocksdb -lcrypto \
     -pthread -lm
+$cxx -std=c++11 -I"$prefix/include" "$here/program.cpp" -o "$work/hand_cpp" "$lib/libkhonsu.a" \
+    -lrocksdb -lcrypto -pthread -lm
 expect "$work/hand_c"
 expect "$work/hand_cpp"
 

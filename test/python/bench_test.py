@@ -6,11 +6,13 @@ import concurrent.futures
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -21,6 +23,7 @@ import callgrind  # noqa: E402
 
 WORKLOADS = ("c", "b", "a", "rw16", "bank", "scan", "put", "empty")
 PLANTED = ("bare-lossy-write", "bare-lossy-commit")
+UNPROMISED = ("null", "fdatasync", "fdatasync-overwrite", "fdatasync-grouped")
 # What the prototype's driver took, and its floor: ours may not make anybody look worse.
 DRIVER_CEILINGS = {"c": 169, "a": 168, "rw16": 2173, "bank": 296}
 
@@ -47,11 +50,12 @@ def setUpModule():
     Case.levels = {engine["engine"]: list(engine["levels"]) for engine in listed
                    if "levels" in engine}
     Case.missing = [engine["engine"] for engine in listed if "levels" not in engine]
+    Case.durable = [engine["engine"] for engine in listed if engine.get("durable")]
 
 
 class Case(unittest.TestCase):
     work = program = ""
-    levels, missing = {}, []
+    levels, missing, durable = {}, [], []
 
     def run_program(self, *arguments):
         done = subprocess.run([self.program, *map(str, arguments)], stdout=subprocess.PIPE,
@@ -79,7 +83,7 @@ class Program(Case):
                              "--transactions", 200, "--distribution", "zipf", "--verify")
         self.assertEqual((answer["engine"], answer["workload"], answer["commits"]),
                          (engine, workload, 200))
-        self.assertEqual(answer["sums"], "not promised" if engine == "null" else "kept", case)
+        self.assertEqual(answer["sums"], "not promised" if engine in UNPROMISED else "kept", case)
 
     def test_every_engine_runs_every_workload(self):
         self.assertLessEqual({"khonsu", "bare", "null"}, set(self.levels))
@@ -92,7 +96,8 @@ class Program(Case):
         self.assertEqual(answer["isolation"], level)
         self.assertEqual(answer["commits"], 400)
         is_promised = engine in ("lmdb", "lmdb-pwrite", "sqlite") or \
-            engine not in ("bare", "null") and level != "read_committed"
+            not engine.startswith("bare") and engine not in UNPROMISED and \
+            level != "read_committed"
         self.assertEqual(answer["sums"], "kept" if is_promised else "not promised", case)
 
     def test_money_stays_at_every_level_with_two_threads(self):
@@ -151,7 +156,9 @@ class Program(Case):
         for wrong in (["--keys", "1"], ["--keys", "ten"], ["--threads", "0"], ["--seconds", "0"],
                       ["--workload", "tpcc"], ["--isolation", "chaos"], ["--frobnicate", "1"],
                       ["--json", "--keys"], ["--seconds", "1", "--transactions", "1"],
-                      ["--writer", "--seconds", "1"]):
+                      ["--writer", "--seconds", "1"], ["--sync", "none"], ["--threads", "65"],
+                      ["--path", "/x", "--directory", "/y"], ["--path", "/x", "--sync", "maybe"],
+                      ["--value-bytes", "99"]):
             code, out, err = self.run_program("--engine", "null", *wrong)
             self.assertEqual((code, out), (2, ""), wrong)
             self.assertIn("khonsu-bench:", err)
@@ -174,6 +181,136 @@ class Program(Case):
             running.terminate()
             self.assertEqual(running.wait(timeout=60), 128 + signal.SIGTERM)
             self.assertEqual(os.listdir(directory), [])
+
+
+class Durable(Case):
+    """Stores in files, which stay when the program ends."""
+
+    def setUp(self):
+        self.place = tempfile.mkdtemp(dir=BUILD)
+        self.addCleanup(shutil.rmtree, self.place)
+
+    def durable_answer(self, engine, *arguments):
+        path = os.path.join(self.place, f"{engine}-{threading.get_ident()}")
+        return self.answer("--engine", engine, "--path", path, *arguments)
+
+    def check_durable(self, case):
+        engine, workload, sync = case
+        answer = self.durable_answer(engine, "--sync", sync, "--workload", workload, "--keys", 200,
+                                     "--transactions", 64, "--threads", 1, "--verify", "--latency")
+        self.assertEqual((answer["commits"], answer["sync"]), (64, sync), case)
+        is_promised = engine not in UNPROMISED
+        self.assertEqual(answer["sums"], "kept" if is_promised else "not promised", case)
+        self.assertEqual(answer["reopen_seconds"] > 0, is_promised, case)
+        latency = answer["latency_us"]
+        self.assertGreater(latency["p50"], 0)
+        self.assertLessEqual(latency["p50"], latency["p99"])
+        self.assertLessEqual(latency["p99"], latency["p999"])
+        self.assertLessEqual(latency["p999"], latency["max"])
+        self.assertLessEqual(latency["mean"], latency["max"])
+
+    def test_every_engine_in_files_runs_the_workloads(self):
+        self.assertIn("fdatasync", self.durable)
+        self.assertNotIn("bare", self.durable)
+        self.each(self.check_durable, list(itertools.product(
+            self.durable, ("put", "a", "rw16", "bank"), ("sync", "none"))))
+
+    def test_money_is_there_after_the_store_was_opened_again(self):
+        def check(engine):
+            answer = self.durable_answer(engine, "--workload", "bank", "--keys", 64, "--threads", 8,
+                                         "--transactions", 400)
+            is_promised = not engine.startswith("bare") and engine not in UNPROMISED
+            self.assertEqual(answer["sums"], "kept" if is_promised else "not promised", engine)
+        self.each(check, self.durable)
+
+    def test_sixty_four_committers(self):
+        def check(engine):
+            answer = self.durable_answer(engine, "--workload", "put", "--keys", 1000, "--threads",
+                                         64, "--transactions", 256)
+            self.assertEqual((answer["threads"], answer["commits"]), (64, 256), engine)
+        self.each(check, self.durable)
+
+    def test_the_sizes_of_a_floor_are_those_that_were_asked_for(self):
+        for size in (100, 1000):
+            answer = self.durable_answer("fdatasync", "--workload", "put", "--keys", 100,
+                                         "--transactions", 50, "--value-bytes", size)
+            if answer["written_bytes_per_commit"]:  # where the kernel counts them
+                self.assertEqual(answer["written_bytes_per_commit"], 24 + size)
+            self.assertGreaterEqual(answer["groups"], 50)
+        code, _, err = self.run_program("--engine", "bare", "--value-bytes", "200")
+        self.assertEqual((code, "one size" in err), (3, True))
+
+    def test_the_directory_is_emptied_first_and_stays(self):
+        old = os.path.join(self.place, "kept", "store", "deep", "file")
+        os.makedirs(os.path.dirname(old))
+        with open(old, "w", encoding="utf-8"):
+            pass
+        self.answer("--engine", "fdatasync", "--path", os.path.join(self.place, "kept"),
+                    "--workload", "put", "--keys", 10, "--transactions", 10)
+        self.assertEqual(os.listdir(os.path.join(self.place, "kept")), ["store"])
+        self.assertEqual(os.listdir(os.path.join(self.place, "kept", "store")), ["commits"])
+
+    def test_files_of_others_are_left_alone(self):
+        path = os.path.join(self.place, "letters")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("dear")
+        code, _, err = self.run_program("--engine", "fdatasync", "--path", self.place)
+        self.assertEqual((code, "holds other files" in err), (2, True))
+        self.assertTrue(os.path.exists(path))
+
+    def test_what_keeps_nothing_in_files_says_so(self):
+        code, _, err = self.run_program("--engine", "bare", "--path", self.place)
+        self.assertEqual((code, "keeps nothing in files" in err), (3, True))
+
+
+HISTOGRAM_PROGRAM = r"""
+#include "driver/histogram.h"
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) {
+    struct histogram *one = malloc(sizeof *one), *two = malloc(sizeof *two);
+    unsigned long long ns;
+    histogram_clear(one);
+    histogram_clear(two);
+    for (int i = 0; scanf("%llu", &ns) == 1; i++) histogram_note(i % 2 ? one : two, ns);
+    histogram_add(one, two);
+    struct percentiles found = histogram_percentiles(one);
+    printf("%.6f %.6f %.6f %.6f %.6f\n", found.p50_us, found.p99_us, found.p999_us, found.max_us,
+           found.mean_us);
+}
+"""
+
+
+class Histogram(Case):
+    def percentiles(self, values):
+        program = os.path.join(self.work, "histogram")
+        if not os.path.exists(program):
+            source = program + ".c"
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(HISTOGRAM_PROGRAM)
+            quietly("cc", "-std=c11", "-Wall", "-Werror", "-I", os.path.join(ROOT, "bench"),
+                    "-o", program, source, os.path.join(ROOT, "bench", "driver", "histogram.c"))
+        done = subprocess.run([program], input="\n".join(map(str, values)), text=True,
+                              stdout=subprocess.PIPE, check=True)
+        return [float(word) * 1000 for word in done.stdout.split()]
+
+    def test_percentiles_are_within_two_per_cent(self):
+        draws = random.Random(7)
+        for values in ([draws.randrange(1, 300) for _ in range(2000)],
+                       [int(2 ** draws.uniform(0, 38)) for _ in range(20000)],
+                       [round(draws.lognormvariate(11, 1.5)) for _ in range(20000)], [127] * 3,
+                       [128], [255, 256, 257], list(range(1, 100_001))):
+            ordered = sorted(values)
+            p50, p99, p999, most, mean = self.percentiles(values)
+            for found, millionths in ((p50, 500000), (p99, 990000), (p999, 999000)):
+                exact = ordered[-(-len(ordered) * millionths // 1000000) - 1]
+                self.assertLessEqual(abs(found - exact), max(1, 0.01 * exact), (exact, found))
+            self.assertEqual(round(most), ordered[-1])
+            self.assertAlmostEqual(mean / (sum(values) / len(values)), 1, places=3)
+
+    def test_what_is_too_long_and_nothing_at_all(self):
+        self.assertEqual(self.percentiles([]), [0, 0, 0, 0, 0])
+        self.assertEqual(self.percentiles([2 ** 50])[3], 2 ** 50)
 
 
 class Draws(Case):

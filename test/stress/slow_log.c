@@ -41,7 +41,9 @@ static void keep(struct slow_log *log, kh_bytes record) {
     log->records[log->count++] = (kh_bytes){copy, record.size_bytes};
 }
 
-static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie) {
+static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie,
+                  kh_sync sync) {
+    (void)sync;
     struct slow_log *log = context;
     (void)pthread_mutex_lock(&log->lock);
     for (size_t i = 0; i < record_count; i++) keep(log, bytes[i]);

@@ -23,7 +23,9 @@ static void grow(struct held_log *held, size_t more) {
     }
 }
 
-static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie) {
+static int append(void *context, const kh_bytes *bytes, size_t record_count, uint64_t cookie,
+                  kh_sync sync) {
+    (void)sync;
     struct held_log *held = context;
     if (held->append_errno != 0) {
         return held->append_errno;

@@ -1,6 +1,7 @@
 /* kit.c - databases, transactions, clocks and an allocator for tests. */
 #include "support/kit.h"
 
+#include "support/directory.h"
 #include "support/held_log.h"
 
 const kh_isolation kit_levels[3] = {KH_READ_COMMITTED, KH_REPEATABLE_READ, KH_SERIALIZABLE};
@@ -87,46 +88,66 @@ kh_options kit_options(void) {
 }
 
 /* With KH_TEST_LOG set every database without a log of its test's gets one: the same tests then run
- * over encoded records, and answers that come when somebody waits ("flush") or at once. */
+ * over encoded records, and answers that come when somebody waits ("flush") or at once; or, with
+ * "path", over a directory. */
 static struct {
     kh_db *db;
     struct held_log *held;
+    struct directory directory;
 } attached[64];
 
-static struct held_log *attach(kh_options *options) {
+static bool is_attached(const kh_options *options) {
     const char *wish = getenv("KH_TEST_LOG");
-    if (wish == NULL || options->log != NULL) {
-        return NULL;
+    if (wish == NULL || options->log != NULL || options->path != NULL) return false;
+    return strcmp(wish, "path") != 0 || options->storage == NULL;
+}
+
+static size_t find_free(void) {
+    for (size_t i = 0; i < sizeof attached / sizeof *attached; i++)
+        if (attached[i].db == NULL) return i;
+    fail_msg("too many databases at once");
+    return 0;
+}
+
+/* *options is a copy for this opening. */
+static void attach(kh_options *options, size_t place) {
+    const char *wish = getenv("KH_TEST_LOG");
+    attached[place].held = NULL;
+    if (strcmp(wish, "path") == 0) {
+        directory_make(&attached[place].directory);
+        options->path = attached[place].directory.path;
+        return;
     }
     struct held_log *held = calloc(1, sizeof *held);
     assert_non_null(held);
     held_log_init(held, strcmp(wish, "flush") == 0 ? HELD_ON_FLUSH : HELD_AT_ONCE);
     options->log = &held->log;
-    return held;
+    attached[place].held = held;
 }
 
-static void remember(kh_db *db, struct held_log *held) {
-    for (size_t i = 0; held != NULL && i < sizeof attached / sizeof *attached; i++) {
-        if (attached[i].db == NULL) {
-            attached[i].db = db;
-            attached[i].held = held;
-            return;
-        }
+static void detach(size_t place) {
+    attached[place].db = NULL;
+    if (attached[place].held == NULL) {
+        directory_remove(&attached[place].directory);
+        return;
     }
-    assert_null(held);
+    held_log_fini(attached[place].held);
+    free(attached[place].held);
 }
 
 kh_db *kit_open_with(const kh_options *options) {
     kh_db *db = NULL;
     kh_error error = {""};
     kh_options with_log = *options;
-    struct held_log *held = attach(&with_log);
-    kh_status status = kh_db_open(held == NULL ? options : &with_log, &db, &error);
+    bool is_with_log = is_attached(options);
+    size_t place = is_with_log ? find_free() : 0;
+    if (is_with_log) attach(&with_log, place);
+    kh_status status = kh_db_open(is_with_log ? &with_log : options, &db, &error);
     if (status != KH_OK) {
         fail_msg("kh_db_open: %s: %s", kh_status_name(status), error.message);
     }
     assert_non_null(db);
-    remember(db, held);
+    if (is_with_log) attached[place].db = db;
     return db;
 }
 
@@ -137,13 +158,8 @@ kh_db *kit_open(void) {
 
 void kit_close(kh_db *db) {
     kit_is(kh_db_close(db), KH_OK);
-    for (size_t i = 0; i < sizeof attached / sizeof *attached; i++) {
-        if (db != NULL && attached[i].db == db) {
-            held_log_fini(attached[i].held);
-            free(attached[i].held);
-            attached[i].db = NULL;
-        }
-    }
+    for (size_t i = 0; i < sizeof attached / sizeof *attached; i++)
+        if (db != NULL && attached[i].db == db) detach(i);
 }
 
 kh_status kit_try_begin(kh_db *db, kh_isolation isolation, kh_policy policy, uint32_t flags,

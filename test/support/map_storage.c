@@ -18,26 +18,41 @@ static void drop(struct map_entry *entry) {
     free(entry);
 }
 
+static int compare(kh_bytes a, kh_bytes b) {
+    size_t shorter = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
+    int order = memcmp(a.data, b.data, shorter);
+    return order != 0 ? order : (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
+}
+
+/* The list is kept in the order of its keys. */
 static void apply_one(struct map_storage *map, const kh_mutation *mutation) {
     struct map_entry **at = &map->first;
-    while (*at != NULL && !kit_bytes_equal((*at)->key, mutation->key)) {
-        at = &(*at)->next;
-    }
-    if (*at != NULL) {
+    while (*at != NULL && compare((*at)->key, mutation->key) < 0) at = &(*at)->next;
+    if (*at != NULL && compare((*at)->key, mutation->key) == 0) {
         struct map_entry *old = *at;
         *at = old->next;
         drop(old);
         map->entry_count--;
     }
-    if (mutation->value.data != NULL) {
-        struct map_entry *entry = calloc(1, sizeof *entry);
-        if (entry == NULL) {
-            abort();
-        }
-        *entry = (struct map_entry){map->first, copy_of(mutation->key), copy_of(mutation->value)};
-        map->first = entry;
-        map->entry_count++;
-    }
+    if (mutation->value.data == NULL) return;
+    struct map_entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL) abort();
+    *entry = (struct map_entry){*at, copy_of(mutation->key), copy_of(mutation->value)};
+    *at = entry;
+    map->entry_count++;
+}
+
+struct map_entry *map_storage_find(const struct map_storage *map, kh_bytes key) {
+    struct map_entry *entry = map->first;
+    while (entry != NULL && compare(entry->key, key) != 0) entry = entry->next;
+    return entry;
+}
+
+size_t map_storage_count(const struct map_storage *map, char kind) {
+    size_t count = 0;
+    for (const struct map_entry *entry = map->first; entry != NULL; entry = entry->next)
+        if (*(const char *)entry->key.data == kind) count++;
+    return count;
 }
 
 static int apply(void *context, const kh_mutation *mutations, size_t mutation_count,
@@ -54,18 +69,29 @@ static int apply(void *context, const kh_mutation *mutations, size_t mutation_co
     return 0;
 }
 
-static int read_map(void *context, kh_log_position *position, kh_storage_visit_fn *visit,
-                    void *visit_context) {
-    struct map_storage *map = context;
-    if (map->read_errno != 0) {
-        return map->read_errno;
+static int position(void *context, kh_log_position *out) {
+    const struct map_storage *map = context;
+    *out = map->position;
+    return map->read_errno;
+}
+
+static int scan(void *context, kh_bytes from, kh_bytes to, kh_storage_visit_fn *visit,
+                void *visit_context) {
+    const struct map_storage *map = context;
+    if (map->read_errno != 0) return map->read_errno;
+    for (const struct map_entry *entry = map->first; entry != NULL; entry = entry->next) {
+        if (compare(entry->key, from) < 0) continue;
+        if (to.data != NULL && compare(entry->key, to) >= 0) break;
+        if (!visit(visit_context, entry->key, entry->value)) break;
     }
-    *position = map->position;
-    for (struct map_entry *entry = map->first; entry != NULL; entry = entry->next) {
-        if (!visit(visit_context, entry->key, entry->value)) {
-            break;
-        }
-    }
+    return 0;
+}
+
+static int get(void *context, kh_bytes key, kh_storage_visit_fn *visit, void *visit_context) {
+    const struct map_storage *map = context;
+    const struct map_entry *entry = map_storage_find(map, key);
+    if (map->read_errno != 0) return map->read_errno;
+    if (entry != NULL) (void)visit(visit_context, entry->key, entry->value);
     return 0;
 }
 
@@ -79,7 +105,9 @@ void map_storage_init(struct map_storage *map) {
                                        .size = sizeof map->storage,
                                        .context = map,
                                        .apply = apply,
-                                       .read = read_map,
+                                       .position = position,
+                                       .scan = scan,
+                                       .get = get,
                                        .close = close_map};
 }
 

@@ -1,4 +1,4 @@
-/* map_storage.h - a storage of the test's own: newest values in a list in memory, which survives
+/* map_storage.h - a storage of the test's own: a list in memory, which survives
  * the database. One call at a time. */
 #ifndef TEST_SUPPORT_MAP_STORAGE_H
 #define TEST_SUPPORT_MAP_STORAGE_H
@@ -24,5 +24,9 @@ struct map_storage {
 
 void map_storage_init(struct map_storage *map);
 void map_storage_fini(struct map_storage *map);
+/* NULL: not there. */
+struct map_entry *map_storage_find(const struct map_storage *map, kh_bytes key);
+/* Entries whose key begins with that letter (log/state_key.h: 'V' for versions). */
+size_t map_storage_count(const struct map_storage *map, char kind);
 
 #endif

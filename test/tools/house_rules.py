@@ -54,6 +54,7 @@ class HouseRules(unittest.TestCase):
         doors = [("nanoarrow/nanoarrow.h", "batch/schema.c"), ("lz4frame.h", "batch/ipc.c"),
                  ("zstd.h", "batch/ipc.c"), ("flatcc/flatcc_builder.h", "batch/ipc.c"),
                  ("ck_epoch.h", "base/epoch.h"), ("xxhash.h", "base/hash.h"),
+                 ("openssl/evp.h", "base/digest.c"), ("rocksdb/c.h", "log/rocks_log.c"),
                  ("pthread.h", "base/lock.h"), ("unistd.h", "base/env_posix.c"),
                  ("sys/mman.h", "base/env_posix.c"), ("fcntl.h", "cli/main.c"),
                  ("sys/mman.h", "workload/shared.c"), ("pthread.h", "workload/store_run.c"),

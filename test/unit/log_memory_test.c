@@ -83,7 +83,7 @@ static kh_bytes make_record(unsigned char *bytes, uint64_t n) {
 static void append_one(struct fixture *f, uint64_t n) {
     unsigned char bytes[16];
     kh_bytes record = make_record(bytes, n);
-    assert_int_equal(f->log.append(f->log.context, &record, 1, n), 0);
+    assert_int_equal(f->log.append(f->log.context, &record, 1, n, KH_SYNC_FULL), 0);
     assert_int_equal(f->last_cookie, n);
 }
 
@@ -142,10 +142,10 @@ static void a_group_is_taken_as_one(void **state) {
     unsigned char bytes[100][16];
     kh_bytes group[100];
     for (uint64_t n = 0; n < 100; n++) group[n] = make_record(bytes[n], n);
-    assert_int_equal(f.log.append(f.log.context, group, 100, 42), 0);
+    assert_int_equal(f.log.append(f.log.context, group, 100, 42, KH_SYNC_FULL), 0);
     assert_int_equal(f.completions, 1);
     assert_int_equal(f.last_cookie, 42);
-    assert_int_equal(f.log.append(f.log.context, NULL, 0, 43), 0);
+    assert_int_equal(f.log.append(f.log.context, NULL, 0, 43, KH_SYNC_FULL), 0);
     assert_int_equal(f.last_cookie, 43);
     assert_int_equal(read_from(&f, 0, UINT64_MAX), 100);
     end(&f);
@@ -218,7 +218,7 @@ static void a_failed_append_changes_nothing(void **state) {
             uint32_t before = f.completions;
             uint64_t live_bytes = mem_live_bytes(f.mem);
             f.failing.countdown = allowed;
-            code = f.log.append(f.log.context, group, 3, n);
+            code = f.log.append(f.log.context, group, 3, n, KH_SYNC_FULL);
             f.failing.countdown = UINT64_MAX;
             if (code == 0) break;
             failures++;

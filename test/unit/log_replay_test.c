@@ -85,7 +85,7 @@ static void append_record(struct fixture *f, const struct record *record) {
     ipc_buffer_init(&out, f->mem);
     assert_int_equal(record_encode(&f->codec, record, &out, NULL), KH_OK);
     kh_bytes bytes = {out.bytes, out.size_bytes};
-    assert_int_equal(f->log.append(f->log.context, &bytes, 1, f->cookie++), 0);
+    assert_int_equal(f->log.append(f->log.context, &bytes, 1, f->cookie++, KH_SYNC_FULL), 0);
     ipc_buffer_fini(&out);
 }
 
@@ -238,7 +238,7 @@ static void what_cannot_be_read_is_named(void **state) {
     append_schema(&f, 0, "a");
     append_commit(&f, "a", 10);
     kh_bytes garbage = {"garbage", 7};
-    assert_int_equal(f.log.append(f.log.context, &garbage, 1, 99), 0);
+    assert_int_equal(f.log.append(f.log.context, &garbage, 1, 99, KH_SYNC_FULL), 0);
     struct seen seen = {.fixture = &f, .stop_at = UINT64_MAX};
     kh_error error = {""};
     assert_int_equal(replay(&f, 0, &seen, NULL, &error), KH_CORRUPT);

@@ -53,6 +53,7 @@ static const struct {
     {KH_POISONED, 68, KH_CLASS_STOP, "KH_POISONED"},
     {KH_UNSUPPORTED, 69, KH_CLASS_STOP, "KH_UNSUPPORTED"},
     {KH_IO, 70, KH_CLASS_STOP, "KH_IO"},
+    {KH_NO_SPACE, 71, KH_CLASS_STOP, "KH_NO_SPACE"},
 };
 enum { STATUSES = sizeof statuses / sizeof statuses[0] };
 
@@ -74,7 +75,7 @@ static void statuses_keep_number_and_class(void **state) {
 
 static void unknown_numbers_stop(void **state) {
     (void)state;
-    const int unknown[] = {-1, 3, 15, 71, 1000};
+    const int unknown[] = {-1, 3, 15, 72, 1000};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         kh_status status;
         memcpy(&status, &unknown[i], sizeof status);

@@ -1,0 +1,173 @@
+/* env_file.c - see env_file.h. Calls that a signal interrupts are made again. */
+#define _GNU_SOURCE
+#include "base/env_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+int env_dir_sync(const char *path) {
+    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return errno;
+    int code = fsync(descriptor) == 0 ? 0 : errno;
+    (void)close(descriptor);
+    return code;
+}
+
+/* The directory that an entry of this path lies in. */
+static int sync_parent(const char *path) {
+    char parent[PATH_MAX];
+    size_t length = strnlen(path, sizeof parent);
+    if (length >= sizeof parent) return ENAMETOOLONG;
+    memcpy(parent, path, length + 1);
+    while (length > 1 && parent[length - 1] == '/') parent[--length] = '\0';
+    char *slash = strrchr(parent, '/');
+    if (slash == NULL) return env_dir_sync(".");
+    slash[slash == parent ? 1 : 0] = '\0';
+    return env_dir_sync(parent);
+}
+
+int env_dir_make(const char *path, bool *is_new) {
+    if (is_new != NULL) *is_new = false;
+    if (mkdir(path, 0700) == 0) {
+        if (is_new != NULL) *is_new = true;
+        return sync_parent(path);
+    }
+    if (errno != EEXIST) return errno;
+    struct stat status;
+    if (stat(path, &status) != 0) return errno;
+    return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
+}
+
+int env_dir_is_empty(const char *path, bool *is_empty) {
+    DIR *directory = opendir(path);
+    if (directory == NULL) return errno;
+    *is_empty = true;
+    for (const struct dirent *entry = readdir(directory); entry != NULL;
+         entry = readdir(directory)) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        *is_empty = false;
+        break;
+    }
+    (void)closedir(directory);
+    return 0;
+}
+
+bool env_path_exists(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0;
+}
+
+int env_open(const char *path, enum env_open how) {
+    int flags = how == ENV_READ ? O_RDONLY : O_RDWR | O_CREAT;
+    int descriptor = open(path, flags | O_CLOEXEC, 0600);
+    return descriptor >= 0 ? descriptor : -errno;
+}
+
+void env_close(int descriptor) {
+    if (descriptor >= 0) (void)close(descriptor);
+}
+
+int env_read_at(int descriptor, void *out, size_t size_bytes, uint64_t offset) {
+    unsigned char *next = out;
+    while (size_bytes > 0) {
+        ssize_t got = pread(descriptor, next, size_bytes, (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno;
+        if (got == 0) return ENODATA;
+        next += got;
+        offset += (uint64_t)got;
+        size_bytes -= (size_t)got;
+    }
+    return 0;
+}
+
+int env_write_at(int descriptor, const void *bytes, size_t size_bytes, uint64_t offset) {
+    const unsigned char *next = bytes;
+    while (size_bytes > 0) {
+        ssize_t put = pwrite(descriptor, next, size_bytes, (off_t)offset);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return put < 0 ? errno : ENOSPC;
+        next += put;
+        offset += (uint64_t)put;
+        size_bytes -= (size_t)put;
+    }
+    return 0;
+}
+
+int env_sync(int descriptor) {
+    return fdatasync(descriptor) == 0 ? 0 : errno;
+}
+
+int env_size(int descriptor, uint64_t *size_bytes) {
+    struct stat status;
+    if (fstat(descriptor, &status) != 0) return errno;
+    *size_bytes = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int write_whole(const char *path, kh_bytes contents) {
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (descriptor < 0) return errno;
+    int code = env_write_at(descriptor, contents.data, contents.size_bytes, 0);
+    if (code == 0) code = env_sync(descriptor);
+    (void)close(descriptor);
+    return code;
+}
+
+int env_replace(const char *directory, const char *name, kh_bytes contents) {
+    char path[PATH_MAX];
+    char fresh[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", directory, name);
+    int fresh_length = snprintf(fresh, sizeof fresh, "%s/%s.new", directory, name);
+    if (length < 0 || (size_t)length >= sizeof path || fresh_length < 0 ||
+        (size_t)fresh_length >= sizeof fresh)
+        return ENAMETOOLONG;
+    int code = write_whole(fresh, contents);
+    if (code == 0 && rename(fresh, path) != 0) code = errno;
+    if (code == 0) return env_dir_sync(directory);
+    (void)unlink(fresh);
+    return code;
+}
+
+static uint64_t read_owner(int descriptor) {
+    char text[24];
+    ssize_t got = pread(descriptor, text, sizeof text - 1, 0);
+    if (got <= 0) return 0;
+    text[got] = '\0';
+    return strtoull(text, NULL, 10);
+}
+
+int env_lock(const char *path, uint64_t *owner) {
+    *owner = 0;
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) return -errno;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+        int code = errno == EWOULDBLOCK ? EAGAIN : errno;
+        if (code == EAGAIN) *owner = read_owner(descriptor);
+        (void)close(descriptor);
+        return -code;
+    }
+    char text[24];
+    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    int code = ftruncate(descriptor, 0) == 0 ? 0 : errno;
+    if (code == 0) code = env_write_at(descriptor, text, (size_t)length, 0);
+    if (code == 0) return descriptor;
+    (void)close(descriptor);
+    return -code;
+}
+
+int env_free_bytes(const char *path, uint64_t *size_bytes) {
+    struct statvfs status;
+    if (statvfs(path, &status) != 0) return errno;
+    *size_bytes = (uint64_t)status.f_bavail * status.f_frsize;
+    return 0;
+}

@@ -1,0 +1,40 @@
+/* env_file.h - files and directories, as far as a durable database touches them itself: its few
+ * small files beside the log's store. Every function answers 0 or an errno, or a descriptor or a
+ * negated errno. Paths are borrowed. Any thread. */
+#ifndef KHONSU_BASE_ENV_FILE_H
+#define KHONSU_BASE_ENV_FILE_H
+
+#include "khonsu/status.h"
+#include <stdbool.h>
+
+/* Make a directory, with rights for its owner only; no failure when it is there already
+ * (*is_new says which; NULL allowed). Makes the entry durable. */
+int env_dir_make(const char *path, bool *is_new);
+/* Is there anything in it? ENOENT, ENOTDIR as the system says. */
+int env_dir_is_empty(const char *path, bool *is_empty);
+/* Make the directory's entries durable. */
+int env_dir_sync(const char *path);
+bool env_path_exists(const char *path);
+
+enum env_open { ENV_READ, ENV_WRITE /* made if absent */ };
+int env_open(const char *path, enum env_open how);
+void env_close(int descriptor);
+/* Exactly size_bytes: fewer in the file is ENODATA. */
+int env_read_at(int descriptor, void *out, size_t size_bytes, uint64_t offset);
+int env_write_at(int descriptor, const void *bytes, size_t size_bytes, uint64_t offset);
+/* Contents and the size that is needed to read them are on disk when it answers 0. */
+int env_sync(int descriptor);
+int env_size(int descriptor, uint64_t *size_bytes);
+/* Write a whole small file so that after a loss of power there is the old one or the new one. */
+int env_replace(const char *directory, const char *name, kh_bytes contents);
+
+/* Take the lock file for this process, and write the process' number into it. EAGAIN: another open
+ * holds it, in this process or another, *owner is the number that it left there (0: unreadable).
+ * It is free again once the descriptor is closed in this process and in the children that were
+ * forked from it without an exec. */
+int env_lock(const char *path, uint64_t *owner);
+
+/* Bytes that an ordinary user can still write in the file system of path. */
+int env_free_bytes(const char *path, uint64_t *size_bytes);
+
+#endif

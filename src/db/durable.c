@@ -1,0 +1,225 @@
+/* durable.c - see durable.h.
+ *
+ * Happy path of open: directory, LOCK, KHONSU, MARK (marked as in use, ids reserved, synced), the
+ * store, the log's end. Of close: what the log has left, then MARK as clean. Failure: whatever was
+ * taken is given back in the opposite order; an existing database is as it was, but for the torn
+ * end that a crash left in its log. */
+#include "db/durable.h"
+
+#include "base/env_file.h"
+#include "base/status.h"
+#include "db/identity.h"
+#include "log/rocks_log.h"
+#include "log/rocks_storage.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PATH_BYTES = 3800,       /* room for names behind it in 4,096 */
+    ID_AHEAD_MS = 60 * 1000, /* at most 2^20 ids in a millisecond: a minute of them is hours */
+    DEFAULT_SYNC_DELAY_US = 1000
+};
+
+const bool durable_is_built = true;
+
+struct durable {
+    int lock;
+    int mark_file;
+    struct mark mark; /* as it was found; then the log has it */
+    bool was_clean;
+    struct rocks *rocks_log; /* the instances */
+    struct rocks *rocks_values;
+    struct rocks_log *log;
+    struct rocks_storage storage;
+    char path[PATH_BYTES];
+};
+
+static void join(char out[4096], const struct durable *durable, const char *name) {
+    (void)snprintf(out, 4096, "%s/%s", durable->path, name);
+}
+
+static kh_status fail(int code, const char *path, const char *what, kh_error *error) {
+    return status_fail(error, KH_IO, "%.160s: %s (errno %d)", path, what, code);
+}
+
+static kh_status take_lock(struct durable *durable, kh_error *error) {
+    char path[4096];
+    uint64_t owner;
+    join(path, durable, "LOCK");
+    int descriptor = env_lock(path, &owner);
+    if (descriptor == -EAGAIN)
+        return status_fail(error, KH_IN_USE, "%.160s is open in process %llu", durable->path,
+                           (unsigned long long)owner);
+    if (descriptor < 0) return fail(-descriptor, durable->path, "cannot be locked", error);
+    durable->lock = descriptor;
+    return KH_OK;
+}
+
+static kh_status enter_directory(struct durable *durable, kh_error *error) {
+    bool is_new = false;
+    int code = env_dir_make(durable->path, &is_new);
+    if (code == ENOTDIR)
+        return status_fail(error, KH_INVALID, "%.160s is not a directory", durable->path);
+    if (code != 0) return fail(code, durable->path, "the directory cannot be made", error);
+    char identity[4096];
+    join(identity, durable, "KHONSU");
+    if (is_new || env_path_exists(identity)) return take_lock(durable, error);
+    char lock[4096];
+    join(lock, durable, "LOCK");
+    bool is_empty = env_path_exists(lock); /* an opening that got no further */
+    if (!is_empty) code = env_dir_is_empty(durable->path, &is_empty);
+    if (code != 0) return fail(code, durable->path, "the directory cannot be read", error);
+    if (!is_empty)
+        return status_fail(error, KH_INVALID, "%.160s is not empty and not a database of khonsu",
+                           durable->path);
+    return take_lock(durable, error);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static kh_status open_stores(struct kh_db *db, bool is_new, kh_error *error) {
+    struct durable *durable = db->durable;
+    enum rocks_open how = is_new ? ROCKS_CREATE : ROCKS_WRITE;
+    char path[4096];
+    join(path, durable, "log");
+    kh_status status = rocks_open(db->home.mem, path, ROCKS_LOG, how, &durable->rocks_log, error);
+    if (status != KH_OK) return status;
+    join(path, durable, "values");
+    return rocks_open(db->home.mem, path, ROCKS_VALUES, how, &durable->rocks_values, error);
+}
+
+static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) {
+    struct durable *durable = db->durable;
+    kh_status status = mark_open(path, &durable->mark_file, &durable->mark, error);
+    if (status != KH_OK) return status;
+    durable->was_clean = durable->mark.is_clean;
+    uint64_t id_ms = env_wall_ms(&db->clock);
+    if (durable->mark.id_ms > id_ms) id_ms = durable->mark.id_ms;
+    atomic_store_explicit(&db->next_id, id_ms << 20 | 1, memory_order_relaxed);
+    struct mark mark = durable->mark;
+    mark.is_clean = false;
+    mark.id_ms = id_ms + ID_AHEAD_MS;
+    status = mark_write(durable->mark_file, &mark, true, error);
+    if (status == KH_OK) durable->mark.id_ms = mark.id_ms;
+    return status;
+}
+
+static kh_status make_mark(struct kh_db *db, const char *path, kh_error *error) {
+    struct mark mark = {.is_clean = true};
+    kh_status status = mark_create(path, &mark, error);
+    if (status != KH_OK) return status;
+    int code = env_dir_sync(db->durable->path);
+    return code == 0 ? KH_OK : fail(code, db->durable->path, "cannot be synced", error);
+}
+
+static kh_status open_log(struct kh_db *db, kh_error *error) {
+    struct durable *durable = db->durable;
+    kh_log_position at;
+    rocks_storage_init(&durable->storage, durable->rocks_log, durable->rocks_values);
+    int code = durable->storage.face.position(&durable->storage, &at);
+    if (code != 0) return fail(code, durable->path, "the storage cannot be read", error);
+    struct rocks_log_options options = {
+        .log = durable->rocks_log,
+        .values = durable->rocks_values,
+        .identity = db->identity,
+        .mark = durable->mark,
+        .mark_file = durable->mark_file,
+        .at = at,
+        .delay_ns = (uint64_t)db->sync_delay_us * 1000u,
+        .clock = db->clock,
+        .has_thread = (db->flags & KH_OPEN_NO_THREADS) == 0,
+    };
+    return rocks_log_create(db->home.mem, &options, &durable->log, error);
+}
+
+/* Without a mark: new, or an opening that got no further. The store first: a mark says that it was
+ * there. */
+static kh_status make_parts(struct kh_db *db, const char *mark, kh_error *error) {
+    struct durable *durable = db->durable;
+    kh_status status = open_stores(db, true, error);
+    if (status != KH_OK) return status;
+    if (!rocks_is_empty(durable->rocks_log) || !rocks_is_empty(durable->rocks_values))
+        return status_fail(error, KH_CORRUPT, "%.160s is missing", mark);
+    status = make_mark(db, mark, error);
+    return status == KH_OK ? open_mark(db, mark, error) : status;
+}
+
+static kh_status open_parts(struct kh_db *db, kh_error *error) {
+    char mark[4096];
+    kh_status status = enter_directory(db->durable, error);
+    if (status == KH_OK) status = identity_open(db->durable->path, &db->identity, error);
+    if (status != KH_OK) return status;
+    join(mark, db->durable, "MARK");
+    if (env_path_exists(mark)) {
+        status = open_mark(db, mark, error);
+        if (status == KH_OK) status = open_stores(db, false, error);
+    } else {
+        status = make_parts(db, mark, error);
+    }
+    return status == KH_OK ? open_log(db, error) : status;
+}
+
+kh_status durable_open(struct kh_db *db, const kh_options *options, kh_error *error) {
+    size_t length = strlen(options->path);
+    if (length == 0 || length >= PATH_BYTES)
+        return status_fail(error, KH_INVALID, "a path of %zu bytes", length);
+    struct durable *durable = mem_own_alloc(db->home.mem, sizeof *durable);
+    if (durable == NULL) return status_no_memory(error, sizeof *durable);
+    memset(durable, 0, sizeof *durable);
+    durable->lock = durable->mark_file = -1;
+    memcpy(durable->path, options->path, length + 1);
+    db->sync_delay_us =
+        options->sync_delay_us != 0 ? options->sync_delay_us : DEFAULT_SYNC_DELAY_US;
+    db->durable = durable;
+    kh_status status = open_parts(db, error);
+    if (status != KH_OK) durable_close(db);
+    return status;
+}
+
+const struct kh_log *durable_log(const struct kh_db *db) {
+    return db->durable == NULL ? NULL : &db->durable->log->face;
+}
+
+const struct kh_storage *durable_storage(const struct kh_db *db) {
+    return db->durable == NULL ? NULL : &db->durable->storage.face;
+}
+
+kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
+    return db->durable == NULL ? KH_OK : rocks_log_sync(db->durable->log, error);
+}
+
+void durable_restored(struct kh_db *db) {
+    const struct durable *durable = db->durable;
+    kh_timestamp reserved = KH_TIMESTAMP_OF_MS(durable->mark.time_ms);
+    if (!durable->was_clean && db->store.clock < reserved) db->store.clock = reserved;
+}
+
+void durable_step(struct kh_db *db) {
+    if (db->durable != NULL && db->durable->log->thread == NULL) rocks_log_tick(db->durable->log);
+}
+
+static void close_log(struct kh_db *db) {
+    struct durable *durable = db->durable;
+    struct mark mark;
+    if (rocks_log_end(durable->log, &mark)) {
+        uint64_t next_id = atomic_load_explicit(&db->next_id, memory_order_relaxed);
+        mark.is_clean = true;
+        mark.id_ms = (next_id >> 20) + 1;
+        mark.time_ms = 0;
+        (void)mark_write(durable->mark_file, &mark, true, NULL); /* else: not clean, then */
+    }
+    rocks_log_destroy(durable->log);
+}
+
+void durable_close(struct kh_db *db) {
+    struct durable *durable = db->durable;
+    if (durable == NULL) return;
+    if (durable->log != NULL) close_log(db);
+    rocks_close(durable->rocks_values);
+    rocks_close(durable->rocks_log);
+    env_close(durable->mark_file);
+    env_close(durable->lock);
+    mem_own_free(db->home.mem, durable, sizeof *durable);
+    db->durable = NULL;
+}

@@ -1,0 +1,32 @@
+/* durable.h - the directory of a durable database.
+ *
+ *     KHONSU   what it is: format, id, timeline; a few lines of text with a checksum, replaced
+ * whole LOCK     held by the process that has it open, with its number MARK     how far the log
+ * must reach (log/mark.h) store/   RocksDB: log and values (log/rocks.h)
+ *
+ * Making one: KHONSU first, MARK last; a directory without MARK whose log is empty was never
+ * finished, and is finished at the next open. Invariant: no file is changed before LOCK is held.
+ * In builds without the feature "durable" opening answers KH_UNSUPPORTED. */
+#ifndef KHONSU_DB_DURABLE_H
+#define KHONSU_DB_DURABLE_H
+
+#include "db/db.h"
+
+extern const bool durable_is_built;
+
+/* Open or make options->path: db->durable, identity and ids are set on KH_OK. KH_IN_USE: another
+ * opening has it; KH_CORRUPT, KH_UNSUPPORTED, KH_IO, KH_INVALID (not a directory of khonsu). */
+kh_status durable_open(struct kh_db *db, const kh_options *options, kh_error *error);
+/* Its log and its storage, for pipeline_open and upkeep_open. NULL without a path. */
+const struct kh_log *durable_log(const struct kh_db *db);
+const struct kh_storage *durable_storage(const struct kh_db *db);
+/* What was written to the log so far is on disk: before a storage takes it. */
+kh_status durable_sync_log(struct kh_db *db, kh_error *error);
+/* After the log was replayed: timestamps go on above everything that was ever given out. */
+void durable_restored(struct kh_db *db);
+/* What its threads do, for databases without. */
+void durable_step(struct kh_db *db);
+/* After the pipeline was closed. NULL db->durable is allowed. */
+void durable_close(struct kh_db *db);
+
+#endif

@@ -1,0 +1,191 @@
+/* upkeep.c - see upkeep.h. */
+#include "db/upkeep.h"
+
+#include "base/status.h"
+#include "db/durable.h"
+#include "db/section.h"
+#include "log/checkpoint.h"
+#include <string.h>
+
+enum {
+    STEP_BYTES = 4 << 20,     /* of the log in one step: what is held in memory for it */
+    ROUND_NS = 500 * 1000000, /* between two looks at the log */
+    SYNC_BYTES = 64 << 20,    /* of the log between two syncs of the storage: what the log keeps
+                               * for it, and what a crash makes an open replay at most */
+    SYNC_ROUNDS = 20          /* and at the latest after so many rounds */
+};
+
+struct upkeep {
+    struct checkpoint checkpoint;
+    kh_log_position synced; /* the storage is durable up to here */
+    kh_log_position synced_swept;
+    uint64_t unsynced_bytes;
+    uint32_t rounds; /* since the last sync */
+    bool is_told;    /* of a failure that goes on */
+    bool is_closing;
+    struct lock lock; /* RANK_DATABASE: is_closing */
+    struct signal wake;
+    struct env_thread *thread;
+};
+
+/* Nobody reads below this any more, in memory or by timestamp. */
+static uint64_t horizon_of(struct kh_db *db) {
+    uint64_t horizon = snapshot_oldest(&db->store.snapshots);
+    bool is_kept = (db->store.retention_ms | db->store.retention_bytes) != 0;
+    uint64_t bound =
+        is_kept ? atomic_load_explicit(&db->store.horizon, memory_order_acquire) : db_visible(db);
+    return horizon < bound ? horizon : bound;
+}
+
+static void tell(struct kh_db *db, kh_status status, const kh_error *error) {
+    struct upkeep *upkeep = db->upkeep;
+    if (status == KH_OK) {
+        upkeep->is_told = false;
+    } else if (!upkeep->is_told) {
+        upkeep->is_told = true;
+        section_say(db, KH_LOG_ERROR, "the storage is not brought up to date: %.180s",
+                    error->message);
+    }
+}
+
+/* A storage may be ahead of nothing that a loss of power can take from the log. */
+static kh_status apply_all(struct kh_db *db, kh_error *error) {
+    struct upkeep *upkeep = db->upkeep;
+    bool has_more = true;
+    kh_status status = durable_sync_log(db, error);
+    while (status == KH_OK && has_more) {
+        kh_log_position before = upkeep->checkpoint.applied;
+        status = checkpoint_step(&upkeep->checkpoint, horizon_of(db), STEP_BYTES, &has_more, error);
+        if (upkeep->checkpoint.applied != before) upkeep->unsynced_bytes += STEP_BYTES;
+    }
+    return status;
+}
+
+static kh_status sync_storage(struct kh_db *db, kh_error *error) {
+    struct upkeep *upkeep = db->upkeep;
+    kh_log_position applied = upkeep->checkpoint.applied;
+    kh_log_position swept = upkeep->checkpoint.swept;
+    int code = db->storage->sync == NULL ? 0 : db->storage->sync(db->storage->context);
+    if (code != 0)
+        return status_fail(error, KH_IO, "the storage cannot be synced (errno %d)", code);
+    upkeep->synced = applied;
+    upkeep->synced_swept = swept;
+    upkeep->unsynced_bytes = 0;
+    upkeep->rounds = 0;
+    return KH_OK;
+}
+
+static kh_status trim_log(struct kh_db *db, kh_error *error) {
+    const struct kh_log *log = db->pipeline.log;
+    if (log->trim == NULL) return KH_OK;
+    int code = log->trim(log->context, db->upkeep->synced_swept);
+    if (code == 0) return KH_OK;
+    return status_fail(error, KH_IO, "the log cannot be trimmed (errno %d)", code);
+}
+
+static void one_round(struct kh_db *db, bool is_last) {
+    struct upkeep *upkeep = db->upkeep;
+    kh_error error = {""};
+    upkeep->rounds++;
+    kh_status status = apply_all(db, &error);
+    bool is_new = upkeep->checkpoint.applied != upkeep->synced ||
+                  upkeep->checkpoint.swept != upkeep->synced_swept;
+    bool is_due = is_last || upkeep->unsynced_bytes >= SYNC_BYTES || upkeep->rounds >= SYNC_ROUNDS;
+    if (status == KH_OK && is_new && is_due) {
+        status = sync_storage(db, &error);
+        if (status == KH_OK) status = trim_log(db, &error);
+    }
+    tell(db, status, &error);
+}
+
+void upkeep_step(struct kh_db *db) {
+    if (db->upkeep != NULL && db->upkeep->thread == NULL) one_round(db, false);
+}
+
+static void run(void *context) {
+    struct kh_db *db = context;
+    struct upkeep *upkeep = db->upkeep;
+    struct env_clock clock = env_clock_system();
+    lock_take(&upkeep->lock);
+    while (!upkeep->is_closing) {
+        (void)signal_wait(&upkeep->wake, &upkeep->lock, env_monotonic_ns(&clock) + ROUND_NS);
+        if (upkeep->is_closing) break;
+        lock_leave(&upkeep->lock);
+        one_round(db, false);
+        lock_take(&upkeep->lock);
+    }
+    lock_leave(&upkeep->lock);
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static kh_status check(const struct kh_storage *storage, kh_error *error) {
+    if (storage->version == KH_STORAGE_VERSION && storage->size == sizeof *storage &&
+        storage->apply != NULL && storage->position != NULL && storage->scan != NULL &&
+        storage->get != NULL)
+        return KH_OK;
+    return status_fail(error, KH_UNSUPPORTED, "kh_storage of version %u and size %u",
+                       storage->version, storage->size);
+}
+
+kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_error *error) {
+    if (storage == NULL) storage = durable_storage(db);
+    if (storage == NULL) return KH_OK;
+    kh_status status = check(storage, error);
+    if (status != KH_OK) return status;
+    struct upkeep *upkeep = mem_own_alloc(db->home.mem, sizeof *upkeep);
+    if (upkeep == NULL) return status_no_memory(error, sizeof *upkeep);
+    memset(upkeep, 0, sizeof *upkeep);
+    status = checkpoint_init(&upkeep->checkpoint, db->home.mem, db->pipeline.log, storage, error);
+    if (status != KH_OK) {
+        mem_own_free(db->home.mem, upkeep, sizeof *upkeep);
+        return status;
+    }
+    lock_init(&upkeep->lock, RANK_DATABASE);
+    signal_init(&upkeep->wake);
+    upkeep->synced = upkeep->checkpoint.applied;
+    upkeep->synced_swept = upkeep->checkpoint.swept;
+    db->storage = storage;
+    db->upkeep = upkeep;
+    return KH_OK;
+}
+
+kh_log_position upkeep_applied(const struct kh_db *db) {
+    return db->upkeep->checkpoint.applied;
+}
+
+uint64_t upkeep_newest_commit(const struct kh_db *db) {
+    return db->upkeep->checkpoint.newest_commit;
+}
+
+kh_status upkeep_start(struct kh_db *db, kh_error *error) {
+    if (db->upkeep == NULL || (db->flags & KH_OPEN_NO_THREADS)) return KH_OK;
+    db->upkeep->thread = env_thread_start("khonsu-upkeep", run, db);
+    if (db->upkeep->thread != NULL) return KH_OK;
+    return status_fail(error, KH_NO_MEMORY, "no thread can be started");
+}
+
+void upkeep_stop(struct kh_db *db) {
+    struct upkeep *upkeep = db->upkeep;
+    if (upkeep == NULL) return;
+    if (upkeep->thread != NULL) {
+        lock_take(&upkeep->lock);
+        upkeep->is_closing = true;
+        signal_wake_all(&upkeep->wake);
+        lock_leave(&upkeep->lock);
+        env_thread_join(upkeep->thread);
+        upkeep->thread = NULL;
+    }
+    if (db->is_open) one_round(db, true);
+}
+
+void upkeep_close(struct kh_db *db) {
+    struct upkeep *upkeep = db->upkeep;
+    if (upkeep == NULL) return;
+    checkpoint_fini(&upkeep->checkpoint);
+    signal_fini(&upkeep->wake);
+    lock_fini(&upkeep->lock);
+    mem_own_free(db->home.mem, upkeep, sizeof *upkeep);
+    db->upkeep = NULL;
+    if (db->storage->close != NULL) db->storage->close(db->storage->context);
+}

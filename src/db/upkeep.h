@@ -1,0 +1,25 @@
+/* upkeep.h - keeping a storage up to date with the log, and the log short.
+ *
+ * A thread of its own (khonsu-upkeep; without threads, kh_db_step) runs checkpoint steps over what
+ * the log has made durable, syncs the storage now and then, and trims the log behind both. Nothing
+ * waits for it, and its failures poison nothing: the log has everything, the next round tries
+ * again, and the message hook is told. */
+#ifndef KHONSU_DB_UPKEEP_H
+#define KHONSU_DB_UPKEEP_H
+
+#include "db/db.h"
+
+/* storage NULL: that of the path, if there is one; else there is nothing to keep. Sets db->storage.
+ * KH_UNSUPPORTED: a kh_storage of another version; KH_CORRUPT, KH_IO, KH_NO_MEMORY. */
+kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_error *error);
+/* Of the storage, as found at open: the position, and the highest commit timestamp. */
+kh_log_position upkeep_applied(const struct kh_db *db);
+uint64_t upkeep_newest_commit(const struct kh_db *db);
+kh_status upkeep_start(struct kh_db *db, kh_error *error);
+/* All that there is to do now. Without a thread of its own, or as that thread. */
+void upkeep_step(struct kh_db *db);
+/* The thread's end; then, with the log still open, the storage is brought to the log's end. */
+void upkeep_stop(struct kh_db *db);
+void upkeep_close(struct kh_db *db);
+
+#endif

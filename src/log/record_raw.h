@@ -1,0 +1,30 @@
+/* record_raw.h - a record's frame without decoding its values: for what moves them as bytes. */
+#ifndef KHONSU_LOG_RECORD_RAW_H
+#define KHONSU_LOG_RECORD_RAW_H
+
+#include "log/record.h"
+
+struct raw_record {
+    enum record_kind kind;
+    kh_txn_id id;
+    uint64_t commit;
+    uint32_t schema_number; /* RECORD_SCHEMA */
+    kh_bytes frame;
+    uint32_t write_count;
+    kh_bytes writes; /* of them, what raw_next_write has not taken yet */
+};
+
+struct raw_write {
+    kh_bytes key;
+    kh_bytes value; /* data NULL: a deletion */
+    uint32_t schema_number;
+    uint64_t base;
+};
+
+/* Check head and checksums and find the writes; all borrowed from the frame. KH_CORRUPT,
+ * KH_UNSUPPORTED as record_decode. */
+kh_status raw_open(kh_bytes frame, struct raw_record *out, kh_error *error);
+/* The next write. KH_END after the last; KH_CORRUPT. */
+kh_status raw_next_write(struct raw_record *record, struct raw_write *out, kh_error *error);
+
+#endif

@@ -1,0 +1,45 @@
+/* rocks.h - the two RocksDB instances that hold a database at rest: its log and its values.
+ *
+ * "log": the groups of the log, each under the position of its first record (8 bytes, big-endian);
+ * written through RocksDB's write-ahead log, which is the only thing that a commit syncs. "values":
+ * the storage's keys and values, written without one: what a flush has not made durable is made
+ * again from the log. Two instances, not two column families of one: with several families
+ * RocksDB 7.8 dereferences a closed file when it recycles write-ahead logs (DBImpl::MarkLogsSynced;
+ * docs/decisions/0037).
+ *
+ * Why the write-ahead log is read with "skip any corrupted record": only then does RocksDB 7.8
+ * recycle its files, and overwriting a file costs a third less per sync than growing it (measured,
+ * the same record). The groups carry what is needed to find a hole: rocks_log_tail.c checks.
+ *
+ * RocksDB's options are few and written down here, so that a database behaves the same whatever
+ * the defaults of the library's version. Threads: any; RocksDB has background threads of its own
+ * for flushes and compactions (process-wide, named rocksdb:low and rocksdb:high). */
+#ifndef KHONSU_LOG_ROCKS_H
+#define KHONSU_LOG_ROCKS_H
+
+#include "khonsu/status.h"
+#include <stdbool.h>
+
+struct mem;
+
+struct rocks;
+enum rocks_kind { ROCKS_LOG, ROCKS_VALUES };
+
+enum rocks_open {
+    ROCKS_CREATE, /* if it is not there */
+    ROCKS_WRITE,
+    ROCKS_READ /* changes nothing; another may write */
+};
+
+/* KH_IO, with RocksDB's message; KH_CORRUPT where it says so. */
+kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, enum rocks_open how,
+                     struct rocks **out, kh_error *error);
+/* NULL is allowed. Nothing is flushed. */
+void rocks_close(struct rocks *rocks);
+
+/* Make what was written so far durable in table files. */
+kh_status rocks_flush(struct rocks *rocks, kh_error *error);
+/* Is there nothing in it? False also when it cannot be read. */
+bool rocks_is_empty(struct rocks *rocks);
+
+#endif

@@ -1,0 +1,74 @@
+/* rocks_groups.c - see rocks_groups.h. */
+#include "log/rocks_groups.h"
+
+#include "base/status.h"
+
+void groups_open(struct groups *groups, struct rocks *rocks) {
+    groups->rocks = rocks;
+    groups->iterator = rocksdb_create_iterator(rocks->db, rocks->scanning);
+}
+
+void groups_close(struct groups *groups) {
+    if (groups->iterator != NULL) rocksdb_iter_destroy(groups->iterator);
+    groups->iterator = NULL;
+}
+
+void groups_seek(struct groups *groups, uint64_t position) {
+    unsigned char key[8];
+    rocks_store_u64(key, position);
+    rocksdb_iter_seek_for_prev(groups->iterator, (const char *)key, sizeof key);
+    if (!rocksdb_iter_valid(groups->iterator)) rocksdb_iter_seek_to_first(groups->iterator);
+}
+
+void groups_next(struct groups *groups) {
+    rocksdb_iter_next(groups->iterator);
+}
+
+kh_status groups_get(struct groups *groups, struct group_head *head, kh_bytes *body,
+                     kh_bytes *bytes, kh_error *error) {
+    if (!rocksdb_iter_valid(groups->iterator)) {
+        char *message = NULL;
+        rocksdb_iter_get_error(groups->iterator, &message);
+        kh_status status = rocks_status(message, "the log cannot be read", error);
+        return status == KH_OK ? KH_END : status;
+    }
+    size_t key_bytes;
+    const char *key = rocksdb_iter_key(groups->iterator, &key_bytes);
+    kh_bytes whole;
+    whole.data = rocksdb_iter_value(groups->iterator, &whole.size_bytes);
+    if (key_bytes != 8)
+        return status_fail(error, KH_CORRUPT, "the log has a key of %zu bytes", key_bytes);
+    kh_error detail;
+    kh_status status = group_decode(whole, head, body, &detail);
+    uint64_t position = rocks_load_u64(key);
+    if (status != KH_OK)
+        return status_fail(error, status, "the group at record %llu: %.180s",
+                           (unsigned long long)position, detail.message);
+    if (head->first != position)
+        return status_fail(error, KH_CORRUPT, "the group at record %llu says that it is at %llu",
+                           (unsigned long long)position, (unsigned long long)head->first);
+    if (bytes != NULL) *bytes = whole;
+    return KH_OK;
+}
+
+kh_status groups_find_number(struct groups *groups, uint64_t number, uint64_t low, uint64_t high,
+                             struct group_head *head, kh_bytes *bytes, kh_error *error) {
+    kh_bytes body;
+    while (low <= high) {
+        uint64_t middle = low + (high - low) / 2;
+        groups_seek(groups, middle);
+        kh_status status = groups_get(groups, head, &body, bytes, error);
+        if (status != KH_OK) return status == KH_END ? KH_NOT_FOUND : status;
+        if (head->number == number) return KH_OK;
+        if (head->first > middle) { /* nothing begins at or before it */
+            low = middle + 1;
+        } else if (head->number < number) {
+            low = head->first + head->record_count;
+        } else if (head->first <= low) {
+            return KH_NOT_FOUND;
+        } else {
+            high = head->first - 1;
+        }
+    }
+    return KH_NOT_FOUND;
+}

@@ -1,0 +1,146 @@
+/* rocks_handle.c - opening and closing RocksDB; see rocks.h. */
+#include "log/rocks_handle.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include <string.h>
+
+enum {
+    BUFFER_BYTES = 32 << 20, /* a table in memory: what a crash makes an open read again, twice */
+    WAL_FILES_KEPT = 4,      /* for reuse: two in use, two between a flush and their deletion */
+    BLOCK_BYTES = 16 << 10,
+    CACHE_BYTES = 32 << 20, /* blocks; values that are read often live in the engine's memory */
+    RECOVERY_SKIP_ANY = 3   /* kSkipAnyCorruptedRecords */
+};
+
+kh_status rocks_status(char *message, const char *what, kh_error *error) {
+    if (message == NULL) return KH_OK;
+    kh_status status = KH_IO;
+    if (strncmp(message, "Corruption", 10) == 0) status = KH_CORRUPT;
+    if (strstr(message, "No space left") != NULL) status = KH_NO_SPACE;
+    (void)status_fail(error, status, "%s: %.200s", what, message);
+    rocksdb_free(message);
+    return status;
+}
+
+static rocksdb_options_t *make_options(enum rocks_open how) {
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(options, how == ROCKS_CREATE);
+    rocksdb_options_set_paranoid_checks(options, 1);
+    rocksdb_options_set_write_buffer_size(options, BUFFER_BYTES);
+    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_max_background_jobs(options, 2);
+    rocksdb_options_set_max_log_file_size(options, 1 << 20);
+    rocksdb_options_set_keep_log_file_num(options, 4);
+    rocksdb_options_set_stats_dump_period_sec(options, 0);
+    return options;
+}
+
+/* Positions only grow: files do not overlap, so that compactions move them and rewrite nothing. */
+static void set_log_options(rocksdb_options_t *options) {
+    rocksdb_options_set_wal_recovery_mode(options, RECOVERY_SKIP_ANY);
+    rocksdb_options_set_recycle_log_file_num(options, WAL_FILES_KEPT);
+    rocksdb_options_set_compression(options, rocksdb_no_compression);
+}
+
+static void set_values_options(rocksdb_options_t *options) {
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_options_set_block_based_table_factory(options, table);
+    rocksdb_block_based_options_destroy(table);
+    rocksdb_cache_destroy(cache); /* the tables share it */
+}
+
+static void make_call_options(struct rocks *rocks) {
+    rocks->synced = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(rocks->synced, 1);
+    rocks->unsynced = rocksdb_writeoptions_create();
+    rocks->unlogged = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(rocks->unlogged, 1);
+    rocks->reading = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(rocks->reading, 1);
+    rocks->scanning = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(rocks->scanning, 1);
+    rocksdb_readoptions_set_fill_cache(rocks->scanning, 0);
+    rocksdb_readoptions_set_readahead_size(rocks->scanning, 2 << 20);
+}
+
+static void free_call_options(struct rocks *rocks) {
+    rocksdb_writeoptions_destroy(rocks->synced);
+    rocksdb_writeoptions_destroy(rocks->unsynced);
+    rocksdb_writeoptions_destroy(rocks->unlogged);
+    rocksdb_readoptions_destroy(rocks->reading);
+    rocksdb_readoptions_destroy(rocks->scanning);
+}
+
+static kh_status open_instance(struct rocks *rocks, const char *path, enum rocks_kind kind,
+                               enum rocks_open how, kh_error *error) {
+    char *message = NULL;
+    rocksdb_options_t *options = make_options(how);
+    if (kind == ROCKS_LOG) {
+        set_log_options(options);
+    } else {
+        set_values_options(options);
+    }
+    rocks->db = how == ROCKS_READ ? rocksdb_open_for_read_only(options, path, 0, &message)
+                                  : rocksdb_open(options, path, &message);
+    rocksdb_options_destroy(options);
+    return rocks_status(message, "the store cannot be opened", error);
+}
+
+kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, enum rocks_open how,
+                     struct rocks **out, kh_error *error) {
+    struct rocks *rocks = mem_own_alloc(mem, sizeof *rocks);
+    if (rocks == NULL) return status_no_memory(error, sizeof *rocks);
+    memset(rocks, 0, sizeof *rocks);
+    rocks->mem = mem;
+    kh_status status = open_instance(rocks, path, kind, how, error);
+    if (status != KH_OK) {
+        mem_own_free(mem, rocks, sizeof *rocks);
+        return status;
+    }
+    make_call_options(rocks);
+    *out = rocks;
+    return KH_OK;
+}
+
+void rocks_close(struct rocks *rocks) {
+    if (rocks == NULL) return;
+    free_call_options(rocks);
+    rocksdb_close(rocks->db);
+    mem_own_free(rocks->mem, rocks, sizeof *rocks);
+}
+
+kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 1);
+    char *message = NULL;
+    rocksdb_flush(rocks->db, options, &message);
+    rocksdb_flushoptions_destroy(options);
+    return rocks_status(message, "the store cannot be flushed", error);
+}
+
+kh_status rocks_get(struct rocks *rocks, kh_bytes key, char **value, size_t *value_bytes,
+                    kh_error *error) {
+    char *message = NULL;
+    *value =
+        rocksdb_get(rocks->db, rocks->reading, key.data, key.size_bytes, value_bytes, &message);
+    kh_status status = rocks_status(message, "the store cannot be read", error);
+    if (status == KH_OK && *value == NULL) return KH_NOT_FOUND;
+    return status;
+}
+
+bool rocks_is_empty(struct rocks *rocks) {
+    rocksdb_iterator_t *iterator = rocksdb_create_iterator(rocks->db, rocks->scanning);
+    char *message = NULL;
+    rocksdb_iter_seek_to_first(iterator);
+    bool is_valid = rocksdb_iter_valid(iterator);
+    rocksdb_iter_get_error(iterator, &message);
+    rocksdb_iter_destroy(iterator);
+    return rocks_status(message, "the store cannot be read", NULL) == KH_OK && !is_valid;
+}

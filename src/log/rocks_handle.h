@@ -1,0 +1,35 @@
+/* rocks_handle.h - what the files that speak to RocksDB share: the handle's parts, errors, keys. */
+#ifndef KHONSU_LOG_ROCKS_HANDLE_H
+#define KHONSU_LOG_ROCKS_HANDLE_H
+
+#include "log/rocks.h"
+#include <rocksdb/c.h>
+
+struct rocks {
+    struct mem *mem;
+    rocksdb_t *db;
+    rocksdb_writeoptions_t *synced;   /* write-ahead log, synced */
+    rocksdb_writeoptions_t *unsynced; /* write-ahead log, not synced */
+    rocksdb_writeoptions_t *unlogged; /* no write-ahead log */
+    rocksdb_readoptions_t *reading;   /* checksums verified */
+    rocksdb_readoptions_t *scanning;  /* and the cache left alone */
+};
+
+/* Turn RocksDB's message (freed) into a status: KH_OK when there is none. */
+kh_status rocks_status(char *message, const char *what, kh_error *error);
+/* A value, or KH_NOT_FOUND. The caller frees it with rocksdb_free. */
+kh_status rocks_get(struct rocks *rocks, kh_bytes key, char **value, size_t *value_bytes,
+                    kh_error *error);
+
+static inline void rocks_store_u64(unsigned char out[8], uint64_t number) { /* big-endian */
+    for (int i = 0; i < 8; i++) out[i] = (unsigned char)(number >> (56 - 8 * i));
+}
+
+static inline uint64_t rocks_load_u64(const void *bytes) {
+    const unsigned char *from = bytes;
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++) number = number << 8 | from[i];
+    return number;
+}
+
+#endif

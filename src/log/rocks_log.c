@@ -1,0 +1,373 @@
+/* rocks_log.c - see rocks_log.h: appending, the writer, the thread.
+ *
+ * Failure: a frame that finds no memory is refused and leaves nothing behind; a group that cannot
+ * be written or synced fails the log for good (is_failed). */
+#include "log/rocks_log.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "log/record_layout.h"
+#include "log/rocks_handle.h"
+#include <errno.h>
+#include <string.h>
+
+enum {
+    PART_BYTES = 8 << 20,      /* beyond: records of policy none wait for their group, too */
+    SYNC_NS = 200 * 1000000,   /* what was written without a sync gets one within this time */
+    IDLE_TICKS = 64,           /* rounds without work before the thread sleeps until it is woken */
+    TIME_AHEAD_MS = 10 * 1000, /* timestamps of unsynced commits are reserved so far ahead */
+    TIME_LEFT_MS = 5 * 1000    /* and again when so much is left */
+};
+
+static uint64_t monotonic_ns(void) {
+    struct env_clock clock = env_clock_system();
+    return env_monotonic_ns(&clock);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static void empty(struct log_part *part) {
+    struct ipc_buffer body = part->body;
+    body.size_bytes = 0;
+    *part = (struct log_part){.body = body};
+}
+
+static void note_commit(struct log_part *part, kh_bytes frame) {
+    uint64_t commit = layout_u64((const unsigned char *)frame.data + AT_COMMIT);
+    if (commit == 0) return;
+    if (part->first_commit == 0 || commit < part->first_commit) part->first_commit = commit;
+    if (commit > part->last_commit) part->last_commit = commit;
+}
+
+/* False: no memory, the part is as before. */
+static bool add(struct log_part *part, const kh_bytes *frames, size_t count) {
+    size_t before = part->body.size_bytes;
+    for (size_t i = 0; i < count; i++)
+        ipc_buffer_append(&part->body, frames[i].data, frames[i].size_bytes);
+    if (part->body.is_failed) {
+        part->body.is_failed = false;
+        part->body.size_bytes = before;
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) note_commit(part, frames[i]);
+    part->count += (uint32_t)count;
+    return true;
+}
+
+/* May a record of policy none be answered at once? Everything before it must have been, what waits
+ * in memory must be little, and its timestamp must not be given to another after a crash. */
+static bool is_answered_at_once(const struct rocks_log *log, kh_sync sync) {
+    const struct log_part *part = log->filling;
+    return sync == KH_SYNC_NONE && log->answered == log->appended &&
+           part->body.size_bytes < PART_BYTES &&
+           KH_MS_OF_TIMESTAMP(part->last_commit) < log->mark.time_ms;
+}
+
+static int append(void *context, const kh_bytes *frames, size_t count, uint64_t cookie,
+                  kh_sync sync) {
+    struct rocks_log *log = context;
+    if (log->is_read_only) return EROFS;
+    int code = 0;
+    bool is_answered = false;
+    lock_take(&log->lock);
+    struct log_part *part = log->filling;
+    if (log->is_failed) {
+        code = EIO;
+    } else if (!add(part, frames, count)) {
+        code = ENOMEM;
+    } else {
+        if (part->since_ns == 0) part->since_ns = monotonic_ns();
+        is_answered = is_answered_at_once(log, sync);
+        log->appended = part->cookie = cookie;
+        if (sync != KH_SYNC_NONE) part->is_synced = true;
+        if (sync == KH_SYNC_FULL) part->urgent = cookie;
+        if (is_answered) log->answered = cookie;
+        if (log->is_idle) signal_wake_all(&log->wake);
+    }
+    lock_leave(&log->lock);
+    if (is_answered) log->complete(log->completion_context, cookie, KH_LOG_KEPT);
+    return code;
+}
+
+/* ---- the writer ------------------------------------------------------------------------------ */
+
+static kh_status write_group(struct rocks_log *log, const unsigned char *head, kh_bytes body,
+                             uint64_t position, bool is_synced) {
+    unsigned char key[8];
+    rocks_store_u64(key, position);
+    const char *keys[] = {(const char *)key};
+    size_t key_sizes[] = {sizeof key};
+    const char *values[] = {(const char *)head, body.data};
+    size_t value_sizes[] = {GROUP_HEAD_BYTES, body.size_bytes};
+    char *message = NULL;
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    rocksdb_writebatch_putv(batch, 1, keys, key_sizes, 2, values, value_sizes);
+    rocksdb_write(log->rocks->db, is_synced ? log->rocks->synced : log->rocks->unsynced, batch,
+                  &message);
+    rocksdb_writebatch_destroy(batch);
+    return rocks_status(message, "the log cannot be written", NULL);
+}
+
+/* Before anything is answered whose record may be lost with its timestamp. */
+static kh_status reserve_time(struct rocks_log *log, uint64_t newest_commit) {
+    uint64_t needed = KH_MS_OF_TIMESTAMP(newest_commit) + 1;
+    if (needed + TIME_LEFT_MS <= log->mark.time_ms) return KH_OK;
+    struct mark mark = log->mark;
+    mark.time_ms = needed + TIME_AHEAD_MS;
+    kh_status status = mark_write(log->mark_file, &mark, true, NULL);
+    if (status != KH_OK) return status;
+    lock_take(&log->lock); /* append looks at it */
+    log->mark.time_ms = mark.time_ms;
+    lock_leave(&log->lock);
+    return KH_OK;
+}
+
+static kh_status note_written(struct rocks_log *log, bool is_synced) {
+    lock_take(&log->lock); /* others ask for the head */
+    log->mark.group = log->chain.number;
+    log->mark.next = log->chain.next;
+    log->mark.newest = log->chain.newest;
+    if (is_synced) log->mark.synced = log->chain.next;
+    lock_leave(&log->lock);
+    kh_status status = mark_write(log->mark_file, &log->mark, false, NULL);
+    if (status == KH_OK && is_synced)
+        atomic_store_explicit(&log->durable, log->chain.next, memory_order_release);
+    return status;
+}
+
+/* Seal, write, sync: as the writer, without the lock. */
+static kh_status keep(struct rocks_log *log, struct log_part *part) {
+    struct group_head head = {.first_commit = part->first_commit,
+                              .last_commit = part->last_commit,
+                              .wall_ms = env_wall_ms(&log->clock)};
+    kh_bytes body = {part->body.bytes, part->body.size_bytes};
+    unsigned char bytes[GROUP_HEAD_BYTES];
+    struct chain chain = log->chain;
+    chain_append(&chain, log->digester, &head, body, bytes);
+    kh_status status = KH_OK;
+    if (!part->is_synced) status = reserve_time(log, part->last_commit);
+    if (status == KH_OK) status = write_group(log, bytes, body, head.first, part->is_synced);
+    if (status != KH_OK) return status;
+    log->chain = chain;
+    return note_written(log, part->is_synced);
+}
+
+/* With the lock, which is left and taken again. False: another is the writer, or there is nothing
+ * to write. is_writing ends before the answer is given: whoever asks in between finds it ended, or
+ * asks before the answer and is woken by it (pipeline_wait). */
+static bool write_one(struct rocks_log *log) {
+    struct log_part *part = log->filling;
+    if (log->is_writing || log->is_failed || part->count == 0) return false;
+    log->is_writing = true;
+    log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
+    lock_leave(&log->lock);
+    kh_status status = keep(log, part);
+    lock_take(&log->lock);
+    uint64_t cookie = status == KH_OK ? part->cookie : UINT64_MAX;
+    bool is_open = log->answered < cookie;
+    if (status == KH_OK && is_open) log->answered = cookie;
+    if (status != KH_OK) log->is_failed = true;
+    if (part->is_synced) log->unsynced_ns = 0;
+    if (!part->is_synced && log->unsynced_ns == 0) log->unsynced_ns = monotonic_ns();
+    empty(part);
+    log->is_writing = false;
+    lock_leave(&log->lock);
+    if (is_open)
+        log->complete(log->completion_context, cookie, status == KH_OK ? KH_LOG_KEPT : KH_LOG_LOST);
+    lock_take(&log->lock);
+    return true;
+}
+
+static kh_status sync_written(struct rocks_log *log, kh_error *error) {
+    char *message = NULL;
+    rocksdb_flush_wal(log->rocks->db, 1, &message);
+    kh_status status = rocks_status(message, "the log cannot be synced", error);
+    return status == KH_OK ? note_written(log, true) : status;
+}
+
+/* With the lock, which is left and taken again: as the writer, sync what was written. */
+static kh_status sync_one(struct rocks_log *log, kh_error *error) {
+    log->is_writing = true;
+    lock_leave(&log->lock);
+    kh_status status = sync_written(log, error);
+    lock_take(&log->lock);
+    log->is_writing = false;
+    log->unsynced_ns = 0;
+    if (status == KH_OK) return KH_OK;
+    log->is_failed = true;
+    lock_leave(&log->lock);
+    log->complete(log->completion_context, UINT64_MAX, KH_LOG_LOST);
+    lock_take(&log->lock);
+    return status;
+}
+
+static void flush(void *context, uint64_t cookie) {
+    struct rocks_log *log = context;
+    lock_take(&log->lock);
+    bool is_wanted = log->thread == NULL || (log->filling->urgent != 0 && log->answered < cookie);
+    if (is_wanted) (void)write_one(log);
+    lock_leave(&log->lock);
+}
+
+kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
+    kh_status status = KH_OK;
+    lock_take(&log->lock);
+    while (log->is_writing) { /* its end is near, and nobody else waits here */
+        lock_leave(&log->lock);
+        env_yield();
+        lock_take(&log->lock);
+    }
+    if (log->is_failed) {
+        status = status_fail(error, KH_POISONED, "the log has failed");
+    } else if (log->unsynced_ns != 0) {
+        status = sync_one(log, error);
+    }
+    lock_leave(&log->lock);
+    return status;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+/* Do what is due; true: something was. With the lock. */
+static bool tick(struct rocks_log *log, uint64_t now_ns, bool is_all) {
+    const struct log_part *part = log->filling;
+    bool is_due = is_all || part->body.size_bytes >= PART_BYTES ||
+                  (part->count > 0 && now_ns - part->since_ns >= log->delay_ns);
+    if (is_due && write_one(log)) return true;
+    if (log->is_writing || log->is_failed || log->unsynced_ns == 0) return false;
+    if (!is_all && now_ns - log->unsynced_ns < SYNC_NS) return false;
+    (void)sync_one(log, NULL);
+    return true;
+}
+
+static void run(void *context) {
+    struct rocks_log *log = context;
+    int quiet_ticks = 0;
+    lock_take(&log->lock);
+    while (!log->is_closing) {
+        uint64_t now_ns = monotonic_ns();
+        if (tick(log, now_ns, false)) {
+            quiet_ticks = 0;
+            continue;
+        }
+        bool is_pending = log->filling->count > 0 || log->unsynced_ns != 0;
+        quiet_ticks = is_pending ? 0 : quiet_ticks + 1;
+        log->is_idle = quiet_ticks > IDLE_TICKS;
+        uint64_t deadline_ns = log->is_idle ? 0 : now_ns + log->delay_ns;
+        if (!signal_wait(&log->wake, &log->lock, deadline_ns)) continue;
+        quiet_ticks = 0;
+        log->is_idle = false;
+    }
+    lock_leave(&log->lock);
+}
+
+void rocks_log_tick(struct rocks_log *log) {
+    lock_take(&log->lock);
+    while (tick(log, 0, true)) {
+    }
+    lock_leave(&log->lock);
+}
+
+void rocks_log_mark(struct rocks_log *log, struct mark *out) {
+    lock_take(&log->lock);
+    *out = log->mark;
+    lock_leave(&log->lock);
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static int open_log(void *context, kh_log_complete_fn *complete, void *completion_context) {
+    struct rocks_log *log = context;
+    if (log->complete != NULL) return EBUSY;
+    log->complete = complete;
+    log->completion_context = completion_context;
+    return 0;
+}
+
+static void stop(struct rocks_log *log) {
+    if (log->thread == NULL) return;
+    lock_take(&log->lock);
+    log->is_closing = true;
+    signal_wake_all(&log->wake);
+    lock_leave(&log->lock);
+    env_thread_join(log->thread);
+    log->thread = NULL;
+}
+
+/* The database's last call: whatever is left is written, so that the engine need not know of it. */
+static void close_log(void *context) {
+    struct rocks_log *log = context;
+    stop(log);
+    if (log->complete != NULL) rocks_log_tick(log);
+    log->complete = NULL;
+}
+
+static void free_log(struct rocks_log *log) {
+    for (int i = 0; i < 2; i++) ipc_buffer_fini(&log->parts[i].body);
+    digester_destroy(log->digester);
+    signal_fini(&log->wake);
+    lock_fini(&log->lock);
+    mem_own_free(log->mem, log, sizeof *log);
+}
+
+static struct rocks_log *make(struct mem *mem, const struct rocks_log_options *options) {
+    struct rocks_log *log = mem_own_alloc(mem, sizeof *log);
+    if (log == NULL) return NULL;
+    memset(log, 0, sizeof *log);
+    log->face = (struct kh_log){.version = KH_LOG_VERSION,
+                                .size = sizeof log->face,
+                                .context = log,
+                                .open = open_log,
+                                .append = append,
+                                .flush = flush,
+                                .read = rocks_log_read,
+                                .trim = rocks_log_trim,
+                                .close = close_log};
+    log->mem = mem;
+    log->rocks = options->log;
+    log->values = options->values;
+    log->clock = options->clock;
+    log->delay_ns = options->delay_ns;
+    log->mark = options->mark;
+    log->mark_file = options->mark_file;
+    log->is_read_only = options->mark_file < 0;
+    log->filling = &log->parts[0];
+    lock_init(&log->lock, RANK_LOG);
+    signal_init(&log->wake);
+    for (int i = 0; i < 2; i++) ipc_buffer_init(&log->parts[i].body, mem);
+    log->digester = digester_create(mem);
+    if (log->digester != NULL) return log;
+    free_log(log);
+    return NULL;
+}
+
+kh_status rocks_log_create(struct mem *mem, const struct rocks_log_options *options,
+                           struct rocks_log **out, kh_error *error) {
+    struct rocks_log *log = make(mem, options);
+    if (log == NULL) return status_no_memory(error, sizeof *log);
+    chain_genesis(log->digester, &options->identity, &log->genesis);
+    kh_status status = rocks_log_find_end(log, options->at, error);
+    if (status == KH_OK && options->has_thread && !log->is_read_only) {
+        log->thread = env_thread_start("khonsu-log", run, log);
+        if (log->thread == NULL)
+            status = status_fail(error, KH_NO_MEMORY, "no thread can be started");
+    }
+    if (status != KH_OK) {
+        free_log(log);
+        return status;
+    }
+    *out = log;
+    return KH_OK;
+}
+
+bool rocks_log_end(struct rocks_log *log, struct mark *mark) {
+    close_log(log);
+    *mark = log->mark;
+    return !log->is_failed;
+}
+
+void rocks_log_destroy(struct rocks_log *log) {
+    if (log == NULL) return;
+    close_log(log);
+    free_log(log);
+}

@@ -1,0 +1,111 @@
+/* rocks_log.h - the durable log: struct kh_log over RocksDB.
+ *
+ * Path of a record. append copies its frame into the part being filled, in the commit section.
+ * Whoever waits for it calls flush, outside: the first such caller takes the part and becomes the
+ * writer, seals it as a group, writes and syncs it, and answers for all of it; those who come
+ * meanwhile fill the other part and wait for the next one (the leader of Helland et al., "Group
+ * Commit Timers and High Volume Transaction Systems", 1987, without a timer: the sync itself is the
+ * time in which the next group gathers). A lone committer therefore meets no other thread. What
+ * nobody waits for, the log's thread writes after sync_delay.
+ *
+ * Invariants. One writer at a time (is_writing); chain, mark and the store's log are the writer's.
+ * Groups are written in order, so what is lost is always a suffix. answered <= appended; a record
+ * of policy none is answered inside append, if everything before it has been. What readers are
+ * shown ends at `durable`. After a failed write or sync nothing is written any more, by nobody:
+ * everything in flight is answered LOST (whether the disk has it is not known, and asking it again
+ * would be believing a cache that has just lied: Rebello et al., "Can Applications Recover from
+ * fsync Failures?", ATC 2020).
+ *
+ * Locks: `lock` has RANK_LOG and is held for copying and accounting only. */
+#ifndef KHONSU_LOG_ROCKS_LOG_H
+#define KHONSU_LOG_ROCKS_LOG_H
+
+#include "base/env.h"
+#include "base/lock.h"
+#include "khonsu/log.h"
+#include "log/group.h"
+#include "log/mark.h"
+#include "log/rocks.h"
+
+struct rocks_log_options {
+    struct rocks *log;
+    struct rocks *values; /* keeps the anchor, too */
+    kh_identity identity;
+    struct mark mark;   /* as it was read */
+    int mark_file;      /* borrowed; -1: read-only */
+    kh_log_position at; /* the storage has everything below */
+    uint64_t delay_ns;  /* of what nobody waits for */
+    struct env_clock clock;
+    bool has_thread;
+};
+
+struct log_part { /* records between append and their group */
+    struct ipc_buffer body;
+    uint32_t count;
+    uint64_t cookie; /* of the newest */
+    uint64_t urgent; /* cookie of the newest that asks for its own sync, 0: none */
+    bool is_synced;  /* some record asks for one */
+    uint64_t first_commit;
+    uint64_t last_commit;
+    uint64_t since_ns; /* when its first record came */
+};
+
+struct rocks_log {
+    struct kh_log face;
+    struct mem *mem;
+    struct rocks *rocks;
+    struct rocks *values;
+    struct env_clock clock;
+    kh_log_complete_fn *complete; /* NULL: no database has it open */
+    void *completion_context;
+    uint64_t delay_ns;
+    bool is_read_only;
+    /* under the lock */
+    struct lock lock;
+    struct signal wake; /* the log's thread */
+    struct log_part parts[2];
+    struct log_part *filling;
+    bool is_writing;
+    bool is_failed;
+    bool is_idle; /* the thread sleeps until it is woken */
+    bool is_closing;
+    uint64_t appended; /* cookies */
+    uint64_t answered;
+    uint64_t unsynced_ns; /* since when something written is not synced, 0: nothing is */
+    /* the writer's */
+    struct chain chain;
+    struct mark mark;
+    int mark_file;
+    struct digester *digester; /* and of whoever checks the log's end, before there is a writer */
+    struct digest genesis;
+    /* readers */
+    _Atomic uint64_t durable; /* position */
+    struct env_thread *thread;
+};
+
+/* Opens on what is there: the end of the log is checked from options->at on and a torn tail is cut
+ * off. KH_CORRUPT: a group that was acknowledged is missing or damaged; the message has its place.
+ * KH_NO_MEMORY, KH_IO. The rocks handles stay the caller's. */
+kh_status rocks_log_create(struct mem *mem, const struct rocks_log_options *options,
+                           struct rocks_log **out, kh_error *error);
+/* Write and sync what is left and stop the thread. True: all of it is on disk, and *mark says so.
+ */
+bool rocks_log_end(struct rocks_log *log, struct mark *mark);
+/* NULL is allowed. */
+void rocks_log_destroy(struct rocks_log *log);
+/* Write what waits longer than the delay: what the thread does, for databases without. */
+void rocks_log_tick(struct rocks_log *log);
+/* Everything written so far is on disk when it returns KH_OK. */
+kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
+/* The mark as it is now: how far the log is written and synced, and its head. */
+void rocks_log_mark(struct rocks_log *log, struct mark *out);
+
+/* ---- rocks_log_tail.c ------------------------------------------------------------------------ */
+
+/* Find the chain at the end of the log, and the end. Cuts a torn tail unless read-only. */
+kh_status rocks_log_find_end(struct rocks_log *log, kh_log_position at, kh_error *error);
+int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
+                   void *visit_context);
+int rocks_log_trim(void *context, kh_log_position before);
+
+#endif

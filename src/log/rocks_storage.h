@@ -1,0 +1,23 @@
+/* rocks_storage.h - the storage on RocksDB: the instance of values, written without a write-ahead
+ * log.
+ *
+ * What apply wrote may be lost in a crash, but only from the end: RocksDB writes whole batches in
+ * order into one table of memory after the other, and flushes them in order, and the position is in
+ * each batch. sync flushes the log's instance first, so that a storage that is durable up to a
+ * position never stands beside a log that ends before it. */
+#ifndef KHONSU_LOG_ROCKS_STORAGE_H
+#define KHONSU_LOG_ROCKS_STORAGE_H
+
+#include "khonsu/log.h"
+#include "log/rocks.h"
+
+struct rocks_storage {
+    struct kh_storage face;
+    struct rocks *log;
+    struct rocks *values;
+};
+
+/* The handles are borrowed until close. */
+void rocks_storage_init(struct rocks_storage *storage, struct rocks *log, struct rocks *values);
+
+#endif
