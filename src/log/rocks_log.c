@@ -130,9 +130,12 @@ static kh_status note_written(struct rocks_log *log, bool is_synced) {
     if (is_synced) log->mark.synced = log->chain.next;
     lock_leave(&log->lock);
     kh_status status = mark_write(log->mark_file, &log->mark, false, NULL);
-    if (status == KH_OK && is_synced)
-        atomic_store_explicit(&log->durable, log->chain.next, memory_order_release);
-    return status;
+    if (status != KH_OK || !is_synced) return status;
+    lock_take(&log->lock);
+    atomic_store_explicit(&log->durable, log->chain.next, memory_order_release);
+    if (log->waiters > 0) signal_wake_all(&log->moved);
+    lock_leave(&log->lock);
+    return KH_OK;
 }
 
 /* Seal, write, sync: as the writer, without the lock. */
@@ -166,7 +169,10 @@ static bool write_one(struct rocks_log *log) {
     uint64_t cookie = status == KH_OK ? part->cookie : UINT64_MAX;
     bool is_open = log->answered < cookie;
     if (status == KH_OK && is_open) log->answered = cookie;
-    if (status != KH_OK) log->is_failed = true;
+    if (status != KH_OK) {
+        log->is_failed = true;
+        signal_wake_all(&log->moved);
+    }
     if (part->is_synced) log->unsynced_ns = 0;
     if (!part->is_synced && log->unsynced_ns == 0) log->unsynced_ns = monotonic_ns();
     empty(part);
@@ -195,6 +201,7 @@ static kh_status sync_one(struct rocks_log *log, kh_error *error) {
     log->unsynced_ns = 0;
     if (status == KH_OK) return KH_OK;
     log->is_failed = true;
+    signal_wake_all(&log->moved);
     lock_leave(&log->lock);
     log->complete(log->completion_context, UINT64_MAX, KH_LOG_LOST);
     lock_take(&log->lock);
@@ -268,6 +275,20 @@ void rocks_log_tick(struct rocks_log *log) {
     lock_leave(&log->lock);
 }
 
+kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond,
+                                uint64_t deadline_ns) {
+    lock_take(&log->lock);
+    log->waiters++;
+    while (atomic_load_explicit(&log->durable, memory_order_relaxed) <= beyond && !log->is_failed &&
+           !log->is_closing && deadline_ns != 0)
+        if (!signal_wait(&log->moved, &log->lock, deadline_ns == UINT64_MAX ? 0 : deadline_ns))
+            break;
+    log->waiters--;
+    kh_log_position durable = atomic_load_explicit(&log->durable, memory_order_relaxed);
+    lock_leave(&log->lock);
+    return durable;
+}
+
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {
     lock_take(&log->lock);
     *out = log->mark;
@@ -305,6 +326,7 @@ static void close_log(void *context) {
 static void free_log(struct rocks_log *log) {
     for (int i = 0; i < 2; i++) ipc_buffer_fini(&log->parts[i].body);
     digester_destroy(log->digester);
+    signal_fini(&log->moved);
     signal_fini(&log->wake);
     lock_fini(&log->lock);
     mem_own_free(log->mem, log, sizeof *log);
@@ -334,6 +356,7 @@ static struct rocks_log *make(struct mem *mem, const struct rocks_log_options *o
     log->filling = &log->parts[0];
     lock_init(&log->lock, RANK_LOG);
     signal_init(&log->wake);
+    signal_init(&log->moved);
     for (int i = 0; i < 2; i++) ipc_buffer_init(&log->parts[i].body, mem);
     log->digester = digester_create(mem);
     if (log->digester != NULL) return log;

@@ -62,7 +62,9 @@ struct rocks_log {
     bool is_read_only;
     /* under the lock */
     struct lock lock;
-    struct signal wake; /* the log's thread */
+    struct signal wake;  /* the log's thread */
+    struct signal moved; /* who waits for `durable` to rise */
+    uint32_t waiters;    /* on it */
     struct log_part parts[2];
     struct log_part *filling;
     bool is_writing;
@@ -97,6 +99,11 @@ void rocks_log_destroy(struct rocks_log *log);
 void rocks_log_tick(struct rocks_log *log);
 /* Everything written so far is on disk when it returns KH_OK. */
 kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
+/* Wait until the log is durable beyond a position, or until a deadline on the monotonic clock (0:
+ * do not wait; UINT64_MAX: none), or until the log fails or closes. Returns what is durable. Any
+ * thread but the log's own. */
+kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond,
+                                uint64_t deadline_ns);
 /* The mark as it is now: how far the log is written and synced, and its head. */
 void rocks_log_mark(struct rocks_log *log, struct mark *out);
 

@@ -56,6 +56,7 @@ class Disk:
         self.root = None
         self.changes = []
         self.serial = 0
+        self.said = []
 
     def advance(self, cut):
         """Go on until `cut` events have happened."""
@@ -68,7 +69,10 @@ class Disk:
         self.cut = cut
 
     def marks(self):
-        return marks_of(self.events[:self.cut])
+        return list(self.said)
+
+    def _on_mark(self, event):
+        self.said += marks_of([event])
 
     def files(self):
         """Every file that may be found, in the order of their creation."""

@@ -29,8 +29,9 @@ from typing import NamedTuple
 
 from content import Choice
 from disk import MODES, Disk
-from recording import DIRECTORY, FILE, SYMLINK, TraceError, read
+from recording import DIRECTORY, FILE, SYMLINK, TraceError, read, told
 
+NAMING = ("create", "rename", "link", "unlink")
 MODELS = ("drop", "keep", "random", "torn", "reorder")
 
 
@@ -228,13 +229,14 @@ def states(trace, cuts, per_cut, seed, directory, directories="strict", initial=
 
 
 def choose_cuts(events, count, seed):
-    """So many moments: after marks, within syncs, after syncs, anywhere, by turns."""
+    """So many moments: after marks, within syncs, after syncs, after changes of names, anywhere,
+    by turns."""
     end = next((event.number for event in events if event.kind == "gap"), len(events))
     if count > end:
         return list(range(end + 1))
     dice = random.Random(f"{seed} cuts")
-    kinds = [[event.number + 1 for event in events[:end] if event.kind == kind]
-             for kind in ("mark", "sync", "synced")] + [list(range(end + 1))]
+    kinds = [[event.number + 1 for event in events[:end] if event.kind in kinds]
+             for kinds in (("mark",), ("sync",), ("synced",), NAMING)] + [list(range(end + 1))]
     for cuts in kinds:
         dice.shuffle(cuts)
     chosen = {end}
@@ -299,8 +301,8 @@ def main():
             print("\n".join(found) or "the trace explains the directory")
             return 1 if found else 0
         if options.events:
-            for event in events[:options.cut]:
-                print(event)
+            for line in told(events[:options.cut]):
+                print(line)
             return 0
         disk = Disk(events, options.initial, options.directories)
         disk.advance(options.cut)

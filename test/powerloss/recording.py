@@ -39,10 +39,11 @@ class Event(NamedTuple):
     payload: bytes = b""
     begun: int = -1  # of synced: the number of the sync that it ends
 
-    def __str__(self):
+    def words(self, names):
+        """What happened; names: of inodes, for those that have one."""
         words = [f"{self.number}:", self.kind]
         if self.node[1]:
-            words.append(f"inode {self.node[1]}")
+            words.append(names.get(self.node, f"inode {self.node[1]}"))
         if self.kind in ("write", "mapped", "allocate", "hint"):
             words.append(f"at {self.offset}, {self.length} bytes")
         if self.kind in ("allocate", "rename") and self.flags:
@@ -54,10 +55,13 @@ class Event(NamedTuple):
                           4: "(everything)"}.get(self.flags, ""))
         if self.kind == "synced":
             words.append(f"(begun at {self.begun})")
-        if self.text:
+        if self.text and self.kind not in ("create", "entry", "unlink"):
             words.append(" -> ".join(part.decode(errors="replace")
                                      for part in self.text.rstrip(b"\n").split(b"\0")))
         return " ".join(words)
+
+    def __str__(self):
+        return self.words({})
 
 
 def read(path):
@@ -91,8 +95,23 @@ def read(path):
     return root.split(b"\0")[0].decode(), events
 
 
+def told(events):
+    """What happened, in words, with the name that each file had last."""
+    names = {}
+    for event in events:
+        if event.kind in ("create", "entry", "link", "rename") and event.text:
+            name = event.text.split(b"\0")[event.kind == "rename"]
+            before = names.get(event.node)
+            names[event.node] = name.decode(errors="replace")
+            if event.kind == "rename":
+                yield event.words({event.node: before})
+                continue
+        elif event.kind == "root":
+            names[event.node] = "the root"
+        yield event.words(names)
+
+
 def marks_of(events):
     """The lines that the program has said, in order, as text."""
-    said = b"".join(event.text if event.text.endswith(b"\n") else event.text + b"\n"
-                    for event in events if event.kind == "mark")
-    return said.decode(errors="replace").splitlines()
+    return [line for event in events if event.kind == "mark"
+            for line in event.text.decode(errors="replace").splitlines()]

@@ -10,8 +10,8 @@
  * may have taken effect. When the trace cannot grow the process ends: a trace with holes would
  * prove things that are not so.
  *
- * The cost: calls on files below the root wait for each other in all processes, and take two to
- * five microseconds more. */
+ * The cost: calls on files below the root wait for each other in all processes, and take some five
+ * microseconds more (most of it to find out which file it is), and the copy of what is written. */
 #include "shim.h"
 
 #include <dirent.h>
