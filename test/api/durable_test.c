@@ -253,6 +253,53 @@ static void test_newer_format(void **state) {
     directory_remove(&f.directory);
 }
 
+static size_t read_file(const char *path, char *out, size_t room) {
+    int file = open(path, O_RDONLY);
+    assert_true(file >= 0);
+    ssize_t got = read(file, out, room);
+    assert_true(got >= 0);
+    assert_int_equal(close(file), 0);
+    return (size_t)got;
+}
+
+static void write_file(const char *path, const char *bytes, size_t size_bytes) {
+    int file = open(path, O_WRONLY | O_TRUNC);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, bytes, size_bytes), (ssize_t)size_bytes);
+    assert_int_equal(close(file), 0);
+}
+
+/* Every bit of the two small files that say what the database is. */
+static void test_damaged_files(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t checked; /* bytes that mean something */
+    } files[] = {{"KHONSU", 512}, {"MARK", 128}};
+    struct fixture f;
+    open_fixture(&f, KH_OPEN_NO_THREADS, KH_SYNC_FULL);
+    kit_store(f.db, "k", 1);
+    kit_close(f.db);
+    for (size_t i = 0; i < 2; i++) {
+        char bytes[8192];
+        char path[512];
+        (void)snprintf(path, sizeof path, "%s", directory_join(&f.directory, files[i].name));
+        size_t size_bytes = read_file(path, bytes, sizeof bytes);
+        for (size_t bit = 0; bit < 8 * size_bytes && bit < 8 * files[i].checked; bit++) {
+            kh_db *db = NULL;
+            bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
+            write_file(path, bytes, size_bytes);
+            kh_status status = kh_db_open(&f.options, &db, NULL);
+            assert_true(status == KH_CORRUPT || status == KH_UNSUPPORTED);
+            bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
+        }
+        write_file(path, bytes, size_bytes);
+    }
+    f.db = kit_open_with(&f.options);
+    kit_load_is(f.db, "k", 1);
+    close_fixture(&f);
+}
+
 /* A database whose making was interrupted is made whole; a mark that is lost later is damage. */
 static void test_unfinished(void **state) {
     (void)state;
@@ -277,6 +324,7 @@ int main(void) {
         cmocka_unit_test(test_one_opening_at_a_time),
         cmocka_unit_test(test_wrong_places),
         cmocka_unit_test(test_newer_format),
+        cmocka_unit_test(test_damaged_files),
         cmocka_unit_test(test_unfinished),
     };
     if (!kh_has_feature("durable")) return 0;

@@ -1,9 +1,9 @@
-/* workload.c - a database that is killed, and what must be left of it.
+/* crash.c - a database that is killed, and what must be left of it.
  *
- *     crash run DIR SEED [COUNT]       threads commit until the process is killed (or the first has
- *                                     committed so often), and acknowledge on standard output, a
- * line each crash check DIR ACKS            open DIR and compare with the acknowledgements in a
- * file
+ *     crash run DIR SEED [COUNT]    threads commit until the process is killed, or the first has
+ *                                   committed so often; a line for each acknowledgement
+ *     crash check DIR ACKS          open DIR and compare with the acknowledgements in a file
+ *     crash check-below DIR ACKS    the same, of the database DIR/db
  *
  * Every transaction of thread t writes its count i under "t<t>" and under "s<t>/<i mod SLOTS>", and
  * moves money between two accounts. So after any crash, by reading alone: the two keys of a thread
@@ -350,6 +350,11 @@ int main(int argument_count, char **arguments) {
     }
     if (argument_count == 4 && strcmp(arguments[1], "check") == 0)
         return check(arguments[2], arguments[3]);
+    if (argument_count == 4 && strcmp(arguments[1], "check-below") == 0) {
+        char path[4096];
+        (void)snprintf(path, sizeof path, "%s/db", arguments[2]);
+        return check(path, arguments[3]);
+    }
     fprintf(stderr, "usage: crash run DIR SEED [COUNT] | crash check DIR ACKS\n");
     return 2;
 }

@@ -42,7 +42,7 @@ class Event(NamedTuple):
     def words(self, names):
         """What happened; names: of inodes, for those that have one."""
         words = [f"{self.number}:", self.kind]
-        if self.node[1]:
+        if self.node[1] and self.kind not in ("root", "rename"):
             words.append(names.get(self.node, f"inode {self.node[1]}"))
         if self.kind in ("write", "mapped", "allocate", "hint"):
             words.append(f"at {self.offset}, {self.length} bytes")
@@ -55,7 +55,7 @@ class Event(NamedTuple):
                           4: "(everything)"}.get(self.flags, ""))
         if self.kind == "synced":
             words.append(f"(begun at {self.begun})")
-        if self.text and self.kind not in ("create", "entry", "unlink"):
+        if self.text and self.kind not in ("create", "entry", "link", "unlink"):
             words.append(" -> ".join(part.decode(errors="replace")
                                      for part in self.text.rstrip(b"\n").split(b"\0")))
         return " ".join(words)
@@ -101,11 +101,7 @@ def told(events):
     for event in events:
         if event.kind in ("create", "entry", "link", "rename") and event.text:
             name = event.text.split(b"\0")[event.kind == "rename"]
-            before = names.get(event.node)
             names[event.node] = name.decode(errors="replace")
-            if event.kind == "rename":
-                yield event.words({event.node: before})
-                continue
         elif event.kind == "root":
             names[event.node] = "the root"
         yield event.words(names)

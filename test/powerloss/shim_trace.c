@@ -100,6 +100,9 @@ static void move_window(uint64_t at, uint64_t bytes) {
     (void)syscall(SYS_close, fd);
 }
 
+/* Another thread may have been moving the window when this one forked. */
+static void forget_window(void) { window = NULL; }
+
 /* Room for bytes at the end of the trace. */
 static unsigned char *reserve(uint64_t at, uint64_t bytes) {
     if (window == NULL || at < window_at || at + bytes > window_at + window_bytes)
@@ -245,6 +248,7 @@ __attribute__((constructor(101))) static void begin(void) {
     /* The mapping keeps the open file alive, and its lock. */
     (void)flock(fd, LOCK_UN);
     (void)syscall(SYS_close, fd);
+    if (pthread_atfork(NULL, NULL, forget_window) != 0) shim_die("pthread_atfork");
 }
 
 /* What a program does not unmap it has written all the same. */
