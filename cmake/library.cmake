@@ -17,10 +17,11 @@ endforeach()
 
 # What is off is not compiled, and a file that says so takes its place.
 if(KHONSU_DURABLE)
-  list(FILTER room_sources EXCLUDE REGEX "/durable_absent\\.c$")
+  list(FILTER room_sources EXCLUDE REGEX "/(durable|changes)_absent\\.c$")
   set(khonsu_rocksdb rocksdb)
 else()
-  list(FILTER room_sources EXCLUDE REGEX "/(rocks_[a-z_]*|durable|identity)\\.c$")
+  list(FILTER room_sources EXCLUDE REGEX
+    "/(rocks_[a-z_]*|durable|identity|changes|changes_(find|read|stream))\\.c$")
   set(khonsu_rocksdb)
 endif()
 

@@ -165,6 +165,17 @@ int env_lock(const char *path, uint64_t *owner) {
     return -code;
 }
 
+int env_lock_shared(const char *path, uint64_t *owner) {
+    *owner = 0;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return -errno;
+    if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) return descriptor;
+    int code = errno == EWOULDBLOCK ? EAGAIN : errno;
+    if (code == EAGAIN) *owner = read_owner(descriptor);
+    (void)close(descriptor);
+    return -code;
+}
+
 int env_free_bytes(const char *path, uint64_t *size_bytes) {
     struct statvfs status;
     if (statvfs(path, &status) != 0) return errno;

@@ -34,6 +34,10 @@ int env_replace(const char *directory, const char *name, kh_bytes contents);
  * forked from it without an exec. */
 int env_lock(const char *path, uint64_t *owner);
 
+/* The same without writing anything, shared with others that do so: while it is held env_lock
+ * answers EAGAIN. ENOENT: there is no such file. */
+int env_lock_shared(const char *path, uint64_t *owner);
+
 /* Bytes that an ordinary user can still write in the file system of path. */
 int env_free_bytes(const char *path, uint64_t *size_bytes);
 

@@ -291,6 +291,7 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
 /* Prepared ones without a handle in somebody's hands stay in the log. */
 static bool is_in_use(const struct kh_db *db) {
     if (atomic_load_explicit(&db->watches.count, memory_order_acquire) != 0) return true;
+    if (atomic_load_explicit(&db->feeds, memory_order_acquire) != 0) return true;
     uint32_t count = atomic_load_explicit(&db->handle_count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++) {
         const kh_txn *txn = db->handles[i];

@@ -105,6 +105,7 @@ struct kh_db {
     const struct kh_storage *storage;
     struct durable *durable; /* of a path; NULL: in memory */
     struct upkeep *upkeep;   /* of a storage; NULL: none */
+    _Atomic uint32_t feeds;  /* open change feeds, streams of them included */
     /* what others look at: watches and statistics */
     struct watch_hub watches;
     struct hot_keys hot_keys;

@@ -89,12 +89,11 @@ static kh_status make(const char *directory, const kh_identity *identity, kh_err
     return status_fail(error, KH_IO, "%.160s/KHONSU cannot be written (errno %d)", directory, code);
 }
 
-kh_status identity_open(const char *directory, kh_identity *identity, kh_error *error) {
+kh_status identity_read(const char *directory, kh_identity *identity, kh_error *error) {
     char path[4096];
     char text[TEXT_BYTES_MAX];
     uint64_t size_bytes = 0;
     (void)snprintf(path, sizeof path, "%s/KHONSU", directory);
-    if (!env_path_exists(path)) return make(directory, identity, error);
     int descriptor = env_open(path, ENV_READ);
     int code = descriptor < 0 ? -descriptor : env_size(descriptor, &size_bytes);
     if (code == 0 && size_bytes >= sizeof text) size_bytes = sizeof text - 1;
@@ -102,4 +101,11 @@ kh_status identity_open(const char *directory, kh_identity *identity, kh_error *
     env_close(descriptor);
     if (code != 0) return status_fail(error, KH_IO, "%.160s cannot be read (errno %d)", path, code);
     return parse(text, (size_t)size_bytes, path, identity, error);
+}
+
+kh_status identity_open(const char *directory, kh_identity *identity, kh_error *error) {
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/KHONSU", directory);
+    if (!env_path_exists(path)) return make(directory, identity, error);
+    return identity_read(directory, identity, error);
 }

@@ -7,5 +7,7 @@
 /* Read the file of a directory, or make one with *identity, which is then unchanged. KH_CORRUPT: it
  * is damaged; KH_UNSUPPORTED: a newer format; KH_IO. */
 kh_status identity_open(const char *directory, kh_identity *identity, kh_error *error);
+/* Read it, and make nothing. */
+kh_status identity_read(const char *directory, kh_identity *identity, kh_error *error);
 
 #endif

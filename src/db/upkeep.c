@@ -2,6 +2,7 @@
 #include "db/upkeep.h"
 
 #include "base/status.h"
+#include "db/changes.h"
 #include "db/durable.h"
 #include "db/section.h"
 #include "log/checkpoint.h"
@@ -78,7 +79,7 @@ static kh_status sync_storage(struct kh_db *db, kh_error *error) {
 static kh_status trim_log(struct kh_db *db, kh_error *error) {
     const struct kh_log *log = db->pipeline.log;
     if (log->trim == NULL) return KH_OK;
-    int code = log->trim(log->context, db->upkeep->synced_swept);
+    int code = log->trim(log->context, changes_kept(db, db->upkeep->synced_swept));
     if (code == 0) return KH_OK;
     return status_fail(error, KH_IO, "the log cannot be trimmed (errno %d)", code);
 }

@@ -83,18 +83,28 @@ kh_status mark_create(const char *path, const struct mark *mark, kh_error *error
     return code == 0 ? KH_OK : fail(code, path, "written", error);
 }
 
-kh_status mark_open(const char *path, int *descriptor, struct mark *mark, kh_error *error) {
+static kh_status read_opened(int descriptor, const char *path, struct mark *mark, kh_error *error) {
     unsigned char bytes[MARK_BYTES];
+    if (descriptor < 0) return fail(-descriptor, path, "opened", error);
+    int code = env_read_at(descriptor, bytes, sizeof bytes, 0);
+    return code == 0 ? decode(bytes, path, mark, error) : fail(code, path, "read", error);
+}
+
+kh_status mark_open(const char *path, int *descriptor, struct mark *mark, kh_error *error) {
     int opened = env_path_exists(path) ? env_open(path, ENV_WRITE) : -2;
-    if (opened < 0) return fail(-opened, path, "opened", error);
-    int code = env_read_at(opened, bytes, sizeof bytes, 0);
-    kh_status status =
-        code == 0 ? decode(bytes, path, mark, error) : fail(code, path, "read", error);
+    kh_status status = read_opened(opened, path, mark, error);
     if (status == KH_OK) {
         *descriptor = opened;
     } else {
         env_close(opened);
     }
+    return status;
+}
+
+kh_status mark_read(const char *path, struct mark *mark, kh_error *error) {
+    int opened = env_open(path, ENV_READ);
+    kh_status status = read_opened(opened, path, mark, error);
+    env_close(opened);
     return status;
 }
 

@@ -30,6 +30,8 @@ struct mark {
 kh_status mark_create(const char *path, const struct mark *mark, kh_error *error);
 /* Open it and read it. KH_CORRUPT: it is damaged. *descriptor is the caller's to close. */
 kh_status mark_open(const char *path, int *descriptor, struct mark *mark, kh_error *error);
+/* Read it, and change nothing. */
+kh_status mark_read(const char *path, struct mark *mark, kh_error *error);
 kh_status mark_write(int descriptor, const struct mark *mark, bool is_synced, kh_error *error);
 
 #endif

@@ -38,11 +38,24 @@ static void put_hex(struct ipc_buffer *out, const char *before, const void *byte
     put(out, "\"");
 }
 
-kh_status proof_write(const kh_identity *identity, const struct digest *head_digest,
-                      const unsigned char (*heads)[GROUP_HEAD_BYTES], size_t head_count,
-                      kh_bytes frame, uint32_t index, uint32_t count, const struct digest *path,
-                      uint32_t path_count, uint64_t position, struct ipc_buffer *out) {
-    kh_assert(head_count > 0 && path_count <= MERKLE_PATH_MAX);
+static void put_record(struct ipc_buffer *out, const char *name,
+                       const struct proof_record *record) {
+    put(out, name);
+    put_number(out, "{\"position\":", record->position);
+    put_number(out, ",\"index\":", record->index);
+    put_number(out, ",\"count\":", record->count);
+    put_hex(out, ",\n\"frame\":", record->frame.data, record->frame.size_bytes);
+    put(out, ",\n\"path\":[");
+    for (uint32_t i = 0; i < record->path_count; i++)
+        put_hex(out, i == 0 ? "" : ",\n", record->path[i].bytes, sizeof record->path[i].bytes);
+    put(out, "]}");
+}
+
+kh_status proof_write_all(const kh_identity *identity, const struct digest *head_digest,
+                          const unsigned char (*heads)[GROUP_HEAD_BYTES], size_t head_count,
+                          const struct proof_record *record, const struct proof_record *decision,
+                          struct ipc_buffer *out) {
+    kh_assert(head_count > 0 && record->path_count <= MERKLE_PATH_MAX);
     size_t start = out->size_bytes;
     put(out, "{\"khonsu_proof\":1,\n");
     put_hex(out, "\"database\":", identity->database, sizeof identity->database);
@@ -52,15 +65,24 @@ kh_status proof_write(const kh_identity *identity, const struct digest *head_dig
     put(out, "},\n\"groups\":[");
     for (size_t i = 0; i < head_count; i++)
         put_hex(out, i == 0 ? "" : ",\n", heads[i], sizeof heads[i]);
-    put_number(out, "],\n\"record\":{\"position\":", position);
-    put_number(out, ",\"index\":", index);
-    put_number(out, ",\"count\":", count);
-    put_hex(out, ",\n\"frame\":", frame.data, frame.size_bytes);
-    put(out, ",\n\"path\":[");
-    for (uint32_t i = 0; i < path_count; i++)
-        put_hex(out, i == 0 ? "" : ",\n", path[i].bytes, sizeof path[i].bytes);
-    put(out, "]}}\n");
+    put_record(out, "],\n\"record\":", record);
+    if (decision != NULL) put_record(out, ",\n\"decision\":", decision);
+    put(out, "}\n");
     if (!out->is_failed) return KH_OK;
     out->size_bytes = start;
     return KH_NO_MEMORY;
+}
+
+kh_status proof_write(const kh_identity *identity, const struct digest *head_digest,
+                      const unsigned char (*heads)[GROUP_HEAD_BYTES], size_t head_count,
+                      kh_bytes frame, uint32_t index, uint32_t count, const struct digest *path,
+                      uint32_t path_count, uint64_t position, struct ipc_buffer *out) {
+    kh_assert(path_count <= MERKLE_PATH_MAX);
+    struct proof_record record = {.frame = frame,
+                                  .position = position,
+                                  .index = index,
+                                  .count = count,
+                                  .path_count = path_count};
+    memcpy(record.path, path, path_count * sizeof *path);
+    return proof_write_all(identity, head_digest, heads, head_count, &record, NULL, out);
 }

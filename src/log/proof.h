@@ -17,4 +17,21 @@ kh_status proof_write(const kh_identity *identity, const struct digest *head_dig
                       kh_bytes frame, uint32_t index, uint32_t count, const struct digest *path,
                       uint32_t path_count, uint64_t position, struct ipc_buffer *out);
 
+/* One record of a proof. */
+struct proof_record {
+    kh_bytes frame; /* number index of the count of its group, at position of the log */
+    uint64_t position;
+    uint32_t index;
+    uint32_t count;
+    uint32_t path_count;
+    struct digest path[MERKLE_PATH_MAX];
+};
+
+/* The same with, for a prepared transaction, the decision beside the record that has its writes
+ * (decision NULL: none). The heads lead to the decision's group, too: it is one of them. */
+kh_status proof_write_all(const kh_identity *identity, const struct digest *head_digest,
+                          const unsigned char (*heads)[GROUP_HEAD_BYTES], size_t head_count,
+                          const struct proof_record *record, const struct proof_record *decision,
+                          struct ipc_buffer *out);
+
 #endif

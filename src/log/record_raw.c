@@ -61,3 +61,18 @@ kh_status raw_next_write(struct raw_record *record, struct raw_write *out, kh_er
     record->write_count--;
     return KH_OK;
 }
+
+kh_bytes raw_tag(const struct raw_record *record) {
+    const unsigned char *at = (const unsigned char *)record->frame.data + RECORD_HEAD_BYTES;
+    size_t left = record->frame.size_bytes - RECORD_HEAD_BYTES;
+    while (left >= SECTION_HEAD_BYTES) {
+        uint32_t type = layout_u16(at);
+        size_t length = layout_u32(at + 4);
+        size_t whole = SECTION_HEAD_BYTES + padded(length);
+        if (whole > left || type > SECTION_TAG) break;
+        if (type == SECTION_TAG) return (kh_bytes){at + SECTION_HEAD_BYTES, length};
+        at += whole;
+        left -= whole;
+    }
+    return (kh_bytes){"", 0};
+}

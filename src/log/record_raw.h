@@ -26,5 +26,7 @@ struct raw_write {
 kh_status raw_open(kh_bytes frame, struct raw_record *out, kh_error *error);
 /* The next write. KH_END after the last; KH_CORRUPT. */
 kh_status raw_next_write(struct raw_record *record, struct raw_write *out, kh_error *error);
+/* The user's tag, borrowed from the frame; size 0: none, or its section is cut off. */
+kh_bytes raw_tag(const struct raw_record *record);
 
 #endif

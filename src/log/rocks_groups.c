@@ -72,3 +72,27 @@ kh_status groups_find_number(struct groups *groups, uint64_t number, uint64_t lo
     }
     return KH_NOT_FOUND;
 }
+
+/* ---- the anchor ------------------------------------------------------------------------------ */
+
+const char groups_anchor_key[2] = {0, 'a'};
+
+kh_status groups_read_anchor(struct rocks *values, const struct digest *genesis, struct chain *out,
+                             kh_error *error) {
+    kh_bytes key = {groups_anchor_key, sizeof groups_anchor_key};
+    char *value = NULL;
+    size_t value_bytes = 0;
+    kh_status status = rocks_get(values, key, &value, &value_bytes, error);
+    if (status == KH_NOT_FOUND) {
+        chain_init(out, genesis);
+        return KH_OK;
+    }
+    if (status != KH_OK) return status;
+    struct chain chain;
+    status = chain_import((kh_bytes){value, value_bytes}, &chain, error);
+    rocksdb_free(value);
+    if (status == KH_OK && !digest_is_equal(&chain.stack[0].digest, genesis))
+        status = status_fail(error, KH_CORRUPT, "the anchor is of another database or timeline");
+    if (status == KH_OK) *out = chain;
+    return status;
+}

@@ -25,4 +25,13 @@ kh_status groups_get(struct groups *groups, struct group_head *head, kh_bytes *b
 kh_status groups_find_number(struct groups *groups, uint64_t number, uint64_t low, uint64_t high,
                              struct group_head *head, kh_bytes *bytes, kh_error *error);
 
+/* ---- the anchor ------------------------------------------------------------------------------ */
+
+/* Where the values keep it: before all keys of the storage, which begin with a letter. */
+extern const char groups_anchor_key[2];
+/* The chain at the last group that was trimmed; that of the genesis when none was. KH_CORRUPT:
+ * damaged, or of another database than the genesis; KH_IO. */
+kh_status groups_read_anchor(struct rocks *values, const struct digest *genesis, struct chain *out,
+                             kh_error *error);
+
 #endif

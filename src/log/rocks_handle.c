@@ -6,7 +6,8 @@
 #include <string.h>
 
 enum {
-    BUFFER_BYTES = 32 << 20, /* a table in memory: what a crash makes an open read again, twice */
+    LOG_BUFFER_BYTES = 4 << 20,     /* so that write-ahead logs soon are written over old ones */
+    VALUES_BUFFER_BYTES = 32 << 20, /* what a crash makes an open apply again at most */
     WAL_FILES_KEPT = 4,      /* for reuse: two in use, two between a flush and their deletion */
     BLOCK_BYTES = 16 << 10,
     CACHE_BYTES = 32 << 20, /* blocks; values that are read often live in the engine's memory */
@@ -27,7 +28,6 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, how == ROCKS_CREATE);
     rocksdb_options_set_paranoid_checks(options, 1);
-    rocksdb_options_set_write_buffer_size(options, BUFFER_BYTES);
     rocksdb_options_set_max_write_buffer_number(options, 3);
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_max_log_file_size(options, 1 << 20);
@@ -38,6 +38,7 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
 
 /* Positions only grow: files do not overlap, so that compactions move them and rewrite nothing. */
 static void set_log_options(rocksdb_options_t *options) {
+    rocksdb_options_set_write_buffer_size(options, LOG_BUFFER_BYTES);
     rocksdb_options_set_wal_recovery_mode(options, RECOVERY_SKIP_ANY);
     rocksdb_options_set_recycle_log_file_num(options, WAL_FILES_KEPT);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
@@ -46,6 +47,7 @@ static void set_log_options(rocksdb_options_t *options) {
 static void set_values_options(rocksdb_options_t *options) {
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_options_set_write_buffer_size(options, VALUES_BUFFER_BYTES);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
     rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
     rocksdb_block_based_options_set_block_cache(table, cache);

@@ -132,6 +132,8 @@ static kh_status note_written(struct rocks_log *log, bool is_synced) {
     kh_status status = mark_write(log->mark_file, &log->mark, false, NULL);
     if (status != KH_OK || !is_synced) return status;
     lock_take(&log->lock);
+    log->synced_group = log->chain.number;
+    log->synced_head = log->chain.newest;
     atomic_store_explicit(&log->durable, log->chain.next, memory_order_release);
     if (log->waiters > 0) signal_wake_all(&log->moved);
     lock_leave(&log->lock);
@@ -275,12 +277,13 @@ void rocks_log_tick(struct rocks_log *log) {
     lock_leave(&log->lock);
 }
 
-kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond,
-                                uint64_t deadline_ns) {
+kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, uint64_t deadline_ns,
+                                const _Atomic bool *is_cancelled) {
     lock_take(&log->lock);
     log->waiters++;
     while (atomic_load_explicit(&log->durable, memory_order_relaxed) <= beyond && !log->is_failed &&
-           !log->is_closing && deadline_ns != 0)
+           !log->is_closing && deadline_ns != 0 &&
+           !atomic_load_explicit(is_cancelled, memory_order_acquire))
         if (!signal_wait(&log->moved, &log->lock, deadline_ns == UINT64_MAX ? 0 : deadline_ns))
             break;
     log->waiters--;
@@ -292,6 +295,15 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond,
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {
     lock_take(&log->lock);
     *out = log->mark;
+    lock_leave(&log->lock);
+}
+
+void rocks_log_head(struct rocks_log *log, uint64_t *number, kh_log_position *next,
+                    struct digest *digest) {
+    lock_take(&log->lock);
+    *number = log->synced_group;
+    *next = atomic_load_explicit(&log->durable, memory_order_relaxed);
+    *digest = log->synced_head;
     lock_leave(&log->lock);
 }
 

@@ -77,6 +77,8 @@ struct rocks_log {
     /* the writer's */
     struct chain chain;
     struct mark mark;
+    uint64_t synced_group; /* number of the newest group that is on disk, and its digest */
+    struct digest synced_head;
     int mark_file;
     struct digester *digester; /* and of whoever checks the log's end, before there is a writer */
     struct digest genesis;
@@ -100,12 +102,15 @@ void rocks_log_tick(struct rocks_log *log);
 /* Everything written so far is on disk when it returns KH_OK. */
 kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
 /* Wait until the log is durable beyond a position, or until a deadline on the monotonic clock (0:
- * do not wait; UINT64_MAX: none), or until the log fails or closes. Returns what is durable. Any
- * thread but the log's own. */
-kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond,
-                                uint64_t deadline_ns);
+ * do not wait; UINT64_MAX: none), or until the log fails or closes, or until *is_cancelled and
+ * rocks_log_wake. Returns what is durable. Any thread but the log's own. */
+kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, uint64_t deadline_ns,
+                                const _Atomic bool *is_cancelled);
 /* The mark as it is now: how far the log is written and synced, and its head. */
 void rocks_log_mark(struct rocks_log *log, struct mark *out);
+/* The newest head that is on disk: its number, the position behind it, its digest. Any thread. */
+void rocks_log_head(struct rocks_log *log, uint64_t *number, kh_log_position *next,
+                    struct digest *digest);
 
 /* ---- rocks_log_tail.c ------------------------------------------------------------------------ */
 
@@ -114,5 +119,20 @@ kh_status rocks_log_find_end(struct rocks_log *log, kh_log_position at, kh_error
 int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
                    void *visit_context);
 int rocks_log_trim(void *context, kh_log_position before);
+/* The highest commit timestamp that was trimmed; 0: none was. */
+kh_status rocks_log_trimmed(struct rocks_log *log, uint64_t *out, kh_error *error);
+
+/* ---- rocks_log_find.c ------------------------------------------------------------------------ */
+
+/* Where to begin reading so that no durable commit above a timestamp is missed, of what was not
+ * trimmed: where a group begins, or the end. Costs the logarithm of the count of groups. */
+kh_status rocks_log_find(struct rocks_log *log, uint64_t after, kh_log_position *out,
+                         kh_error *error);
+/* The oldest record that is there; the end when none is. */
+kh_status rocks_log_first(struct rocks_log *log, kh_log_position *out, kh_error *error);
+/* Nothing becomes durable any more. */
+bool rocks_log_has_failed(struct rocks_log *log);
+/* Have those in rocks_log_await look at their is_cancelled. */
+void rocks_log_wake(struct rocks_log *log);
 
 #endif

@@ -17,23 +17,25 @@
 #include <errno.h>
 #include <string.h>
 
-/* Before all keys of the storage, which begin with a letter. */
-static const char anchor_key[] = {0, 'a'};
-
 /* ---- the anchor ------------------------------------------------------------------------------ */
 
-/* The chain at the last group that was trimmed; the genesis when none was. */
-static kh_status read_anchor(struct rocks_log *log, struct chain *out, kh_error *error) {
-    kh_bytes key = {anchor_key, sizeof anchor_key};
+/* Beside the anchor: the highest commit timestamp that was trimmed (8, big-endian). */
+static const char trimmed_key[] = {0, 't'};
+
+kh_status rocks_log_trimmed(struct rocks_log *log, uint64_t *out, kh_error *error) {
     char *value = NULL;
     size_t value_bytes = 0;
+    kh_bytes key = {trimmed_key, sizeof trimmed_key};
     kh_status status = rocks_get(log->values, key, &value, &value_bytes, error);
-    if (status == KH_NOT_FOUND) {
-        chain_init(out, &log->genesis);
-        return KH_OK;
-    }
+    *out = 0;
+    if (status == KH_NOT_FOUND) return KH_OK;
     if (status != KH_OK) return status;
-    status = chain_import((kh_bytes){value, value_bytes}, out, error);
+    if (value_bytes == 8) {
+        *out = rocks_load_u64(value);
+    } else {
+        status = status_fail(error, KH_CORRUPT, "what was trimmed is noted in %zu bytes",
+                             value_bytes);
+    }
     rocksdb_free(value);
     return status;
 }
@@ -123,7 +125,7 @@ static kh_status start_chain(struct rocks_log *log, struct groups *groups, kh_lo
     struct group_head head;
     kh_bytes body;
     kh_bytes bytes;
-    kh_status status = read_anchor(log, &anchor, error);
+    kh_status status = groups_read_anchor(log->values, &log->genesis, &anchor, error);
     if (status != KH_OK) return status;
     groups_seek(groups, at == 0 ? 0 : at - 1);
     status = groups_get(groups, &head, &body, &bytes, error);
@@ -148,9 +150,12 @@ static kh_status settle_end(struct rocks_log *log, const struct chain *chain, kh
         return status_fail(error, KH_CORRUPT, "group %llu is not the one that was written",
                            (unsigned long long)chain->number);
     log->chain = *chain;
+    log->mark.is_clean = false; /* not while it is open, whatever it was */
     log->mark.group = chain->number;
     log->mark.next = log->mark.synced = chain->next;
     log->mark.newest = chain->newest;
+    log->synced_group = chain->number;
+    log->synced_head = chain->newest;
     atomic_store_explicit(&log->durable, chain->next, memory_order_release);
     return KH_OK;
 }
@@ -221,6 +226,13 @@ static int read_from(struct groups *groups, const struct reading *reading) {
     return 0;
 }
 
+/* Files go before what lies in others: meanwhile trimmed groups look like holes. */
+static bool is_trimmed(struct rocks_log *log, kh_log_position position) {
+    struct chain anchor;
+    return groups_read_anchor(log->values, &log->genesis, &anchor, NULL) == KH_OK &&
+           position < anchor.next;
+}
+
 int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
                    void *visit_context) {
     struct rocks_log *log = context;
@@ -233,17 +245,27 @@ int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
     groups_open(&groups, log->rocks);
     int code = read_from(&groups, &reading);
     groups_close(&groups);
-    return code;
+    return code == EBADMSG && is_trimmed(log, from) ? ENODATA : code;
 }
 
 /* ---- trimming -------------------------------------------------------------------------------- */
 
-static kh_status write_anchor(struct rocks_log *log, const struct chain *chain, kh_error *error) {
+/* newest_commit 0: what is trimmed has none, and what is noted stays. */
+static kh_status write_anchor(struct rocks_log *log, const struct chain *chain,
+                              uint64_t newest_commit, kh_error *error) {
     unsigned char bytes[CHAIN_BYTES_MAX];
+    unsigned char commit[8];
     size_t size_bytes = chain_export(chain, bytes);
     char *message = NULL;
-    rocksdb_put(log->values->db, log->values->unlogged, anchor_key, sizeof anchor_key,
-                (const char *)bytes, size_bytes, &message);
+    rocks_store_u64(commit, newest_commit);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    rocksdb_writebatch_put(batch, groups_anchor_key, sizeof groups_anchor_key, (const char *)bytes,
+                           size_bytes);
+    if (newest_commit != 0)
+        rocksdb_writebatch_put(batch, trimmed_key, sizeof trimmed_key, (const char *)commit,
+                               sizeof commit);
+    rocksdb_write(log->values->db, log->values->unlogged, batch, &message);
+    rocksdb_writebatch_destroy(batch);
     kh_status status = rocks_status(message, "the anchor cannot be written", error);
     /* Durable before anything is deleted: the write-ahead log may lose it and keep the deletion. */
     return status == KH_OK ? rocks_flush(log->values, error) : status;
@@ -276,17 +298,31 @@ static kh_status seek_ended(struct groups *groups, uint64_t before, struct group
     return status;
 }
 
+/* The newest commit of a group and those before it, down to `low`; 0: there is none. */
+static kh_status newest_commit(struct groups *groups, struct group_head head, uint64_t low,
+                               uint64_t *out) {
+    kh_bytes body;
+    kh_status status = KH_OK;
+    while (status == KH_OK && head.last_commit == 0 && head.first > low) {
+        groups_seek(groups, head.first - 1);
+        status = groups_get(groups, &head, &body, NULL, NULL);
+    }
+    *out = head.last_commit;
+    return status;
+}
+
 static kh_status find_cut(struct rocks_log *log, uint64_t before, struct digester *digester,
-                          struct chain *out) {
+                          struct chain *out, uint64_t *commit) {
     struct groups groups;
     struct chain anchor;
     struct group_head head;
     kh_bytes bytes;
-    kh_status status = read_anchor(log, &anchor, NULL);
+    kh_status status = groups_read_anchor(log->values, &log->genesis, &anchor, NULL);
     if (status != KH_OK) return status;
     groups_open(&groups, log->rocks);
     status = seek_ended(&groups, before, &head, &bytes);
     if (status == KH_OK) status = chain_at(digester, &groups, &anchor, head, bytes, out, NULL);
+    if (status == KH_OK) status = newest_commit(&groups, head, anchor.next, commit);
     groups_close(&groups);
     return status;
 }
@@ -299,10 +335,12 @@ int rocks_log_trim(void *context, kh_log_position before) {
     struct digester *digester = digester_create(log->mem);
     if (digester == NULL) return ENOMEM;
     struct chain chain;
-    kh_status status = find_cut(log, before < durable ? before : durable, digester, &chain);
+    uint64_t commit = 0;
+    if (before > durable) before = durable;
+    kh_status status = find_cut(log, before, digester, &chain, &commit);
     digester_destroy(digester);
     if (status == KH_END) return 0;
-    if (status == KH_OK) status = write_anchor(log, &chain, NULL);
+    if (status == KH_OK) status = write_anchor(log, &chain, commit, NULL);
     if (status == KH_OK) status = delete_before(log, chain.next, NULL);
     return status == KH_OK ? 0 : EIO;
 }
