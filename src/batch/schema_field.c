@@ -105,8 +105,9 @@ static bool parse_decimal(const char *text, struct field *out) {
     int64_t scale;
     int64_t bits = 128;
     if (!number(&text, 76, &precision) || *text++ != ',') return false;
-    if (*text == '-') text++;
-    if (!number(&text, INT32_MAX, &scale)) return false;
+    bool is_negative = *text == '-';
+    if (is_negative) text++;
+    if (!number(&text, INT32_MAX, &scale) || (is_negative && scale == 0)) return false;
     if (*text == ',') {
         text++;
         if (!number(&text, 256, &bits)) return false;
