@@ -1,6 +1,6 @@
 # The workload that is killed (and, under the shim of test/powerloss, robbed of its power), and the
 # rounds of the suite. Of plain builds: a killed sanitizer says nothing.
-if(NOT KHONSU_DURABLE OR KHONSU_COVERAGE)
+if(NOT KHONSU_DURABLE OR KHONSU_COVERAGE OR NOT KHONSU_HASH_FRONT)
   return()
 endif()
 add_executable(khonsu_crash "${PROJECT_SOURCE_DIR}/test/crash/crash.c")

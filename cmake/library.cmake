@@ -17,11 +17,12 @@ endforeach()
 
 # What is off is not compiled, and a file that says so takes its place.
 if(KHONSU_DURABLE)
-  list(FILTER room_sources EXCLUDE REGEX "/(durable|changes)_absent\\.c$")
+  list(FILTER room_sources EXCLUDE REGEX "/(durable|changes|backup)_absent\\.c$")
   set(khonsu_rocksdb rocksdb)
 else()
   list(FILTER room_sources EXCLUDE REGEX
-    "/(rocks_[a-z_]*|durable|identity|changes|changes_(find|read|stream))\\.c$")
+    "/(rocks_[a-z_]*|durable|identity|closed|prove|verify|changes|changes_(find|read|stream))\\.c$")
+  list(FILTER room_sources EXCLUDE REGEX "/(at_rest|clone|backup|backup_(list|restore))\\.c$")
   set(khonsu_rocksdb)
 endif()
 

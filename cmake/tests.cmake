@@ -18,8 +18,12 @@ if(support_sources)
   target_link_libraries(test_support PUBLIC khonsu_flags)
 endif()
 
+set(tsan_options halt_on_error=1 second_deadlock_stack=1
+  "suppressions=${PROJECT_SOURCE_DIR}/test/tsan.supp")
+list(JOIN tsan_options ":" tsan_options)
 set(test_environment "ASAN_OPTIONS=detect_stack_use_after_return=1"
-  "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+  "UBSAN_OPTIONS=print_stacktrace=1" 
+  "TSAN_OPTIONS=${tsan_options}")
 # The thread sanitizer's shadow memory does not fit every address layout that a kernel may choose.
 set(test_launcher)
 if(KHONSU_SANITIZE MATCHES "thread")
@@ -48,7 +52,8 @@ function(khonsu_add_program source directory label)
       ENVIRONMENT "${test_environment};KH_TEST_LOG=flush")
   endif()
   # And over a directory (but for the one that opens some thousand databases).
-  if(KHONSU_DURABLE AND directory MATCHES "^(api|isolation)$" AND NOT stem STREQUAL "ssi_cases")
+  if(KHONSU_DURABLE AND KHONSU_HASH_FRONT AND directory MATCHES "^(api|isolation)$" AND
+     NOT stem STREQUAL "ssi_cases")
     add_test(NAME ${name}_over_path COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}_over_path PROPERTIES LABELS ${label}
       ENVIRONMENT "${test_environment};KH_TEST_LOG=path")

@@ -4,8 +4,8 @@
 usage: check_proof.py [--expect DIGEST] FILE
        FILE is a proof as JSON (- for the standard input). DIGEST is the digest of the history's
        head, 64 hexadecimal digits, as you got it from whom you trust: the database's operator, an
-       auditor, a newspaper. Without it the digest in the file is taken, which proves only that the
-       file agrees with itself.
+       auditor, a newspaper; NUMBER:DIGEST, as khonsu head prints it, will do. Without it the
+       digest in the file is taken, which proves only that the file agrees with itself.
 
 Prints what was proved and what the record says. Exit code 0: the proof holds; 1: it does not, or it
 is no proof; 2: wrong usage.
@@ -19,6 +19,10 @@ The digest of the first head must be the expected one. Each head names the diges
 ones: of the one before it, and of the one of its number without the lowest bit. So each further
 head must be one of those two of the head above it. The last one holds the root of a Merkle tree
 (RFC 6962) over its records: the record and its path must give that root.
+
+A transaction in two steps has its writes in a PREPARE record and takes effect by a later DECIDE
+COMMIT record: a proof of it has both, and the same is checked of the decision, whose group is one
+of the heads.
 """
 
 import argparse
@@ -31,6 +35,7 @@ import sys
 HEAD_BYTES, DIGEST_BYTES, ID_BYTES, FRAME_HEAD_BYTES = 192, 32, 16, 96
 KINDS = {1: "COMMIT", 2: "PREPARE", 3: "DECIDE COMMIT", 4: "DECIDE ABORT", 5: "SCHEMA",
          6: "HORIZON"}
+PREPARE, DECIDE_COMMIT = 2, 3
 SECTION_WRITES, PUT, DELETE = 1, 1, 2
 
 
@@ -149,6 +154,39 @@ def check_record(record, group):
     return frame
 
 
+def transaction_of(frame):
+    """(kind, id) of a record of format 1."""
+    require(len(frame) >= FRAME_HEAD_BYTES and frame[:6] == b"KHRC\x01\x00",
+            "a record of a two-step transaction is not of format 1")
+    return frame[32], frame[40:56]
+
+
+def check_decision(decision, heads, position, frame):
+    """The decision's frame: in one of the groups, later than the writes, same transaction."""
+    at = number(decision, "position", 64)
+    groups = [head for head in heads if head.first <= at < head.first + head.count]
+    require(groups, "none of the heads is that of the decision's group")
+    require(at > position, "the decision comes before what it decides")
+    decided = check_record(decision, groups[0])
+    kind, identity = transaction_of(frame)
+    decided_kind, decided_identity = transaction_of(decided)
+    require(kind == PREPARE and decided_kind == DECIDE_COMMIT,
+            "the two records are not the writes and the commit of a two-step transaction")
+    require(identity == decided_identity, "the decision is of another transaction")
+    return decided
+
+
+def describe_decision(proof, heads, record, frame):
+    """Of a two-step transaction: its decision, checked, in words."""
+    if "decision" in proof:
+        decision = member(proof, "decision", dict)
+        decided = check_decision(decision, heads, record["position"], frame)
+        return [f"decided by record {decision['position']}", *describe(decided)]
+    if frame[:4] == b"KHRC" and frame[32:33] == bytes([PREPARE]):
+        return ["  NOT DECIDED as far as this proof goes: these writes may never have taken effect"]
+    return []
+
+
 def check_database(heads, database, timeline):
     """The head that names the database and its timeline; None: no head of these does."""
     genesis = digest(3, database, timeline)
@@ -188,7 +226,7 @@ def check(proof, expected=None):
         "  as the file says; none of these heads names them",
         f"record {record['position']}: number {record['index'] + 1} of the {group.count} in group "
         f"{group.number}, sealed {when(group.wall_ms)}; {len(heads)} heads lead there",
-        *describe(frame)]
+        *describe(frame), *describe_decision(proof, heads, record, frame)]
 
 
 # ---- what the record says ----
@@ -263,7 +301,9 @@ def describe(frame):
 
 def digest_argument(text):
     try:
-        return from_hex(text.strip(), "DIGEST", DIGEST_BYTES)
+        digits, colon, rest = text.strip().partition(":")
+        require(not colon or digits.isdecimal(), "DIGEST begins with no number")
+        return from_hex(rest if colon else digits, "DIGEST", DIGEST_BYTES)
     except Refused as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -2,13 +2,15 @@
 """Run khonsu-workload over many seeds and judge each history.
 
 usage: histories.py [--driver FILE] [--first-seed N] [--seeds N] [--transactions N]
-                    [--seconds S] [--keep FOLDER]
+                    [--seconds S] [--keep FOLDER] [--kills N]
        histories.py --mutants [NAME...]
 
 Each seed runs every case of the matrix below, each in a size drawn from the seed, and judges the
 history by test/model/history_check.py: by its level, by real time and by the store's own numbers,
 and once more without these. A history that is wrong, or a driver that fails, is kept and counted.
 --seconds stops after the seed under way then.
+
+--kills runs each case on a store on disk, which is killed N times in the middle and started again.
 
 --mutants builds a driver on each of the planted bugs of test/mutants that are named (none: on those
 of src/txn, src/db and src/store) and says by which anomaly it shows in histories; many do not by
@@ -45,11 +47,14 @@ CASES = ([(workload, level) for workload in ("list-append", "rw-register", "bank
 DRIVER_SECONDS = 120
 
 
-def command(driver, case, seed, transactions, path):
+def command(driver, case, seed, transactions, path, kills=0):
     dice = random.Random(f"{seed} {case}")
     sizes = {"threads": dice.choice((2, 3, 4, 8, 16)), "keys": dice.choice((2, 3, 8, 16, 32)),
              "ops": dice.choice((2, 4, 4, 8)), "transactions": transactions, "seed": seed}
     options = [f"--{name}={value}" for name, value in sizes.items()]
+    if kills:
+        options += [f"--path={path}.store", f"--kill={kills}",
+                    f"--sync={dice.choice(('full', 'group'))}"]
     return [driver, "--workload", case[0], "--isolation", case[1], *case[2:], *options,
             "--out", path]
 
@@ -69,9 +74,10 @@ def judge(path):
     return found, statuses
 
 
-def run_case(driver, case, seed, transactions, path):
+def run_case(driver, case, seed, transactions, path, kills=0):
     """(what is wrong, in words and by name; transactions by status; the command)."""
-    arguments = command(driver, case, seed, transactions, path)
+    arguments = command(driver, case, seed, transactions, path, kills)
+    shutil.rmtree(f"{path}.store", ignore_errors=True)
     wrong, names, statuses = [], set(), {}
     with subprocess.Popen(arguments, stderr=subprocess.PIPE) as process:
         try:
@@ -107,12 +113,14 @@ def campaign(options):
         for case in CASES:
             path = os.path.join(options.keep, "_".join((*case, str(seed))) + ".jsonl")
             wrong, names, statuses, arguments = run_case(options.driver, case, seed,
-                                                         options.transactions, path)
+                                                         options.transactions, path,
+                                                         options.kills)
             counts["histories"] += 1
             for status, count in statuses.items():
                 counts[status] += count
             if not wrong:
                 os.remove(path)
+                shutil.rmtree(f"{path}.store", ignore_errors=True)
                 continue
             print(f"{' '.join(arguments)}\n{wrong}kept: {path}", flush=True)
             counts["failures"] += 1
@@ -120,7 +128,7 @@ def campaign(options):
         print(f"seed {seed}: {counts['histories']} histories, {counts['failures']} failures, "
               f"{time.monotonic() - began:.0f} s", flush=True)
     print(json.dumps({"proof": "histories", "cases": len(CASES), "first_seed": options.first_seed,
-                      "transactions_each": options.transactions,
+                      "transactions_each": options.transactions, "kills_each": options.kills,
                       "committed": counts.pop("ok"), "aborted": counts.pop("fail"),
                       "unknown": counts.pop("info"), "seconds": round(time.monotonic() - began),
                       **counts}))
@@ -197,6 +205,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--transactions", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--keep", default=os.path.join(ROOT, "build", "histories"))
     parser.add_argument("--mutants", nargs="*", metavar="NAME")
     options = parser.parse_args()

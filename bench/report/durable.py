@@ -123,7 +123,7 @@ def latency_bars(report):
             beside.append(f"{spread(over_alone, ' x')} over a call alone")
         words = "one committer, over the call's" if committers == 1 else \
             f"{committers} committers, over the shared call's"
-        yield at_most(figure, f"p99 latency of a durable commit, {words}", 3,
+        yield at_most(figure, f"p99 latency of a commit, {words}", 3,
                       [a / b for a, b in zip(own, shared)], " x", "; ".join(beside))
 
 
@@ -146,7 +146,7 @@ def unsynced_bars(report):
         same = report.ratios("durable_none", mine, f"{committers} as many bytes: bare-rocksdb",
                              "per_second")
         plain = report.ratios("durable_none", mine, f"{committers} bare-rocksdb", "per_second")
-        yield at_least("durable_none", f"commits without sync, {words}, against bare RocksDB for "
+        yield at_least("durable_none", f"without sync, {words}, against bare RocksDB for "
                        "the same bytes", 0.8, same, " x",
                        f"{spread(plain, ' x')} for the plain value's" if plain else "")
 

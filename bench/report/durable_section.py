@@ -8,7 +8,11 @@ from bars import figure_of, middle, MISSING, spread
 from tables import cells, scaled, series, table
 
 
-def microseconds(cell, key):
+# Fewer per commit are of the background, not of the commit.
+LEAST_CALLS = 0.005
+
+
+def median_of(cell, key):
     found = series(cell, key)
     return figure_of(middle(found)) if found else MISSING
 
@@ -17,9 +21,9 @@ def timed_table(values, figure):
     rows = []
     for cell in cells(values, figure):
         rows.append((cell["name"], spread(scaled(series(cell, "per_second"), 1e-3)),
-                     microseconds(cell, "p50_us"), spread(series(cell, "p99_us")),
-                     microseconds(cell, "p999_us"), microseconds(cell, "max_us"),
-                     microseconds(cell, "cpu_us"), microseconds(cell, "written_bytes_per_commit"),
+                     median_of(cell, "p50_us"), spread(series(cell, "p99_us")),
+                     median_of(cell, "p999_us"), median_of(cell, "max_us"),
+                     median_of(cell, "cpu_us"), median_of(cell, "written_bytes_per_commit"),
                      spread(series(cell, "aborts_per_commit"))))
     return table(("engine", "thousand commits per second", "p50, us", "p99, us", "p99.9, us",
                   "max, us", "CPU, us per commit", "bytes written per commit",
@@ -31,7 +35,8 @@ def calls_table(values):
     for cell in cells(values, "durable_calls"):
         for run in cell["runs"]:
             per_commit = ", ".join(f"{count:.3g} {call}"
-                                   for call, count in run["calls_per_commit"].items() if count)
+                                   for call, count in run["calls_per_commit"].items()
+                                   if count >= LEAST_CALLS)
             per_group = run["fdatasync_per_group"]
             rows.append((cell["name"], per_commit or "none",
                          MISSING if per_group is None else f"{per_group:.3f}"))

@@ -70,9 +70,11 @@ typedef enum kh_sync {
     KH_SYNC_GROUP = 2,   /* the same, but the sync may wait up to sync_delay_us for company: loses
                           * nothing, costs less when many commit, and time when few do */
     KH_SYNC_NONE = 3     /* at once. The kill of the process can lose what was committed within the
-                          * last sync_delay_us, a loss of power what was within about 200 ms more.
-                          * Neither the change feed nor the history's head shows it before it is on
-                          * disk; a later commit of the other two makes it so */
+                          * last sync_delay_us and while the disk was syncing (every 200 ms, for
+                          * milliseconds, or as long as a busy disk takes); a loss of power what was
+                          * within about 200 ms more. Neither the change feed nor the history's head
+                          * shows it before it is on disk; a later commit of the other two makes it
+                          * so */
 } kh_sync;
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -121,7 +123,12 @@ struct kh_storage;
 enum kh_open_flag {
     /* No thread of the library: the caller runs kh_db_step() now and then. With a clock hook the
      * whole database is deterministic. */
-    KH_OPEN_NO_THREADS = 1
+    KH_OPEN_NO_THREADS = 1,
+    /* Of a path: change nothing, also while another process has it open and writes. What is seen is
+     * what had been committed when it was opened (a commit whose sync was under way may be there,
+     * too); what is committed later is not. History reaches back as far as the directory has it,
+     * whatever retention says here. Transactions are read-only: writes answer KH_READ_ONLY. */
+    KH_OPEN_READ_ONLY = 2
 };
 
 typedef struct kh_options {
@@ -148,22 +155,26 @@ typedef struct kh_options {
     uint32_t node;              /* part of transaction ids; default 0 */
     kh_sync sync;               /* of transactions that do not say; default full */
     uint32_t sync_delay_us;     /* see kh_sync; default 1,000, at most 1,000,000 */
+    uint64_t as_of; /* with KH_OPEN_READ_ONLY: the state at this timestamp, which is kh_db_now then;
+                     * what was prepared and not decided is left out. 0: the newest */
 } kh_options;
 #define KH_LIMITS_INIT                                                                             \
     { sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KH_OPTIONS_INIT                                                                            \
     {                                                                                              \
         sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, \
-            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0, KH_SYNC_DEFAULT, 0    \
+            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0, KH_SYNC_DEFAULT, 0, 0 \
     }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the
  * library does not know; KH_UNSUPPORTED: a path in a build without "durable"; KH_CORRUPT, KH_IO:
- * what the log or storage delivers cannot be replayed; KH_NO_MEMORY. */
+ * what the log or storage delivers cannot be replayed; KH_NO_MEMORY. With as_of: KH_TOO_OLD:
+ * history does not reach back to it; KH_INVALID: it is in the future. KH_BUSY: read-only, and a
+ * writer changed the directory faster than it could be opened. */
 KH_API KH_WARN_UNUSED kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error);
-/* Close. KH_IN_USE (and nothing happens) while transactions, cursors, streams, views in time or
- * watches are open. Batches and exported arrays stay valid. No other call may run or follow.
- * In a forked child: frees nothing and answers KH_FORKED. NULL: KH_OK. */
+/* Close. KH_IN_USE (and nothing happens) while transactions, cursors, streams, views in time,
+ * watches or change feeds are open. Batches and exported arrays stay valid. No other call may run
+ * or follow. In a forked child: frees nothing and answers KH_FORKED. NULL: KH_OK. */
 KH_API kh_status kh_db_close(kh_db *db);
 /* Run the library's periodic work once (timeouts, reclamation): with KH_OPEN_NO_THREADS, or to have
  * it now. Reclaims all that no snapshot needs before it returns, unless another step is running
@@ -197,9 +208,13 @@ typedef enum kh_outcome {
     KH_OUTCOME_ACTIVE = 0, /* not ended */
     KH_OUTCOME_PREPARED = 1,
     KH_OUTCOME_COMMITTED = 2,
-    KH_OUTCOME_ABORTED = 3
+    KH_OUTCOME_ABORTED = 3,
+    KH_OUTCOME_FORGOTTEN = 4 /* too long ago: it may have been either */
 } kh_outcome;
-/* What became of a transaction. KH_NOT_FOUND: it ended too long ago to be remembered, or never was.
+/* What became of a transaction. A database with a path (or a storage) answers for everything that
+ * its log has kept, also after restarts, for a day at least; what was never kept is aborted.
+ * KH_NOT_FOUND: in memory, it ended too long ago to be remembered; or no such id was ever given
+ * out.
  * *timestamp (NULL allowed) is written for committed ones that changed something, else 0.
  * Outcomes of transactions with writes at least are kept. */
 KH_API KH_WARN_UNUSED kh_status kh_db_outcome(kh_db *db, kh_txn_id id, kh_outcome *out,
@@ -219,8 +234,14 @@ typedef bool kh_version_fn(void *context, const kh_version_entry *version);
 KH_API KH_WARN_UNUSED kh_status kh_db_history(kh_db *db, kh_bytes key, kh_timestamp from,
                                               kh_timestamp to, kh_version_fn *visit, void *context,
                                               bool *is_complete, kh_error *error);
-/* The oldest timestamp that kh_txn_begin_at accepts now. */
+/* The oldest timestamp that kh_txn_begin_at accepts now. With retention it survives a restart: what
+ * was readable before the close is readable after the open. */
 KH_API kh_timestamp kh_db_horizon(kh_db *db);
+/* Apply retention now: versions that nobody may read any more leave memory, the storage and the
+ * log, and the files are rewritten without them. Takes as long as reading the database;
+ * transactions go on meanwhile. KH_READ_ONLY; KH_IO, KH_NO_SPACE, KH_NO_MEMORY: the storage could
+ * not be brought up to date (which is tried again in the background). Any thread. */
+KH_API KH_WARN_UNUSED kh_status kh_db_compact(kh_db *db, kh_error *error);
 
 /* ---- watch ----------------------------------------------------------------------------------- */
 

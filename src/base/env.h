@@ -44,6 +44,13 @@ uintptr_t env_self(void);
 /* Sleep, for back-off. */
 void env_pause_ns(uint64_t duration_ns);
 
+/* Sleep while a word has a value, and wake one who sleeps on it (futex): the caller's loop looks at
+ * the word again, since a wait may end for no reason. Deadline on the monotonic clock, 0: none;
+ * false: it has passed. The word may be gone when wake is called: nobody is woken then, or somebody
+ * who looks again. */
+bool env_word_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns);
+void env_word_wake(_Atomic uint32_t *word);
+
 /* Event descriptor (eventfd, non-blocking, close-on-exec): -1 on failure. */
 int env_event_open(void);
 void env_event_signal(int descriptor);

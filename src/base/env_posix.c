@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,6 +118,19 @@ void env_pause_ns(uint64_t duration_ns) {
                             .tv_nsec = (long)(duration_ns % 1000000000u)};
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
+}
+
+bool env_word_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns) {
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                                .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    /* The bit set's form takes a point in time, on the monotonic clock. */
+    long code = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
+                        deadline_ns == 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+    return code == 0 || errno != ETIMEDOUT;
+}
+
+void env_word_wake(_Atomic uint32_t *word) {
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 int env_event_open(void) {

@@ -22,7 +22,14 @@ extern const struct command command_get;
 extern const struct command command_put;
 extern const struct command command_scan;
 extern const struct command command_history;
+extern const struct command command_changes;
 extern const struct command command_stats;
+extern const struct command command_restore;
+extern const struct command command_backup;
+extern const struct command command_compact;
+extern const struct command command_log;
+extern const struct command command_head;
+extern const struct command command_verify;
 
 /* Parse the arguments of a command. True: go on. False: *code is the answer (help was shown, or
  * the complaint made). */

@@ -11,11 +11,16 @@
 
 static const char details[] =
     "Lists the versions of KEY, newest first: timestamp (for get --at), time of the commit, what\n"
-    "it did, and rows and bytes of the value.";
+    "it did, and rows and bytes of the value.\n\n"
+    "With --prove and --path DIR, the directory of a durable database that no process has open:\n"
+    "prints a proof (JSON) that the history of that database has the record which wrote the\n"
+    "newest version of KEY, or the newest at --at. tools/check_proof.py checks it against a head\n"
+    "that was kept elsewhere (khonsu head), without this library.";
 
 static const char examples[] =
     "  khonsu history flights/2013-01-01/UA --from flights.khonsu\n"
-    "  khonsu history flights/2013-01-01/UA --from flights.khonsu --json";
+    "  khonsu history flights/2013-01-01/UA --from flights.khonsu --json\n"
+    "  khonsu history orders/17 --prove --path orders.db > proof.json";
 
 enum { HISTORY_COLUMNS = 5 };
 
@@ -88,11 +93,42 @@ static int show(const struct store *store, const char *key_argument, struct outp
     return code;
 }
 
+static int prove(const char *key_argument, const char *path, const char *at) {
+    struct text key = {NULL, 0, 0};
+    kh_timestamp timestamp = 0;
+    kh_bytes proof = {NULL, 0};
+    kh_error error = {""};
+    int code = CLI_OK;
+    if (!command_key(key_argument, &key) || (at != NULL && !command_time(at, &timestamp))) {
+        text_free(&key);
+        return CLI_USAGE;
+    }
+    kh_status status = kh_path_prove(path, text_bytes(&key), timestamp, &proof, &error);
+    if (status == KH_NOT_FOUND) {
+        code = complain(CLI_ABSENT, "%s has no version of the key '%s'%s", path, key_argument,
+                        at == NULL ? "" : " at that time");
+    } else if (status != KH_OK) {
+        code = complain_status("history", status, &error);
+    } else {
+        (void)fwrite(proof.data, 1, proof.size_bytes, stdout);
+    }
+    kh_bytes_free(proof);
+    text_free(&key);
+    return code;
+}
+
 static int run(const struct command *command, int argc, char *const *argv) {
     struct output output = OUTPUT_INIT(0);
     const char *from = NULL;
+    const char *path = NULL;
+    const char *at = NULL;
+    bool is_proof = false;
     const struct option options[] = {
         {"from", 0, OPTION_TEXT, "STORE", "the store to read; - is the standard input", &from},
+        {"prove", 0, OPTION_FLAG, NULL, "print a proof of the newest version; needs --path",
+         &is_proof},
+        {"path", 0, OPTION_TEXT, "DIR", "the directory of a durable database", &path},
+        {"at", 0, OPTION_TEXT, "TIME", "prove the version as of this timestamp or UTC time", &at},
         OUTPUT_OPTIONS(output),
     };
     struct operands operands;
@@ -101,6 +137,13 @@ static int run(const struct command *command, int argc, char *const *argv) {
     if (!command_parse(command, options, sizeof options / sizeof options[0], argc, argv, &operands,
                        &code)) {
         return code;
+    }
+    if (is_proof) {
+        return command_has(command, "path", path) ? prove(operands.values[0], path, at) : CLI_USAGE;
+    }
+    if (path != NULL || at != NULL) {
+        return complain(CLI_USAGE, "history: --path and --at belong to --prove (khonsu history "
+                                   "--help says more)");
     }
     if (!command_has(command, "from", from)) {
         return CLI_USAGE;
@@ -116,7 +159,7 @@ static int run(const struct command *command, int argc, char *const *argv) {
 const struct command command_history = {
     .name = "history",
     .summary = "list the versions of a key",
-    .operands = "KEY --from STORE",
+    .operands = "KEY --from STORE | KEY --prove --path DIR",
     .details = details,
     .examples = examples,
     .operand_min = 1,

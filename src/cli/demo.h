@@ -18,6 +18,10 @@ struct demo_options {
     uint64_t seed;
     uint64_t sabotage;
     bool is_quiet;
+    const char *path; /* of the database; NULL: in memory */
+    kh_sync sync;
+    bool is_crashing;
+    uint64_t crash_after; /* acknowledged changes */
 };
 
 /* How a reader takes its snapshot. */
@@ -51,8 +55,12 @@ struct demo {
     struct text breach;             /* the first */
     struct text failure;            /* a call that failed: the first */
     double elapsed;
+    int acknowledge_to; /* a descriptor; 0: nobody wants to know */
 };
 
+/* Open the database and load the file, as the options say; in one that is continued, the sums
+ * "as loaded" become those that are there now. Returns an exit code, having complained. */
+int demo_load(struct demo *demo);
 /* Run writers and readers until time or transactions are used up, or the first failure. Returns an
  * exit code, having complained. */
 int demo_run(struct demo *demo);
@@ -62,6 +70,7 @@ void *demo_reader_thread(void *context);
 struct demo_thread {
     struct demo *demo;
     struct demo_counters *counters;
+    uint64_t number; /* among the writers, or the readers */
     uint64_t seed;
     pthread_t thread;
 };

@@ -1,8 +1,12 @@
 /* demo_flights.c - loading flight records.
  *
  * Happy path: the file's schema is looked at, its rows are cut by day and carrier (split.h), put in
- * transactions of some hundred keys each, counted, and the summaries put in a last one. */
+ * transactions of some hundred keys each, counted, and the summaries put in a last one. A database
+ * with a path says how far that came: what is all there is not loaded again, what is there in part
+ * is put again from the beginning. */
 #include "demo_flights.h"
+
+#include "demo_ledger.h"
 
 #include "complain.h"
 #include "file.h"
@@ -11,6 +15,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Keys of one loading transaction: large enough to be fast, small enough not to hold all twice. */
 enum { LOAD_KEYS = 256 };
@@ -128,6 +133,9 @@ static int make_schemas(struct flights *flights, const kh_schema *schema, const 
     }
     if (can_cancel && status == KH_OK) {
         status = patch_schemas(flights, &rows, &error);
+    }
+    if (can_cancel && status == KH_OK) {
+        status = ledger_prepare(flights, &error);
     }
     rows.release(&rows);
     flights->row_schema = kh_schema_retain(schema);
@@ -354,6 +362,9 @@ static kh_status put_summaries(const struct flights *flights, kh_error *error) {
     for (size_t i = 0; i < flights->airport_count && status == KH_OK; ++i) {
         status = put_airport(flights, txn, i, error);
     }
+    if (status == KH_OK && flights->is_durable) {
+        status = ledger_mark(flights, txn, true, error);
+    }
     if (status == KH_OK) {
         status = kh_txn_commit(txn, NULL, error);
     }
@@ -363,7 +374,7 @@ static kh_status put_summaries(const struct flights *flights, kh_error *error) {
 
 static int put_all(struct load *load) {
     kh_error error = {""};
-    kh_status status = KH_OK;
+    kh_status status = load->flights->is_durable ? ledger_begin(load->flights, &error) : KH_OK;
     size_t count = split_key_count(load->split);
     for (size_t first = 0; first < count && status == KH_OK; first += LOAD_KEYS) {
         size_t end = first + LOAD_KEYS < count ? first + LOAD_KEYS : count;
@@ -375,22 +386,43 @@ static int put_all(struct load *load) {
     return status == KH_OK ? CLI_OK : complain_status(load->path, status, &error);
 }
 
-int flights_load(struct flights *flights, const char *path, kh_isolation isolation) {
-    *flights = (struct flights){.db = NULL};
-    struct load load = {flights, NULL, path};
+static double now_seconds(void) {
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int open_database(struct flights *flights, const struct flights_source *source) {
     kh_error error = {""};
     kh_options options = KH_OPTIONS_INIT;
-    options.isolation = isolation;
+    options.isolation = source->isolation;
     options.timeout_ms = 60000; /* a busy machine is no reason to end a demonstration */
+    options.path = source->path;
+    options.sync = source->path == NULL ? KH_SYNC_DEFAULT : source->sync;
+    flights->is_durable = source->path != NULL;
+    double began = now_seconds();
     kh_status status = kh_db_open(&options, &flights->db, &error);
-    if (status != KH_OK) {
-        return complain_status("open", status, &error);
+    flights->open_seconds = now_seconds() - began;
+    return status == KH_OK
+               ? CLI_OK
+               : complain_status(source->path == NULL ? "open" : source->path, status, &error);
+}
+
+int flights_load(struct flights *flights, const struct flights_source *source) {
+    *flights = (struct flights){.db = NULL};
+    struct load load = {flights, NULL, source->file};
+    int code = open_database(flights, source);
+    if (code != CLI_OK) {
+        return code;
     }
-    int code = file_read(flights->db, path, take_schema, take_batch, &load);
+    code = file_read(flights->db, source->file, take_schema, take_batch, &load);
     if (code == CLI_OK) {
         code = learn(&load);
     }
-    if (code == CLI_OK) {
+    if (code == CLI_OK && flights->is_durable) {
+        code = ledger_open(flights, source);
+    }
+    if (code == CLI_OK && !flights->is_continued) {
         code = put_all(&load);
     }
     split_free(load.split);
@@ -428,6 +460,7 @@ void flights_free(struct flights *flights) {
     kh_schema_release(flights->cancel_schema);
     kh_schema_release(flights->rebook_schema);
     kh_schema_release(flights->summary_schema);
+    kh_schema_release(flights->ledger_schema);
     (void)kh_db_close(flights->db);
     *flights = (struct flights){.db = NULL};
 }

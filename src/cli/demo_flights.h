@@ -5,6 +5,8 @@
  *                            delay_minutes
  *   summary/airport/JFK      one row: id (the airport), the same sums over all days
  *
+ * In a database with a path also what demo_ledger.h says.
+ *
  * The invariant of every snapshot: the summaries are what counting the rows gives. struct flights
  * does not change once it is loaded: any thread may read it. */
 #ifndef KHONSU_CLI_DEMO_FLIGHTS_H
@@ -53,11 +55,22 @@ struct flights {
     kh_schema *cancel_schema;  /* id, dep_delay, dep_time if there is one */
     kh_schema *rebook_schema;  /* id, dep_delay, carrier, dep_time if there is one, day's columns */
     kh_schema *summary_schema; /* id, flights, cancelled, delayed, delay_minutes */
+    kh_schema *ledger_schema;  /* id, changes */
+    bool is_durable;
+    bool is_continued;   /* the flights were there; the sums "as loaded" are still the file's */
+    double open_seconds; /* what opening took */
 };
 
-/* Open a database and load the file into it, summaries too. Returns an exit code, having
- * complained; on failure flights is empty. */
-int flights_load(struct flights *flights, const char *path, kh_isolation isolation);
+struct flights_source {
+    const char *file;
+    kh_isolation isolation;
+    const char *path; /* of the database; NULL: in memory */
+    kh_sync sync;
+};
+
+/* Open a database and load the file into it, summaries too, unless it is one that has them. Returns
+ * an exit code, having complained; on failure flights is empty. */
+int flights_load(struct flights *flights, const struct flights_source *source);
 void flights_free(struct flights *flights);
 
 void flights_key(const struct flights *flights, size_t day, size_t carrier, struct text *key);

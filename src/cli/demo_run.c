@@ -62,6 +62,7 @@ static size_t start(struct demo *demo, struct demo_thread *threads) {
         bool is_writer = i < demo->options->writers;
         threads[i].demo = demo;
         threads[i].counters = &demo->counters[i];
+        threads[i].number = is_writer ? i : i - demo->options->writers;
         threads[i].seed = demo->options->seed * 1000003u + i;
         if (pthread_create(&threads[i].thread, NULL,
                            is_writer ? demo_writer_thread : demo_reader_thread, &threads[i]) != 0) {
@@ -144,6 +145,44 @@ static int judge(const struct demo *demo) {
                         (unsigned long long)demo->breach_count, demo->breach.bytes);
     }
     return CLI_OK;
+}
+
+/* Only what may be read is there: a breach is found by those who verify. */
+static int take_stock(struct demo *demo) {
+    struct flights *flights = &demo->flights;
+    struct verify now;
+    kh_txn *txn = NULL;
+    kh_error error = {""};
+    kh_txn_options options = KH_TXN_OPTIONS_INIT;
+    options.flags = KH_BEGIN_READ_ONLY;
+    verify_init(&now, flights);
+    kh_status status = kh_txn_begin(flights->db, &options, &txn, &error);
+    if (status == KH_OK) {
+        status = verify_count(&now, txn, &error);
+    }
+    kh_txn_close(txn);
+    if (status == KH_OK) {
+        memcpy(flights->place_tallies, now.places,
+               flights->day_count * flights->carrier_count * sizeof(struct tally));
+        memcpy(flights->airport_tallies, now.airports,
+               flights->airport_count * sizeof(struct tally));
+    }
+    verify_fini(&now);
+    return status == KH_OK ? CLI_OK : complain_status("counting the flights", status, &error);
+}
+
+int demo_load(struct demo *demo) {
+    const struct demo_options *options = demo->options;
+    const struct flights_source source = {options->file, options->isolation, options->path,
+                                          options->sync};
+    int code = flights_load(&demo->flights, &source);
+    if (code == CLI_OK && demo->flights.is_continued) {
+        code = take_stock(demo);
+        if (code != CLI_OK) {
+            flights_free(&demo->flights);
+        }
+    }
+    return code;
 }
 
 int demo_run(struct demo *demo) {

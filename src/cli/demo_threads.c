@@ -1,5 +1,6 @@
 /* demo_threads.c - what the demo's threads do: one transaction after another until told to stop. */
-#include "demo.h"
+#include "demo_crash.h"
+#include "demo_ledger.h"
 
 #include <inttypes.h>
 
@@ -42,12 +43,18 @@ struct write_call {
     struct writer *writer;
     enum write_kind kind;
     uint64_t dice; /* the state that each attempt begins with: a retry throws the same */
+    kh_txn_id id;  /* of the last attempt */
 };
 
 static kh_status write_body(void *context, kh_txn *txn, kh_error *error) {
     struct write_call *call = context;
-    call->writer->random = call->dice;
-    return writer_run(call->writer, call->kind, txn, error);
+    struct writer *writer = call->writer;
+    writer->random = call->dice;
+    call->id = kh_txn_get_id(txn);
+    kh_status status = writer_run(writer, call->kind, txn, error);
+    return status == KH_OK && writer->flights->is_durable
+               ? ledger_write(writer->flights, txn, writer->number, writer->changes + 1, error)
+               : status;
 }
 
 static enum write_kind choose_write(struct writer *writer) {
@@ -61,7 +68,7 @@ static enum write_kind choose_write(struct writer *writer) {
 /* One transaction; false: it came to nothing. */
 static bool write_once(struct demo_thread *thread, struct writer *writer) {
     struct demo *demo = thread->demo;
-    struct write_call call = {writer, choose_write(writer), 0};
+    struct write_call call = {.writer = writer, .kind = choose_write(writer)};
     call.dice = writer_random(writer, UINT64_MAX);
     uint64_t next = writer->random;
     kh_run_options run = KH_RUN_OPTIONS_INIT;
@@ -69,13 +76,17 @@ static bool write_once(struct demo_thread *thread, struct writer *writer) {
     run.txn.tag = write_tags[call.kind];
     kh_error error = {""};
     uint32_t attempts = 0;
+    kh_timestamp timestamp = 0;
     kh_status status =
-        kh_db_run(demo->flights.db, &run, write_body, &call, NULL, &attempts, &error);
+        kh_db_run(demo->flights.db, &run, write_body, &call, &timestamp, &attempts, &error);
     writer->random = next;
     count(&thread->counters->attempts[call.kind], attempts);
     if (status == KH_OK) {
         count(&thread->counters->rows[call.kind], writer->rows_changed);
         count(&thread->counters->committed[call.kind], 1);
+        writer->changes += 1;
+        crash_acknowledge(demo,
+                          &(struct ack){writer->number, writer->changes, call.id.low, timestamp});
         return true;
     }
     if (status == KH_NOT_FOUND) {
@@ -95,6 +106,23 @@ static bool take_ticket(struct demo *demo) {
            atomic_fetch_add_explicit(&demo->tickets, 1, memory_order_relaxed) < wanted;
 }
 
+/* Go on counting where earlier runs have ended. */
+static void find_count(struct demo *demo, struct writer *writer) {
+    kh_txn *txn = NULL;
+    kh_error error = {""};
+    kh_txn_options options = KH_TXN_OPTIONS_INIT;
+    options.flags = KH_BEGIN_READ_ONLY;
+    kh_status status = kh_txn_begin(demo->flights.db, &options, &txn, &error);
+    if (status == KH_OK) {
+        status = ledger_read(txn, writer->number, &writer->changes, &error);
+    }
+    kh_txn_close(txn);
+    if (status != KH_OK) {
+        demo_fail(demo, "the count of a writer", status, &error);
+    }
+    crash_acknowledge(demo, &(struct ack){writer->number, writer->changes, 0, 0});
+}
+
 void *demo_writer_thread(void *context) {
     enum { MISSES_MAX = 10000 }; /* in a row: then there is nothing left to change */
     struct demo_thread *thread = context;
@@ -102,6 +130,10 @@ void *demo_writer_thread(void *context) {
     struct writer writer;
     writer_init(&writer, &demo->flights, thread->seed);
     writer.sabotage = demo->options->sabotage;
+    writer.number = thread->number;
+    if (demo->flights.is_durable) {
+        find_count(demo, &writer);
+    }
     int misses = 0;
     while (!is_stopping(demo) && misses < MISSES_MAX && take_ticket(demo)) {
         misses = 0;

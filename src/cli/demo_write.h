@@ -18,6 +18,8 @@ struct write_place {
 /* One writing thread. */
 struct writer {
     const struct flights *flights;
+    uint64_t number;
+    uint64_t changes;  /* committed by all writers of this number; of a durable database only */
     uint64_t random;   /* state */
     uint64_t sabotage; /* leave out the airport's summary in every n-th; 0: never */
     uint64_t attempt_count;

@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_demo, &command_import,  &command_get,   &command_put,
-    &command_scan, &command_history, &command_stats,
+    &command_demo,    &command_import,  &command_get,    &command_put,     &command_scan,
+    &command_history, &command_stats,   &command_log,    &command_head,    &command_verify,
+    &command_changes, &command_restore, &command_backup, &command_compact,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
@@ -25,7 +26,8 @@ static void print_usage(FILE *out) {
                   "\n  khonsu help COMMAND   options and examples of a command\n"
                   "  khonsu --version      version and features\n\n"
                   "A store is a file that holds a database with its history: an Arrow IPC file of\n"
-                  "the columns key, timestamp and value (an Arrow stream; null: deleted).\n\n"
+                  "the columns key, timestamp and value (an Arrow stream; null: deleted). DIR is\n"
+                  "the directory of a durable database that no process has open.\n\n"
                   "exit codes: 0 done, 1 failed or inconsistent, 2 wrong usage, 3 no such key\n");
 }
 

@@ -187,8 +187,10 @@ kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct m
     struct write write = {
         .kind = batch == NULL ? WRITE_DELETE : WRITE_PUT, .entry = entry, .staged = version};
     store_count(&store->versions_live, 1);
-    if (link_version(db, &write, commit, commit)) store_count(&store->keys, 1);
-    reclaim_note(store, entry);
+    bool is_only = link_version(db, &write, commit, commit);
+    if (is_only) store_count(&store->keys, 1);
+    /* Of a read-only opening nothing is ever garbage, and a key's only value is none. */
+    if (!(db->flags & KH_OPEN_READ_ONLY) && (!is_only || batch == NULL)) reclaim_note(store, entry);
     if (commit > store->clock) store->clock = commit;
     return KH_OK;
 }

@@ -158,6 +158,7 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
     kh_txn *txn;
     status = handle_acquire(db, &txn, error);
     if (status != KH_OK) return status;
+    bool is_read_only = (options->flags & KH_BEGIN_READ_ONLY) || (db->flags & KH_OPEN_READ_ONLY);
     set_up(txn, options);
     txn->has_own_options = options->resolve != NULL || options->id_column != NULL;
     if (options->resolve != NULL) {
@@ -166,7 +167,7 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
     }
     status = copy_texts(txn, options, error);
     if (status == KH_OK) {
-        take_snapshot(txn, (options->flags & KH_BEGIN_READ_ONLY) != 0);
+        take_snapshot(txn, is_read_only);
         if (txn->isolation == KH_SERIALIZABLE && txn->is_read_only)
             status = find_safe(txn, options, error);
     }
@@ -183,7 +184,7 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
 kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, kh_error *error) {
     kh_assert(db != NULL && out != NULL && "kh_txn_begin: db or out is NULL");
     const kh_txn_options *plain = options == NULL ? &default_options : options;
-    if (KH_UNLIKELY(!is_plain(plain) || db_is_forked(db)))
+    if (KH_UNLIKELY(!is_plain(plain) || db_is_forked(db) || (db->flags & KH_OPEN_READ_ONLY)))
         return begin_any(db, options, out, error);
     kh_txn *txn = handle_take_last(db);
     if (KH_UNLIKELY(txn == NULL)) return begin_any(db, options, out, error);

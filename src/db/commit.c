@@ -399,7 +399,7 @@ KH_ALWAYS_INLINE enum attempt attempt(kh_txn *txn, enum record_kind kind, bool i
 
 KH_ALWAYS_INLINE void leave_section(kh_txn *txn) {
     struct kh_db *db = txn->db;
-    bool has_deferred = db->deferred != NULL;
+    bool has_deferred = section_has_deferred(db);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     if (KH_UNLIKELY(epoch_is_due(&txn->epoch)))
@@ -471,10 +471,7 @@ kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
 }
 
 kh_status commit_await_log(kh_txn *txn) {
-    struct kh_db *db = txn->db;
-    latch_take(&db->section);
-    pipeline_wait(txn);
-    latch_leave(&db->section);
+    (void)pipeline_wait(txn, 0);
     return (kh_status)(atomic_load_explicit(&txn->outcome, memory_order_acquire) - 1);
 }
 

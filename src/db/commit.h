@@ -3,6 +3,7 @@
 #define KHONSU_DB_COMMIT_H
 
 #include "db/handle.h"
+#include "db/pipeline.h"
 #include "db/section.h"
 #include "log/record.h"
 
@@ -13,8 +14,8 @@ kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error);
 /* Wait for the outcome; returns it. */
 kh_status commit_await_log(kh_txn *txn);
 static inline kh_status commit_await(kh_txn *txn) {
-    uint32_t outcome = atomic_load_explicit(&txn->outcome, memory_order_acquire);
-    return KH_LIKELY(outcome != 0) ? (kh_status)(outcome - 1) : commit_await_log(txn);
+    if (KH_UNLIKELY(!pipeline_is_answered(txn))) return commit_await_log(txn);
+    return (kh_status)(atomic_load_explicit(&txn->outcome, memory_order_relaxed) - 1);
 }
 /* End a transaction that failed: its state, slots and counters. */
 void commit_end_failed(kh_txn *txn, kh_status status);

@@ -60,6 +60,15 @@ static kh_status check_hooks(const kh_options *options, kh_error *error) {
     return KH_OK;
 }
 
+static kh_status check_read_only(const kh_options *options, kh_error *error) {
+    bool is_read_only = (options->flags & KH_OPEN_READ_ONLY) != 0;
+    if (is_read_only && options->path == NULL)
+        return status_fail(error, KH_INVALID, "read-only without a path");
+    if (options->as_of != 0 && !is_read_only)
+        return status_fail(error, KH_INVALID, "as_of needs KH_OPEN_READ_ONLY");
+    return KH_OK;
+}
+
 static kh_status check_options(const kh_options *options, kh_error *error) {
     if (options->limits.size != 0 && options->limits.size != sizeof(kh_limits))
         return status_fail(error, KH_INVALID, "kh_limits.size is %zu", options->limits.size);
@@ -69,12 +78,13 @@ static kh_status check_options(const kh_options *options, kh_error *error) {
         return status_fail(error, KH_INVALID, "a storage needs a log");
     if ((unsigned)options->sync > KH_SYNC_NONE || options->sync_delay_us > 1000000u)
         return status_fail(error, KH_INVALID, "unknown sync policy, or a delay above a second");
-    if (options->flags & ~(uint32_t)KH_OPEN_NO_THREADS)
+    if (options->flags & ~(uint32_t)(KH_OPEN_NO_THREADS | KH_OPEN_READ_ONLY))
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK ||
         (unsigned)options->validation > KH_VALIDATE_STRUCTURE)
         return status_fail(error, KH_INVALID, "unknown isolation level, policy or validation");
-    return check_hooks(options, error);
+    kh_status status = check_read_only(options, error);
+    return status == KH_OK ? check_hooks(options, error) : status;
 }
 
 static void set_limits(struct kh_db *db, const kh_limits *given) {
@@ -106,6 +116,7 @@ static void set_options(struct kh_db *db, const kh_options *options) {
     db->message = options->message;
     db->message_context = options->message_context;
     db->node = options->node;
+    db->as_of = options->as_of;
     db->clock = env_clock_system();
     if (options->clock.wall_ms != NULL)
         db->clock = (struct env_clock){options->clock.wall_ms, options->clock.monotonic_ns,
@@ -123,6 +134,7 @@ static void set_options(struct kh_db *db, const kh_options *options) {
 static void init_locks(struct kh_db *db) {
     lock_init(&db->pool_lock, RANK_DATABASE);
     lock_init(&db->janitor_lock, RANK_DATABASE);
+    lock_init(&db->feed_lock, RANK_DATABASE);
     latch_init(&db->section, RANK_COMMIT);
     signal_init(&db->progress);
     signal_init(&db->janitor_wake);
@@ -132,6 +144,7 @@ static void fini_locks(struct kh_db *db) {
     signal_fini(&db->janitor_wake);
     signal_fini(&db->progress);
     latch_fini(&db->section);
+    lock_fini(&db->feed_lock);
     lock_fini(&db->janitor_lock);
     lock_fini(&db->pool_lock);
 }
@@ -181,6 +194,10 @@ static kh_status make_tables(struct kh_db *db, const kh_options *options, kh_err
     db->has_store = true;
     db->store.retention_ms = options->retention_ms;
     db->store.retention_bytes = options->retention_bytes;
+    if (db->flags & KH_OPEN_READ_ONLY) { /* all that the directory has is kept */
+        db->store.retention_ms = UINT64_MAX;
+        db->store.retention_bytes = 0;
+    }
     epoch_register(&db->store.epoch, &db->janitor_epoch);
     epoch_register(&db->store.epoch, &db->log_epoch);
     epoch_register(&db->store.epoch, &db->step_epoch);
@@ -217,6 +234,7 @@ static void destroy(struct kh_db *db) {
     struct mem *mem = db->home.mem;
     janitor_stop(db);
     drop_detached(db);
+    durable_quiet(db);
     upkeep_stop(db);
     if (db->has_pipeline) pipeline_close(db);
     upkeep_close(db);

@@ -46,7 +46,6 @@ struct pipeline {             /* records between append and the log's answer; se
     _Atomic uint32_t is_busy;   /* count != 0, for readers outside of the section */
     _Atomic uintptr_t appender; /* the thread inside log->append (env_self), 0: none */
     _Atomic uint32_t answering; /* calls of complete from outside of append, until they return */
-    uint64_t answers;           /* calls of complete that have had their effect */
     uint64_t answered;          /* cookie answered from within append */
     uint32_t answer;            /* kh_log_answer other than kept, from within append */
     bool is_lost;               /* what is in flight will never be answered for */
@@ -65,6 +64,7 @@ struct kh_db {
     kh_policy policy;
     kh_sync sync;
     uint32_t sync_delay_us;
+    uint64_t as_of; /* of a read-only opening; 0: the newest */
     kh_validation validation;
     uint32_t timeout_ms;
     char *id_column;
@@ -106,6 +106,8 @@ struct kh_db {
     struct durable *durable; /* of a path; NULL: in memory */
     struct upkeep *upkeep;   /* of a storage; NULL: none */
     _Atomic uint32_t feeds;  /* open change feeds, streams of them included */
+    struct lock feed_lock;   /* RANK_DATABASE: the list of them */
+    struct kh_changes *first_feed;
     /* what others look at: watches and statistics */
     struct watch_hub watches;
     struct hot_keys hot_keys;
@@ -128,6 +130,7 @@ struct kh_db {
     /* Of who answers for the log, in the section; what it retires others adopt. */
     struct epoch_record log_epoch;
     struct mem_cache *log_cache;
+    kh_txn *to_wake;  /* their outcome is known: to be woken outside of the section */
     kh_txn *deferred; /* detached and ended: to be released outside of the section */
 };
 

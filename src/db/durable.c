@@ -8,7 +8,9 @@
 
 #include "base/env_file.h"
 #include "base/status.h"
+#include "db/at_rest.h"
 #include "db/identity.h"
+#include "log/rocks_history.h"
 #include "log/rocks_log.h"
 #include "log/rocks_storage.h"
 #include <errno.h>
@@ -121,6 +123,7 @@ static kh_status open_log(struct kh_db *db, kh_error *error) {
     if (code != 0) return fail(code, durable->path, "the storage cannot be read", error);
     struct rocks_log_options options = {
         .log = durable->rocks_log,
+        .path = durable->path,
         .values = durable->rocks_values,
         .identity = db->identity,
         .mark = durable->mark,
@@ -145,12 +148,39 @@ static kh_status make_parts(struct kh_db *db, const char *mark, kh_error *error)
     return status == KH_OK ? open_mark(db, mark, error) : status;
 }
 
+/* Ids of their own, in the half that ids made of a clock never reach: the directory cannot say
+ * which are taken. */
+static kh_status open_to_read(struct kh_db *db, kh_error *error) {
+    struct durable *durable = db->durable;
+    struct at_rest at_rest;
+    uint64_t id;
+    kh_status status = at_rest_open(db->home.mem, durable->path, &db->clock, &at_rest, error);
+    if (status != KH_OK) return status;
+    durable->mark = at_rest.mark;
+    durable->was_clean = true; /* no timestamp is given out */
+    durable->rocks_log = at_rest.rocks_log;
+    durable->rocks_values = at_rest.rocks_values;
+    durable->log = at_rest.log;
+    rocks_storage_init(&durable->storage, durable->rocks_log, durable->rocks_values);
+    db->identity = at_rest.identity;
+    env_random(&id, sizeof id);
+    atomic_store_explicit(&db->next_id, UINT64_C(1) << 63 | id >> 2 | 1, memory_order_relaxed);
+    return KH_OK;
+}
+
 static kh_status open_parts(struct kh_db *db, kh_error *error) {
+    if (db->flags & KH_OPEN_READ_ONLY) return open_to_read(db, error);
     char mark[4096];
+    char identity[4096];
     kh_status status = enter_directory(db->durable, error);
-    if (status == KH_OK) status = identity_open(db->durable->path, &db->identity, error);
     if (status != KH_OK) return status;
     join(mark, db->durable, "MARK");
+    join(identity, db->durable, "KHONSU");
+    /* A new one would be of another database. */
+    if (env_path_exists(mark) && !env_path_exists(identity))
+        return status_fail(error, KH_CORRUPT, "%.160s is missing", identity);
+    status = identity_open(db->durable->path, &db->identity, error);
+    if (status != KH_OK) return status;
     if (env_path_exists(mark)) {
         status = open_mark(db, mark, error);
         if (status == KH_OK) status = open_stores(db, false, error);
@@ -189,10 +219,40 @@ kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     return db->durable == NULL ? KH_OK : rocks_log_sync(db->durable->log, error);
 }
 
+void durable_head(const struct kh_db *db, kh_head *out) {
+    struct digest digest;
+    rocks_log_head(db->durable->log, &out->number, &out->position, &digest);
+    memcpy(out->digest, digest.bytes, KH_DIGEST_BYTES);
+}
+
+kh_status durable_history(const struct kh_db *db, struct history *out, kh_error *error) {
+    const struct durable *durable = db->durable;
+    return history_init(out, db->home.mem, durable->rocks_log, durable->rocks_values,
+                        &db->identity, error);
+}
+
+bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
+    const struct durable *durable = db->durable;
+    if (durable == NULL) return false;
+    *out = (struct durable_stores){durable->log, durable->rocks_log, durable->rocks_values};
+    return true;
+}
+
+kh_status durable_compact(struct kh_db *db, kh_error *error) {
+    const struct durable *durable = db->durable;
+    if (durable == NULL) return KH_OK;
+    kh_status status = rocks_compact(durable->rocks_log, error);
+    return status == KH_OK ? rocks_compact(durable->rocks_values, error) : status;
+}
+
 void durable_restored(struct kh_db *db) {
     const struct durable *durable = db->durable;
     kh_timestamp reserved = KH_TIMESTAMP_OF_MS(durable->mark.time_ms);
     if (!durable->was_clean && db->store.clock < reserved) db->store.clock = reserved;
+}
+
+void durable_quiet(struct kh_db *db) {
+    if (db->durable != NULL && db->durable->log != NULL) rocks_log_stop(db->durable->log);
 }
 
 void durable_step(struct kh_db *db) {
@@ -202,7 +262,7 @@ void durable_step(struct kh_db *db) {
 static void close_log(struct kh_db *db) {
     struct durable *durable = db->durable;
     struct mark mark;
-    if (rocks_log_end(durable->log, &mark)) {
+    if (rocks_log_end(durable->log, &mark) && durable->mark_file >= 0) {
         uint64_t next_id = atomic_load_explicit(&db->next_id, memory_order_relaxed);
         mark.is_clean = true;
         mark.id_ms = (next_id >> 20) + 1;

@@ -6,6 +6,7 @@
  *
  * Making one: KHONSU first, MARK last; a directory without MARK whose log is empty was never
  * finished, and is finished at the next open. Invariant: no file is changed before LOCK is held.
+ * With KH_OPEN_READ_ONLY nothing of this is made or changed (at_rest.h).
  * In builds without the feature "durable" opening answers KH_UNSUPPORTED. */
 #ifndef KHONSU_DB_DURABLE_H
 #define KHONSU_DB_DURABLE_H
@@ -22,8 +23,23 @@ const struct kh_log *durable_log(const struct kh_db *db);
 const struct kh_storage *durable_storage(const struct kh_db *db);
 /* What was written to the log so far is on disk: before a storage takes it. */
 kh_status durable_sync_log(struct kh_db *db, kh_error *error);
+/* The newest head that is on disk; and the log as a history, for the caller to fini. Of a path. */
+void durable_head(const struct kh_db *db, kh_head *out);
+struct history;
+kh_status durable_history(const struct kh_db *db, struct history *out, kh_error *error);
+/* Its log and the two instances under it, for copies. False: there is no path. */
+struct durable_stores {
+    struct rocks_log *log;
+    struct rocks *rocks_log;
+    struct rocks *rocks_values;
+};
+bool durable_stores(const struct kh_db *db, struct durable_stores *out);
+/* Rewrite its files without what was deleted. KH_OK also without a path. */
+kh_status durable_compact(struct kh_db *db, kh_error *error);
 /* After the log was replayed: timestamps go on above everything that was ever given out. */
 void durable_restored(struct kh_db *db);
+/* Close begins: the log's thread ends, before others that may wait for it. */
+void durable_quiet(struct kh_db *db);
 /* What its threads do, for databases without. */
 void durable_step(struct kh_db *db);
 /* After the pipeline was closed. NULL db->durable is allowed. */

@@ -27,7 +27,23 @@ kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     return KH_OK;
 }
 
+bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
+    (void)db;
+    (void)out;
+    return false;
+}
+
+kh_status durable_compact(struct kh_db *db, kh_error *error) {
+    (void)db;
+    (void)error;
+    return KH_OK;
+}
+
 void durable_restored(struct kh_db *db) {
+    (void)db;
+}
+
+void durable_quiet(struct kh_db *db) {
     (void)db;
 }
 
@@ -37,4 +53,57 @@ void durable_step(struct kh_db *db) {
 
 void durable_close(struct kh_db *db) {
     (void)db;
+}
+
+/* ---- histories that others can check --------------------------------------------------------- */
+
+static kh_status absent(kh_error *error) {
+    return status_fail(error, KH_UNSUPPORTED, "this build keeps databases in memory only");
+}
+
+kh_status kh_db_head(kh_db *db, kh_head *out, kh_error *error) {
+    (void)db;
+    (void)out;
+    return absent(error);
+}
+
+kh_status kh_db_prove(kh_db *db, kh_bytes key, kh_timestamp timestamp, kh_bytes *out,
+                      kh_error *error) {
+    (void)db;
+    (void)key;
+    (void)timestamp;
+    (void)out;
+    return absent(error);
+}
+
+kh_status kh_path_head(const char *path, kh_head *out, kh_error *error) {
+    (void)path;
+    (void)out;
+    return absent(error);
+}
+
+kh_status kh_path_prove(const char *path, kh_bytes key, kh_timestamp timestamp, kh_bytes *out,
+                        kh_error *error) {
+    (void)path;
+    (void)key;
+    (void)timestamp;
+    (void)out;
+    return absent(error);
+}
+
+kh_status kh_path_log(const char *path, kh_log_position from, kh_record_fn *visit, void *context,
+                      kh_error *error) {
+    (void)path;
+    (void)from;
+    (void)visit;
+    (void)context;
+    return absent(error);
+}
+
+kh_status kh_verify(const char *path, const kh_verify_options *options, kh_verify_report *report,
+                    kh_error *error) {
+    (void)path;
+    (void)options;
+    (void)report;
+    return absent(error);
 }

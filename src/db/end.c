@@ -189,21 +189,11 @@ kh_status kh_txn_poll(kh_txn *txn, kh_timestamp *timestamp) {
 kh_status kh_txn_wait(kh_txn *txn, uint32_t timeout_ms, kh_timestamp *timestamp) {
     if (db_is_forked(txn->db)) return KH_FORKED;
     if (!txn->is_started) return KH_MISUSE;
-    struct kh_db *db = txn->db;
     struct env_clock system = env_clock_system();
     uint64_t deadline_ns = 0;
     if (timeout_ms != UINT32_MAX)
         deadline_ns = env_monotonic_ns(&system) + (uint64_t)timeout_ms * 1000000u + 1;
-    latch_take(&db->section);
-    if (timeout_ms != 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0)
-        pipeline_ask(db);
-    while (timeout_ms != 0 && atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
-        db->waiters++;
-        bool goes_on = latch_wait(&db->section, &db->progress, deadline_ns);
-        db->waiters--;
-        if (!goes_on) break;
-    }
-    latch_leave(&db->section);
+    if (timeout_ms != 0) (void)pipeline_wait(txn, deadline_ns);
     return answer_started(txn, timestamp);
 }
 
@@ -226,6 +216,9 @@ kh_status kh_txn_prepare(kh_txn *txn, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return end_stopped(txn, status);
     if (txn->cursors != NULL) return refuse_cursor(txn, error);
+    if (txn->db->flags & KH_OPEN_READ_ONLY)
+        return handle_answer(
+            txn, status_fail(error, KH_READ_ONLY, "the database is open read-only"));
     status = commit_submit(txn, RECORD_PREPARE, error);
     if (status == KH_OK) {
         status = commit_await(txn);
@@ -265,7 +258,7 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
         }
         pipeline_settle(db, &who);
     }
-    bool has_deferred = db->deferred != NULL;
+    bool has_deferred = section_has_deferred(db);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
     if (has_deferred) section_release_deferred(db);
@@ -276,6 +269,8 @@ kh_status kh_db_decide(kh_db *db, kh_txn_id id, bool is_commit, kh_timestamp *ti
                        kh_error *error) {
     if (db_is_forked(db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    if (db->flags & KH_OPEN_READ_ONLY)
+        return status_fail(error, KH_READ_ONLY, "the database is open read-only");
     latch_take(&db->section);
     kh_txn *txn = prepared_find(db, id);
     latch_leave(&db->section);

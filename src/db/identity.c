@@ -81,7 +81,7 @@ static kh_status parse(const char *text, size_t size_bytes, const char *path, kh
     return status_fail(error, KH_CORRUPT, "%.180s is damaged", path);
 }
 
-static kh_status make(const char *directory, const kh_identity *identity, kh_error *error) {
+kh_status identity_make(const char *directory, const kh_identity *identity, kh_error *error) {
     char text[TEXT_BYTES_MAX];
     kh_bytes contents = {text, write_text(identity, text)};
     int code = env_replace(directory, "KHONSU", contents);
@@ -91,7 +91,7 @@ static kh_status make(const char *directory, const kh_identity *identity, kh_err
 
 kh_status identity_read(const char *directory, kh_identity *identity, kh_error *error) {
     char path[4096];
-    char text[TEXT_BYTES_MAX];
+    char text[TEXT_BYTES_MAX] = {0};
     uint64_t size_bytes = 0;
     (void)snprintf(path, sizeof path, "%s/KHONSU", directory);
     int descriptor = env_open(path, ENV_READ);
@@ -106,6 +106,6 @@ kh_status identity_read(const char *directory, kh_identity *identity, kh_error *
 kh_status identity_open(const char *directory, kh_identity *identity, kh_error *error) {
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/KHONSU", directory);
-    if (!env_path_exists(path)) return make(directory, identity, error);
+    if (!env_path_exists(path)) return identity_make(directory, identity, error);
     return identity_read(directory, identity, error);
 }

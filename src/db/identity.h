@@ -9,5 +9,7 @@
 kh_status identity_open(const char *directory, kh_identity *identity, kh_error *error);
 /* Read it, and make nothing. */
 kh_status identity_read(const char *directory, kh_identity *identity, kh_error *error);
+/* Make it; one that is there is replaced. */
+kh_status identity_make(const char *directory, const kh_identity *identity, kh_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* live.c - who is there: the list of open transactions, cancelling one, outcomes by id. */
 #include "db/handle.h"
 #include "db/janitor.h"
+#include "db/outcome.h"
 #include "db/prepared.h"
 #include "db/section.h"
 
@@ -117,6 +118,10 @@ static bool look_up(const struct kh_db *db, kh_txn_id id, uint64_t *result) {
     return atomic_load_explicit(&slot->low, memory_order_acquire) == id.low;
 }
 
+static uint64_t next_id(const struct kh_db *db) {
+    return atomic_load_explicit(&db->next_id, memory_order_relaxed);
+}
+
 kh_status kh_db_outcome(kh_db *db, kh_txn_id id, kh_outcome *out, kh_timestamp *timestamp,
                         kh_error *error) {
     if (db_is_forked(db))
@@ -130,6 +135,9 @@ kh_status kh_db_outcome(kh_db *db, kh_txn_id id, kh_outcome *out, kh_timestamp *
         bool is_aborted = result == OUTCOME_ABORTED_MARK;
         *out = is_aborted ? KH_OUTCOME_ABORTED : KH_OUTCOME_COMMITTED;
         committed = is_aborted ? 0 : result;
+    } else if (db->upkeep != NULL && id.low != 0 && id.low < next_id(db)) {
+        kh_status status = outcome_find_kept(db, id, out, &committed, error);
+        if (status != KH_OK) return status;
     } else {
         return status_fail(error, KH_NOT_FOUND, "no transaction of that id is remembered");
     }

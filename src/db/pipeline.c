@@ -35,6 +35,19 @@ static void push_last(struct pipeline *pipeline, kh_txn *txn) {
     atomic_store_explicit(&pipeline->is_busy, pipeline->count, memory_order_release);
 }
 
+/* Last of all, and in the section: the handle may be given back by now, but its next use has no
+ * gate before it has been in the section. */
+static void open_gate(kh_txn *txn) {
+    uint32_t gate = GATE_NOBODY;
+    if (atomic_compare_exchange_strong_explicit(&txn->gate, &gate, GATE_OPEN, memory_order_acq_rel,
+                                                memory_order_relaxed))
+        return;
+    struct kh_db *db = txn->db;
+    atomic_store_explicit(&txn->gate, GATE_IN_LIST, memory_order_relaxed);
+    txn->next_to_wake = db->to_wake;
+    db->to_wake = txn;
+}
+
 /* The outcome is known: tell whoever asks. The state comes last: a close that sees the end may give
  * the handle back at once (one that does not see it waits for the section). */
 static void finish(kh_txn *txn, kh_status status) {
@@ -50,6 +63,7 @@ static void finish(kh_txn *txn, kh_status status) {
     section_progress(db);
     if (is_detached) section_defer_release(db, txn);
     txn_set_state(txn, is_prepared ? TXN_PREPARED : TXN_ENDED);
+    open_gate(txn);
 }
 
 void pipeline_note_empty(kh_txn *txn) {
@@ -115,9 +129,10 @@ static void lose_all(struct kh_db *db) {
         snapshot_drop(txn->line);
         txn->is_lost = true;
         txn->stop_status = KH_UNKNOWN;
-        txn_set_state(txn, TXN_ENDED);
         atomic_store_explicit(&txn->outcome, (uint32_t)KH_UNKNOWN + 1, memory_order_release);
         if (txn->descriptor >= 0) env_event_signal(txn->descriptor);
+        txn_set_state(txn, TXN_ENDED);
+        open_gate(txn);
     }
     section_progress(db);
 }
@@ -125,7 +140,6 @@ static void lose_all(struct kh_db *db) {
 static void answer(struct kh_db *db, uint64_t cookie, kh_log_answer said,
                    const struct reclaimer *who) {
     struct pipeline *pipeline = &db->pipeline;
-    pipeline->answers++;
     while (said == KH_LOG_KEPT && pipeline->poison != KH_UNKNOWN && pipeline->first != NULL &&
            pipeline->first->flight_cookie <= cookie)
         keep_one(pop_first(pipeline), who);
@@ -145,7 +159,9 @@ static void answer_from_outside(struct kh_db *db, uint64_t cookie, kh_log_answer
     answer(db, cookie, said, &who);
     epoch_close(&db->store.epoch, who.record);
     bool has_retired = who.record->retired_count > 0;
+    kh_txn *to_wake = section_take_to_wake(db);
     latch_leave(&db->section);
+    section_wake(to_wake);
     /* What it has retired is freed by whoever comes next, committer, step or janitor: no answer may
      * follow for long, and foreign code has no business in the log's thread. */
     if (has_retired && atomic_load_explicit(&db->is_janitor_idle, memory_order_acquire))
@@ -248,6 +264,7 @@ kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
     pipeline->next_cookie = cookie;
     txn->flight_cookie = cookie;
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);
+    atomic_store_explicit(&txn->gate, GATE_NOBODY, memory_order_relaxed);
     txn_set_state(txn, TXN_IN_FLIGHT);
     push_last(pipeline, txn);
     return KH_OK;
@@ -274,11 +291,14 @@ static kh_status append_schema(struct kh_db *db, const kh_schema *schema, kh_err
 static kh_status record_schema(kh_txn *txn, const kh_schema *schema, kh_error *error) {
     struct kh_db *db = txn->db;
     uint32_t number;
+    const kh_schema *twin; /* the log's numbers are of this database's schemas */
     if (log_schemas_number(&db->pipeline.schemas, schema, &number)) return KH_OK;
+    kh_status interned = schema_intern(db->home.schemas, schema, &twin, error);
+    if (interned != KH_OK) return interned;
     struct reclaimer who = {&txn->epoch, txn->cache};
     epoch_open(&db->store.epoch, &txn->epoch);
     latch_take(&db->section);
-    kh_status status = append_schema(db, schema, error);
+    kh_status status = append_schema(db, twin, error);
     pipeline_settle(db, &who);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
@@ -309,18 +329,24 @@ void pipeline_ask(struct kh_db *db) {
     latch_take(&db->section);
 }
 
-void pipeline_wait(kh_txn *txn) {
-    struct kh_db *db = txn->db;
-    while (atomic_load_explicit(&txn->outcome, memory_order_acquire) == 0) {
-        uint64_t answers = db->pipeline.answers;
-        pipeline_ask(db);
-        if (atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0) return;
-        /* An answer came while the section was left: whoever writes the log may have looked before
-         * our request came, and nobody else would ask. */
-        if (db->pipeline.answers != answers) continue;
-        db->waiters++;
-        (void)latch_wait(&db->section, &db->progress, 0);
-        db->waiters--;
+/* Nothing of the section is touched: a thread that waits for the log costs one sleep and one
+ * waking, and nobody else's time. */
+bool pipeline_wait(kh_txn *txn, uint64_t deadline_ns) {
+    const struct kh_log *log = txn->db->pipeline.log;
+    if (pipeline_is_answered(txn)) return true;
+    if (log != NULL && log->flush != NULL) log->flush(log->context, txn->flight_cookie);
+    uint32_t gate = GATE_NOBODY;
+    (void)atomic_compare_exchange_strong_explicit(&txn->gate, &gate, GATE_CLOSED,
+                                                  memory_order_acq_rel, memory_order_acquire);
+    for (;;) {
+        gate = atomic_load_explicit(&txn->gate, memory_order_acquire);
+        if (gate == GATE_OPEN) return true;
+        if (env_word_wait(&txn->gate, gate, deadline_ns) || gate != GATE_CLOSED) continue;
+        /* Too late, unless it is in the list by now. */
+        if (atomic_compare_exchange_strong_explicit(&txn->gate, &gate, GATE_NOBODY,
+                                                    memory_order_acq_rel, memory_order_relaxed))
+            return false;
+        deadline_ns = 0;
     }
 }
 
@@ -329,6 +355,7 @@ void pipeline_wait(kh_txn *txn) {
 kh_status pipeline_open(struct kh_db *db, const struct kh_log *log, kh_error *error) {
     struct pipeline *pipeline = &db->pipeline;
     log_schemas_init(&pipeline->schemas, db->home.mem);
+    pipeline->schemas.table = db->home.schemas;
     ipc_buffer_init(&pipeline->frame, db->home.mem);
     pipeline->log = log;
     if (log == NULL) return KH_OK;

@@ -10,6 +10,7 @@
 #define KHONSU_DB_PIPELINE_H
 
 #include "db/db.h"
+#include "txn/txn.h"
 
 kh_status pipeline_open(struct kh_db *db, const struct kh_log *log, kh_error *error);
 void pipeline_close(struct kh_db *db);
@@ -31,7 +32,13 @@ void pipeline_note_empty(kh_txn *txn);
  * returns, and the database must not go under its feet. Everything is answered for; outside of the
  * section. */
 void pipeline_rest(const struct kh_db *db);
-/* Wait, in the section, until the outcome of txn is known (txn->outcome). */
-void pipeline_wait(kh_txn *txn);
+/* The outcome is known, and nobody has the handle in his hands to say so any more. */
+static inline bool pipeline_is_answered(const kh_txn *txn) {
+    return atomic_load_explicit(&txn->outcome, memory_order_acquire) != 0 &&
+           txn_state_of(txn) != TXN_IN_FLIGHT;
+}
+/* Ask the log for it and wait until the outcome of txn is known (txn->outcome), or until a deadline
+ * on the monotonic clock (0: none): false then. By its own thread, outside of the section. */
+bool pipeline_wait(kh_txn *txn, uint64_t deadline_ns);
 
 #endif

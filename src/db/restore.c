@@ -3,6 +3,7 @@
  * The storage gives the newest value of each key and the position up to which it holds the log; the
  * log gives the rest, in order. Every record goes through apply. Timestamps go on above the newest
  * seen. A prepared transaction without a decision gets its holds back and waits for kh_db_decide.
+ * As of an earlier moment: what was committed later is left out, and so is what was prepared then.
  */
 #include "db/restore.h"
 
@@ -20,6 +21,8 @@
 
 struct restore {
     struct kh_db *db;
+    uint64_t until;  /* what was committed later is left out */
+    uint64_t newest; /* commit that is there, left out or not */
     kh_status status;
     kh_error *error;
 };
@@ -51,6 +54,8 @@ static kh_status restore_version(struct restore *restore, kh_bytes key, uint64_t
                                  kh_bytes value) {
     struct kh_db *db = restore->db;
     kh_batch *batch = NULL;
+    if (commit > restore->newest) restore->newest = commit;
+    if (commit > restore->until) return KH_OK;
     kh_status status = decode_stored(restore, commit, value, &batch);
     if (status != KH_OK) return status;
     status =
@@ -193,6 +198,30 @@ static kh_status restore_prepared(struct restore *restore, const struct record *
     return status;
 }
 
+/* Places for its notes are reserved. */
+static void drop_prepared(struct restore *restore, kh_txn *txn) {
+    struct kh_db *db = restore->db;
+    prepared_forget(txn);
+    stage_discard(txn);
+    for (uint32_t i = 0; i < txn->writes.count; i++)
+        reclaim_note(&db->store, txn->writes.writes[i].entry);
+    section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
+    txn_set_state(txn, TXN_ENDED);
+    handle_release(txn);
+}
+
+/* At an earlier moment than the newest nothing is prepared. */
+static kh_status drop_all_prepared(struct restore *restore) {
+    struct kh_db *db = restore->db;
+    kh_status status = KH_OK;
+    while (db->prepared != NULL && status == KH_OK) {
+        kh_txn *txn = db->prepared;
+        status = reclaim_reserve(&db->store, txn->writes.live_count, restore->error);
+        if (status == KH_OK) drop_prepared(restore, txn);
+    }
+    return status;
+}
+
 static kh_status restore_decision(struct restore *restore, const struct record *record,
                                   kh_log_position position) {
     struct kh_db *db = restore->db;
@@ -201,22 +230,20 @@ static kh_status restore_decision(struct restore *restore, const struct record *
         return status_fail(restore->error, KH_CORRUPT,
                            "record %llu decides a transaction that is not prepared",
                            (unsigned long long)position);
-    bool is_commit = record->kind == RECORD_DECIDE_COMMIT;
+    bool is_commit = record->kind == RECORD_DECIDE_COMMIT && record->commit <= restore->until;
     kh_status status = reclaim_reserve(&db->store, txn->writes.live_count, restore->error);
     if (status != KH_OK) return status;
+    if (!is_commit) {
+        drop_prepared(restore, txn);
+        return KH_OK;
+    }
     prepared_forget(txn);
     txn->committed = record->commit;
     txn->verdict.phi = record->commit;
     txn->flight_kind = (uint8_t)record->kind;
     txn->flight_position = position;
-    if (is_commit) {
-        apply_install(txn);
-    } else {
-        stage_discard(txn);
-        for (uint32_t i = 0; i < txn->writes.count; i++)
-            reclaim_note(&db->store, txn->writes.writes[i].entry);
-    }
-    section_note_outcome(db, record->id, is_commit ? record->commit : OUTCOME_ABORTED_MARK);
+    apply_install(txn);
+    section_note_outcome(db, record->id, record->commit);
     txn_set_state(txn, TXN_ENDED);
     handle_release(txn);
     return KH_OK;
@@ -230,7 +257,7 @@ static kh_status restore_record(void *context, kh_log_position position,
     kh_status status = KH_OK;
     switch (record->kind) {
     case RECORD_COMMIT:
-        status = restore_writes(restore, record);
+        if (record->commit <= restore->until) status = restore_writes(restore, record);
         break;
     case RECORD_PREPARE:
         status = restore_prepared(restore, record);
@@ -242,6 +269,7 @@ static kh_status restore_record(void *context, kh_log_position position,
     default:
         break;
     }
+    if (record->commit > restore->newest) restore->newest = record->commit;
     if (record->commit > db->store.clock) db->store.clock = record->commit;
     if (record->id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
         atomic_store_explicit(&db->next_id, record->id.low + 1, memory_order_relaxed);
@@ -254,23 +282,41 @@ static kh_status restore_storage(struct restore *restore) {
     kh_status status = scan_kind(restore, STATE_SCHEMA, visit_frame);
     if (status == KH_OK) status = scan_kind(restore, STATE_VERSION, visit_version);
     if (status == KH_OK) status = scan_kind(restore, STATE_PREPARED, visit_frame);
-    if (status == KH_OK && upkeep_newest_commit(db) > db->store.clock)
-        db->store.clock = upkeep_newest_commit(db);
+    uint64_t newest = upkeep_newest_commit(db);
+    if (newest > restore->newest) restore->newest = newest;
+    if (status == KH_OK && newest > db->store.clock) db->store.clock = newest;
     return status;
+}
+
+static kh_status check_moment(const struct restore *restore) {
+    struct kh_db *db = restore->db;
+    uint64_t horizon = upkeep_horizon(db);
+    if (db->as_of < horizon)
+        return status_fail(restore->error, KH_TOO_OLD, "history begins at timestamp %llu",
+                           (unsigned long long)horizon);
+    if (db->as_of > restore->newest && db->as_of > KH_TIMESTAMP_OF_MS(env_wall_ms(&db->clock)))
+        return status_fail(restore->error, KH_INVALID, "that timestamp is in the future");
+    return KH_OK;
 }
 
 static void set_time(struct kh_db *db) {
     if (db->durable != NULL) durable_restored(db);
+    if (db->as_of != 0) db->store.clock = db->as_of;
     atomic_store_explicit(&db->store.visible, db->store.clock, memory_order_release);
     /* A storage has the newest values, and what retention kept. */
-    if (db->storage != NULL)
-        atomic_store_explicit(&db->store.horizon, db->store.clock, memory_order_release);
+    if (db->storage != NULL) {
+        bool is_kept = (db->store.retention_ms | db->store.retention_bytes) != 0;
+        uint64_t horizon = is_kept ? upkeep_horizon(db) : db->store.clock;
+        if (horizon > db->store.clock) horizon = db->store.clock;
+        atomic_store_explicit(&db->store.horizon, horizon, memory_order_release);
+    }
     db->recent.since = db->store.clock;
     db->recent.end = 0;
 }
 
 kh_status restore_all(struct kh_db *db, kh_error *error) {
-    struct restore restore = {.db = db, .error = error};
+    struct restore restore = {
+        .db = db, .until = db->as_of != 0 ? db->as_of : UINT64_MAX, .error = error};
     kh_log_position from = 0;
     kh_status status = KH_OK;
     epoch_open(&db->store.epoch, &db->step_epoch);
@@ -283,6 +329,8 @@ kh_status restore_all(struct kh_db *db, kh_error *error) {
         status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
                             &restore, &db->pipeline.position, error);
     }
+    if (status == KH_OK && db->as_of != 0) status = drop_all_prepared(&restore);
+    if (status == KH_OK && db->as_of != 0) status = check_moment(&restore);
     epoch_close(&db->store.epoch, &db->step_epoch);
     set_time(db);
     return status;

@@ -117,6 +117,16 @@ void section_wake_janitor(struct kh_db *db) {
     lock_leave(&db->janitor_lock);
 }
 
+/* Newest first in the list; whoever is woken may give its handle back at once. */
+void section_wake(kh_txn *first) {
+    while (first != NULL) {
+        kh_txn *txn = first;
+        first = txn->next_to_wake;
+        atomic_store_explicit(&txn->gate, GATE_OPEN, memory_order_release);
+        env_word_wake(&txn->gate);
+    }
+}
+
 void section_defer_release(struct kh_db *db, kh_txn *txn) {
     txn->next_in_flight = db->deferred;
     db->deferred = txn;
@@ -126,7 +136,9 @@ void section_release_deferred(struct kh_db *db) {
     latch_take(&db->section);
     kh_txn *txn = db->deferred;
     db->deferred = NULL;
+    kh_txn *to_wake = section_take_to_wake(db);
     latch_leave(&db->section);
+    section_wake(to_wake);
     while (txn != NULL) {
         kh_txn *next = txn->next_in_flight;
         handle_release(txn);

@@ -46,7 +46,18 @@ void section_wake_janitor(struct kh_db *db);
 /* Give the message hook a line, if there is one. Outside of locks. */
 __attribute__((cold, format(printf, 3, 4))) void section_say(struct kh_db *db, kh_log_level level,
                                                              const char *format, ...);
-/* Put a detached, ended handle aside, in the section; give those put aside back, outside of it. */
+/* Who is to be woken: taken in the section, woken outside of it. */
+static inline kh_txn *section_take_to_wake(struct kh_db *db) {
+    kh_txn *first = db->to_wake;
+    db->to_wake = NULL;
+    return first;
+}
+void section_wake(kh_txn *first);
+static inline bool section_has_deferred(const struct kh_db *db) {
+    return db->deferred != NULL || db->to_wake != NULL;
+}
+/* Put a detached, ended handle aside, in the section; give those put aside back, and wake who
+ * is to be woken, outside of it. */
 void section_defer_release(struct kh_db *db, kh_txn *txn);
 void section_release_deferred(struct kh_db *db);
 /* Note the outcome of a transaction with an id. Any thread. */

@@ -18,14 +18,19 @@ enum {
 
 struct upkeep {
     struct checkpoint checkpoint;
+    _Atomic kh_log_position shown; /* checkpoint.applied, for others */
     kh_log_position synced; /* the storage is durable up to here */
     kh_log_position synced_swept;
     uint64_t unsynced_bytes;
     uint32_t rounds; /* since the last sync */
     bool is_told;    /* of a failure that goes on */
+    uint32_t holds;  /* the log is not trimmed while there are any */
+    /* Under the lock, RANK_DATABASE: */
+    bool is_running; /* somebody has the round: all of the above is his */
     bool is_closing;
-    struct lock lock; /* RANK_DATABASE: is_closing */
+    struct lock lock;
     struct signal wake;
+    struct signal idle; /* is_running ended */
     struct env_thread *thread;
 };
 
@@ -57,7 +62,9 @@ static kh_status apply_all(struct kh_db *db, kh_error *error) {
     while (status == KH_OK && has_more) {
         kh_log_position before = upkeep->checkpoint.applied;
         status = checkpoint_step(&upkeep->checkpoint, horizon_of(db), STEP_BYTES, &has_more, error);
-        if (upkeep->checkpoint.applied != before) upkeep->unsynced_bytes += STEP_BYTES;
+        if (upkeep->checkpoint.applied == before) continue;
+        upkeep->unsynced_bytes += STEP_BYTES;
+        atomic_store_explicit(&upkeep->shown, upkeep->checkpoint.applied, memory_order_release);
     }
     return status;
 }
@@ -84,23 +91,70 @@ static kh_status trim_log(struct kh_db *db, kh_error *error) {
     return status_fail(error, KH_IO, "the log cannot be trimmed (errno %d)", code);
 }
 
-static void one_round(struct kh_db *db, bool is_last) {
+static void enter_round(struct upkeep *upkeep) {
+    lock_take(&upkeep->lock);
+    while (upkeep->is_running) (void)signal_wait(&upkeep->idle, &upkeep->lock, 0);
+    upkeep->is_running = true;
+    lock_leave(&upkeep->lock);
+}
+
+static void leave_round(struct upkeep *upkeep) {
+    lock_take(&upkeep->lock);
+    upkeep->is_running = false;
+    signal_wake_all(&upkeep->idle);
+    lock_leave(&upkeep->lock);
+}
+
+static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
     struct upkeep *upkeep = db->upkeep;
-    kh_error error = {""};
     upkeep->rounds++;
-    kh_status status = apply_all(db, &error);
+    kh_status status = apply_all(db, error);
     bool is_new = upkeep->checkpoint.applied != upkeep->synced ||
                   upkeep->checkpoint.swept != upkeep->synced_swept;
     bool is_due = is_last || upkeep->unsynced_bytes >= SYNC_BYTES || upkeep->rounds >= SYNC_ROUNDS;
-    if (status == KH_OK && is_new && is_due) {
-        status = sync_storage(db, &error);
-        if (status == KH_OK) status = trim_log(db, &error);
-    }
+    if (status != KH_OK || !is_new || !is_due) return status;
+    status = sync_storage(db, error);
+    if (status == KH_OK && upkeep->holds == 0) status = trim_log(db, error);
+    return status;
+}
+
+static void one_round(struct kh_db *db, bool is_last) {
+    kh_error error = {""};
+    enter_round(db->upkeep);
+    kh_status status = run_round(db, is_last, &error);
     tell(db, status, &error);
+    leave_round(db->upkeep);
+}
+
+static bool is_kept_up(const struct kh_db *db) {
+    return db->upkeep != NULL && !(db->flags & KH_OPEN_READ_ONLY);
 }
 
 void upkeep_step(struct kh_db *db) {
-    if (db->upkeep != NULL && db->upkeep->thread == NULL) one_round(db, false);
+    if (is_kept_up(db) && db->upkeep->thread == NULL) one_round(db, false);
+}
+
+kh_status upkeep_catch_up(struct kh_db *db, kh_error *error) {
+    if (!is_kept_up(db)) return KH_OK;
+    enter_round(db->upkeep);
+    kh_status status = run_round(db, true, error);
+    leave_round(db->upkeep);
+    return status;
+}
+
+kh_status upkeep_hold(struct kh_db *db, kh_error *error) {
+    enter_round(db->upkeep);
+    db->upkeep->holds++;
+    kh_status status = run_round(db, true, error);
+    if (status != KH_OK) db->upkeep->holds--;
+    leave_round(db->upkeep);
+    return status;
+}
+
+void upkeep_release(struct kh_db *db) {
+    enter_round(db->upkeep);
+    db->upkeep->holds--;
+    leave_round(db->upkeep);
 }
 
 static void run(void *context) {
@@ -144,11 +198,17 @@ kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_err
     }
     lock_init(&upkeep->lock, RANK_DATABASE);
     signal_init(&upkeep->wake);
+    signal_init(&upkeep->idle);
+    atomic_init(&upkeep->shown, upkeep->checkpoint.applied);
     upkeep->synced = upkeep->checkpoint.applied;
     upkeep->synced_swept = upkeep->checkpoint.swept;
     db->storage = storage;
     db->upkeep = upkeep;
     return KH_OK;
+}
+
+kh_log_position upkeep_shown(const struct kh_db *db) {
+    return atomic_load_explicit(&db->upkeep->shown, memory_order_acquire);
 }
 
 kh_log_position upkeep_applied(const struct kh_db *db) {
@@ -159,8 +219,12 @@ uint64_t upkeep_newest_commit(const struct kh_db *db) {
     return db->upkeep->checkpoint.newest_commit;
 }
 
+uint64_t upkeep_horizon(const struct kh_db *db) {
+    return db->upkeep->checkpoint.horizon;
+}
+
 kh_status upkeep_start(struct kh_db *db, kh_error *error) {
-    if (db->upkeep == NULL || (db->flags & KH_OPEN_NO_THREADS)) return KH_OK;
+    if (!is_kept_up(db) || (db->flags & KH_OPEN_NO_THREADS)) return KH_OK;
     db->upkeep->thread = env_thread_start("khonsu-upkeep", run, db);
     if (db->upkeep->thread != NULL) return KH_OK;
     return status_fail(error, KH_NO_MEMORY, "no thread can be started");
@@ -177,13 +241,14 @@ void upkeep_stop(struct kh_db *db) {
         env_thread_join(upkeep->thread);
         upkeep->thread = NULL;
     }
-    if (db->is_open) one_round(db, true);
+    if (db->is_open && is_kept_up(db)) one_round(db, true);
 }
 
 void upkeep_close(struct kh_db *db) {
     struct upkeep *upkeep = db->upkeep;
     if (upkeep == NULL) return;
     checkpoint_fini(&upkeep->checkpoint);
+    signal_fini(&upkeep->idle);
     signal_fini(&upkeep->wake);
     lock_fini(&upkeep->lock);
     mem_own_free(db->home.mem, upkeep, sizeof *upkeep);

@@ -12,12 +12,22 @@
 /* storage NULL: that of the path, if there is one; else there is nothing to keep. Sets db->storage.
  * KH_UNSUPPORTED: a kh_storage of another version; KH_CORRUPT, KH_IO, KH_NO_MEMORY. */
 kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_error *error);
+/* What the storage has at least, as of now. Any thread. */
+kh_log_position upkeep_shown(const struct kh_db *db);
 /* Of the storage, as found at open: the position, and the highest commit timestamp. */
 kh_log_position upkeep_applied(const struct kh_db *db);
 uint64_t upkeep_newest_commit(const struct kh_db *db);
+/* What is visible at or above it is in the storage: older versions may have been swept. */
+uint64_t upkeep_horizon(const struct kh_db *db);
 kh_status upkeep_start(struct kh_db *db, kh_error *error);
 /* All that there is to do now. Without a thread of its own, or as that thread. */
 void upkeep_step(struct kh_db *db);
+/* The same, and synced. KH_OK also without a storage. Any thread. */
+kh_status upkeep_catch_up(struct kh_db *db, kh_error *error);
+/* Catch up, and trim the log no more until it is released: for a copy of both. Holds are counted;
+ * on failure there is none. Of a database with a storage. */
+kh_status upkeep_hold(struct kh_db *db, kh_error *error);
+void upkeep_release(struct kh_db *db);
 /* The thread's end; then, with the log still open, the storage is brought to the log's end. */
 void upkeep_stop(struct kh_db *db);
 void upkeep_close(struct kh_db *db);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { MARK_VALUE_BYTES = 24, MARK_VERSION = 1 };
+enum { MARK_VALUE_BYTES = 32, MARK_VERSION = 1 };
 
 static const kh_bytes mark_key = {"M", 1};
 
@@ -53,8 +53,16 @@ static void sweep_write(struct step *step, const struct raw_write *write, uint64
         mutations_delete(set, version_key(step, write->key, commit), false);
 }
 
+/* Sweeping goes in the log's order: what lies under a deletion must be gone before the deletion
+ * is, or it would be the newest again. */
+static bool is_swept_now(const struct step *step, uint64_t commit) {
+    const struct checkpoint *checkpoint = step->checkpoint;
+    if (commit > step->horizon) return false;
+    return step->is_sweep || (step->is_whole && checkpoint->swept == checkpoint->applied);
+}
+
 static void take_write(struct step *step, const struct raw_write *write, uint64_t commit) {
-    bool is_swept = commit <= step->horizon;
+    bool is_swept = is_swept_now(step, commit);
     if (!step->is_sweep && !(is_swept && write->value.data == NULL))
         put_version(step, write, commit);
     if (is_swept) sweep_write(step, write, commit);
@@ -108,12 +116,16 @@ static kh_status find_frame(struct step *step, kh_bytes key, kh_bytes *out) {
     return KH_OK;
 }
 
+static bool is_left_out(const struct step *step, const struct raw_record *record) {
+    return record->commit > step->checkpoint->until;
+}
+
 /* A decision takes the writes from the PREPARE frame, which stays (as decided) until it is swept.
  */
 static kh_status take_decision(struct step *step, const struct raw_record *decision) {
     struct mutations *set = &step->checkpoint->set;
     enum state_kind kind = step->is_sweep ? STATE_DECIDED : STATE_PREPARED;
-    bool is_commit = decision->kind == RECORD_DECIDE_COMMIT;
+    bool is_commit = decision->kind == RECORD_DECIDE_COMMIT && !is_left_out(step, decision);
     kh_bytes frame;
     kh_status status = find_frame(step, id_key(step, kind, decision->id), &frame);
     if (status != KH_OK) return status;
@@ -122,10 +134,11 @@ static kh_status take_decision(struct step *step, const struct raw_record *decis
         return status_fail(step->error, KH_CORRUPT, "a decision of a transaction not prepared");
     }
     struct raw_record prepared;
+    bool is_swept = is_swept_now(step, decision->commit);
     status = raw_open(frame, &prepared, step->error);
     if (status == KH_OK && is_commit) status = take_writes(step, &prepared, decision->commit);
     if (status != KH_OK) return status;
-    if (!step->is_sweep && is_commit && decision->commit > step->horizon)
+    if (!step->is_sweep && is_commit && !is_swept)
         mutations_put(set, id_key(step, STATE_DECIDED, decision->id), frame, (kh_bytes){NULL, 0});
     mutations_delete(set, id_key(step, kind, decision->id), !step->is_sweep);
     return KH_OK;
@@ -133,13 +146,26 @@ static kh_status take_decision(struct step *step, const struct raw_record *decis
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+/* For who asks by id. */
+static void put_outcome(struct step *step, const struct raw_record *record) {
+    unsigned char value[STATE_OUTCOME_BYTES];
+    bool is_aborted = record->kind == RECORD_DECIDE_ABORT;
+    if (step->is_sweep || record->kind == RECORD_PREPARE || record->kind == RECORD_SCHEMA ||
+        record->kind == RECORD_HORIZON || is_left_out(step, record))
+        return;
+    state_outcome(is_aborted ? step->newest_commit : record->commit, is_aborted, value);
+    mutations_put(&step->checkpoint->set, id_key(step, STATE_OUTCOME, record->id),
+                  (kh_bytes){value, sizeof value}, (kh_bytes){NULL, 0});
+}
+
 static kh_status take_record(struct step *step, struct raw_record *record) {
     struct mutations *set = &step->checkpoint->set;
     unsigned char key[STATE_FIXED_KEY_BYTES];
     if (record->commit > step->newest_commit) step->newest_commit = record->commit;
+    put_outcome(step, record);
     switch (record->kind) {
     case RECORD_COMMIT:
-        return take_writes(step, record, record->commit);
+        return is_left_out(step, record) ? KH_OK : take_writes(step, record, record->commit);
     case RECORD_PREPARE:
         if (!step->is_sweep)
             mutations_put(set, id_key(step, STATE_PREPARED, record->id), record->frame,
@@ -183,17 +209,22 @@ static bool visit(void *context, kh_log_position position, kh_bytes frame) {
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-static void put_mark(struct mutations *set, kh_log_position swept, uint64_t newest_commit) {
+static void put_mark(struct mutations *set, kh_log_position swept, uint64_t newest_commit,
+                     uint64_t horizon) {
     unsigned char value[MARK_VALUE_BYTES] = {MARK_VERSION};
     memcpy(value + 8, &swept, 8);
     memcpy(value + 16, &newest_commit, 8);
+    memcpy(value + 24, &horizon, 8);
     mutations_put(set, mark_key, (kh_bytes){value, sizeof value}, (kh_bytes){NULL, 0});
 }
 
 static kh_status apply(struct step *step, kh_log_position applied, kh_log_position swept) {
     struct checkpoint *checkpoint = step->checkpoint;
     struct mutations *set = &checkpoint->set;
-    put_mark(set, swept, step->newest_commit);
+    /* Only what is here was swept, whatever the database has published beyond. */
+    uint64_t horizon = step->horizon < step->newest_commit ? step->horizon : step->newest_commit;
+    if (checkpoint->horizon > horizon) horizon = checkpoint->horizon;
+    put_mark(set, swept, step->newest_commit, horizon);
     if (set->is_failed) return status_no_memory(step->error, set->size_bytes);
     const kh_mutation *list = mutations_seal(set);
     int code = checkpoint->storage->apply(checkpoint->storage->context, list, set->count, applied);
@@ -203,6 +234,7 @@ static kh_status apply(struct step *step, kh_log_position applied, kh_log_positi
     checkpoint->applied = applied;
     checkpoint->swept = swept;
     checkpoint->newest_commit = step->newest_commit;
+    checkpoint->horizon = horizon;
     return KH_OK;
 }
 
@@ -251,9 +283,18 @@ kh_status checkpoint_step(struct checkpoint *checkpoint, uint64_t horizon, size_
         status = sweep_records(&step);
         is_cut = step.next != swept;
     }
-    *has_more = status == KH_OK && is_cut;
+    /* What was applied may be swept now; if not, that step finds nothing. */
+    bool is_behind = applied != checkpoint->applied && checkpoint->swept < checkpoint->applied;
+    *has_more = status == KH_OK && (is_cut || is_behind);
     mem_free(checkpoint->mem, NULL, step.key, KEY_ROOM);
     return status;
+}
+
+kh_status checkpoint_rebase(struct checkpoint *checkpoint, uint64_t moment, kh_error *error) {
+    struct step step = {
+        .checkpoint = checkpoint, .horizon = moment, .newest_commit = moment, .error = error};
+    mutations_clear(&checkpoint->set);
+    return apply(&step, 0, 0);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -278,12 +319,14 @@ static bool read_mark(void *context, kh_bytes key, kh_bytes value) {
     }
     memcpy(&read->checkpoint->swept, bytes + 8, 8);
     memcpy(&read->checkpoint->newest_commit, bytes + 16, 8);
+    memcpy(&read->checkpoint->horizon, bytes + 24, 8);
     return false;
 }
 
 kh_status checkpoint_init(struct checkpoint *checkpoint, struct mem *mem, const struct kh_log *log,
                           const struct kh_storage *storage, kh_error *error) {
-    *checkpoint = (struct checkpoint){.mem = mem, .log = log, .storage = storage};
+    *checkpoint =
+        (struct checkpoint){.mem = mem, .log = log, .storage = storage, .until = UINT64_MAX};
     mutations_init(&checkpoint->set, mem);
     struct mark_read read = {.checkpoint = checkpoint, .error = error};
     int code = storage->position(storage->context, &checkpoint->applied);

@@ -7,11 +7,13 @@
  * Two positions. Below `applied` every version that a record wrote is in the storage. Below `swept`
  * what those records overwrote is gone from it: a version may be deleted once the commit that
  * overwrote it is at or below the horizon, since then nobody reads below that. Records whose commit
- * is at or below the horizon when they are applied are swept at once, and a version that comes and
- * goes within a step never reaches the storage. Log records below `swept` are not needed here.
+ * is at or below the horizon when they are applied are swept at once, if all before them are: a
+ * version that comes and goes within a step never reaches the storage. In any other order a
+ * deletion could go before what it hides. Log records below `swept` are not needed here.
  *
  * The entry 'M' of the storage keeps version (4), 0 (4), swept (8), the highest commit timestamp
- * applied (8), little-endian; applied is the storage's own position. One thread at a time. */
+ * applied (8), the highest horizon that was swept with (8), little-endian; applied is the storage's
+ * own position. One thread at a time. */
 #ifndef KHONSU_LOG_CHECKPOINT_H
 #define KHONSU_LOG_CHECKPOINT_H
 
@@ -24,7 +26,9 @@ struct checkpoint {
     const struct kh_storage *storage;
     kh_log_position applied;
     kh_log_position swept;
-    uint64_t newest_commit;
+    uint64_t newest_commit; /* seen, left out or not */
+    uint64_t horizon; /* of all sweeps: what is visible at or above it is in the storage */
+    uint64_t until;   /* what was committed later is left out; UINT64_MAX: nothing is */
     struct mutations set;
 };
 
@@ -32,6 +36,9 @@ struct checkpoint {
 kh_status checkpoint_init(struct checkpoint *checkpoint, struct mem *mem, const struct kh_log *log,
                           const struct kh_storage *storage, kh_error *error);
 void checkpoint_fini(struct checkpoint *checkpoint);
+/* The storage becomes one beside an empty log: nothing of it is applied or swept yet. What it holds
+ * is the state at `moment`, no older one. KH_IO, KH_NO_SPACE, KH_NO_MEMORY. */
+kh_status checkpoint_rebase(struct checkpoint *checkpoint, uint64_t moment, kh_error *error);
 /* One step over about bytes_max of the log (one record at least), up to what the log lets be read.
  * *has_more: another step has something to do. On failure the storage is as before, and the same
  * step can be tried again. KH_IO, KH_CORRUPT, KH_NO_MEMORY. */

@@ -28,7 +28,8 @@ void log_memory_destroy(kh_log *log);
  * log has taken the record: whoever finds the number then comes later in the log. */
 struct log_schemas {
     struct mem *mem;
-    struct lock lock; /* RANK_SCHEMA: all below */
+    struct schema_table *table; /* of the database; NULL: no schema comes from another */
+    struct lock lock;           /* RANK_SCHEMA: all below */
     struct log_schema_slot *slots;
     uint32_t capacity;
     uint32_t next; /* above every number in use */
@@ -42,7 +43,8 @@ kh_status log_schemas_add(struct log_schemas *schemas, uint32_t number, const kh
                           kh_error *error);
 /* The number that the next new schema should get. */
 uint32_t log_schemas_next(struct log_schemas *schemas);
-/* False: it has none. */
+/* False: it has none. A schema of another table (a batch that another database or the process made)
+ * has the number of its twin: own numbers are of one table. */
 bool log_schemas_number(struct log_schemas *schemas, const kh_schema *schema, uint32_t *out);
 /* The two functions of a record_codec whose context is a struct log_schemas. */
 const kh_schema *log_schemas_find(void *context, uint32_t number);

@@ -92,11 +92,16 @@ uint32_t log_schemas_next(struct log_schemas *schemas) {
 }
 
 bool log_schemas_number(struct log_schemas *schemas, const kh_schema *schema, uint32_t *out) {
-    uint32_t own_number = schema_number(schema);
+    const kh_schema *twin = schema;
     uint32_t found = 0;
+    /* Allocates nothing when the twin is there, as it is when it has a number. */
+    if (schemas->table != NULL && schema_intern(schemas->table, schema, &twin, NULL) != KH_OK)
+        return false;
+    uint32_t own_number = schema_number(twin);
     lock_take(&schemas->lock);
     if (own_number < schemas->capacity) found = schemas->slots[own_number].number_plus_one;
     lock_leave(&schemas->lock);
+    if (schemas->table != NULL) schema_drop(twin);
     if (found == 0) return false;
     *out = found - 1;
     return true;

@@ -26,7 +26,7 @@ static uint64_t checksum_of(const unsigned char *bytes) {
     return hash_bytes(bytes + AT_FIELDS, MARK_BYTES - AT_FIELDS, seed);
 }
 
-static void encode(const struct mark *mark, unsigned char *out) {
+void mark_encode(const struct mark *mark, unsigned char out[MARK_BYTES]) {
     memset(out, 0, MARK_BYTES);
     uint32_t magic = MARK_MAGIC;
     uint16_t version = MARK_VERSION;
@@ -41,8 +41,8 @@ static void encode(const struct mark *mark, unsigned char *out) {
     memcpy(out + AT_CHECKSUM, &checksum, sizeof checksum);
 }
 
-static kh_status decode(const unsigned char *bytes, const char *path, struct mark *out,
-                        kh_error *error) {
+kh_status mark_decode(const unsigned char bytes[MARK_BYTES], const char *path, struct mark *out,
+                      kh_error *error) {
     uint32_t magic;
     uint16_t version;
     uint16_t flags;
@@ -74,7 +74,7 @@ static kh_status fail(int code, const char *path, const char *what, kh_error *er
 /* At its whole size from the start, so that no later write has to make the file longer. */
 kh_status mark_create(const char *path, const struct mark *mark, kh_error *error) {
     unsigned char bytes[FILE_BYTES] = {0};
-    encode(mark, bytes);
+    mark_encode(mark, bytes);
     int descriptor = env_open(path, ENV_WRITE);
     if (descriptor < 0) return fail(-descriptor, path, "made", error);
     int code = env_write_at(descriptor, bytes, sizeof bytes, 0);
@@ -87,7 +87,7 @@ static kh_status read_opened(int descriptor, const char *path, struct mark *mark
     unsigned char bytes[MARK_BYTES];
     if (descriptor < 0) return fail(-descriptor, path, "opened", error);
     int code = env_read_at(descriptor, bytes, sizeof bytes, 0);
-    return code == 0 ? decode(bytes, path, mark, error) : fail(code, path, "read", error);
+    return code == 0 ? mark_decode(bytes, path, mark, error) : fail(code, path, "read", error);
 }
 
 kh_status mark_open(const char *path, int *descriptor, struct mark *mark, kh_error *error) {
@@ -110,7 +110,7 @@ kh_status mark_read(const char *path, struct mark *mark, kh_error *error) {
 
 kh_status mark_write(int descriptor, const struct mark *mark, bool is_synced, kh_error *error) {
     unsigned char bytes[MARK_BYTES];
-    encode(mark, bytes);
+    mark_encode(mark, bytes);
     int code = env_write_at(descriptor, bytes, sizeof bytes, 0);
     if (code == 0 && is_synced) code = env_sync(descriptor);
     return code == 0 ? KH_OK : fail(code, "MARK", "written", error);

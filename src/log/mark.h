@@ -33,5 +33,9 @@ kh_status mark_open(const char *path, int *descriptor, struct mark *mark, kh_err
 /* Read it, and change nothing. */
 kh_status mark_read(const char *path, struct mark *mark, kh_error *error);
 kh_status mark_write(int descriptor, const struct mark *mark, bool is_synced, kh_error *error);
+/* As bytes and back, for a copy of it elsewhere; path is for the message. */
+void mark_encode(const struct mark *mark, unsigned char out[MARK_BYTES]);
+kh_status mark_decode(const unsigned char bytes[MARK_BYTES], const char *path, struct mark *out,
+                      kh_error *error);
 
 #endif

@@ -7,9 +7,11 @@
  * RocksDB 7.8 dereferences a closed file when it recycles write-ahead logs (DBImpl::MarkLogsSynced;
  * docs/decisions/0037).
  *
- * Why the write-ahead log is read with "skip any corrupted record": only then does RocksDB 7.8
- * recycle its files, and overwriting a file costs a third less per sync than growing it (measured,
- * the same record). The groups carry what is needed to find a hole: rocks_log_tail.c checks.
+ * The log's write-ahead files are written over old ones: a sync costs a third less than where a
+ * file grows (measured, the same record). RocksDB 7.8 recycles only in the recovery mode "skip any
+ * corrupted record", and in that mode reads a recycled file for ever: so the log is recovered in
+ * the ordinary mode, which ends at the first record that is not whole, and opened again for use.
+ * Whether that end is the right one the groups and the mark tell: rocks_log_tail.c checks.
  *
  * RocksDB's options are few and written down here, so that a database behaves the same whatever
  * the defaults of the library's version. Threads: any; RocksDB has background threads of its own
@@ -39,6 +41,10 @@ void rocks_close(struct rocks *rocks);
 
 /* Make what was written so far durable in table files. */
 kh_status rocks_flush(struct rocks *rocks, kh_error *error);
+/* Rewrite its table files, so that what was deleted leaves the disk. As long as reading it. */
+kh_status rocks_compact(struct rocks *rocks, kh_error *error);
+/* Remove an instance that nobody has open, with its directory. It need not be there or whole. */
+kh_status rocks_erase(const char *path, kh_error *error);
 /* Is there nothing in it? False also when it cannot be read. */
 bool rocks_is_empty(struct rocks *rocks);
 

@@ -16,8 +16,12 @@ void groups_close(struct groups *groups) {
 void groups_seek(struct groups *groups, uint64_t position) {
     unsigned char key[8];
     rocks_store_u64(key, position);
+    char *message = NULL;
     rocksdb_iter_seek_for_prev(groups->iterator, (const char *)key, sizeof key);
-    if (!rocksdb_iter_valid(groups->iterator)) rocksdb_iter_seek_to_first(groups->iterator);
+    if (rocksdb_iter_valid(groups->iterator)) return;
+    /* One that cannot be read is not the same as none: groups_get says so. */
+    rocksdb_iter_get_error(groups->iterator, &message);
+    if (rocks_status(message, "", NULL) == KH_OK) rocksdb_iter_seek_to_first(groups->iterator);
 }
 
 void groups_next(struct groups *groups) {
@@ -63,7 +67,9 @@ kh_status groups_find_number(struct groups *groups, uint64_t number, uint64_t lo
         if (head->first > middle) { /* nothing begins at or before it */
             low = middle + 1;
         } else if (head->number < number) {
-            low = head->first + head->record_count;
+            /* Where a group is missing, it ends before the middle. */
+            uint64_t end = head->first + head->record_count;
+            low = end > middle ? end : middle + 1;
         } else if (head->first <= low) {
             return KH_NOT_FOUND;
         } else {

@@ -1,24 +1,29 @@
 /* rocks_handle.c - opening and closing RocksDB; see rocks.h. */
 #include "log/rocks_handle.h"
 
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "log/state_key.h"
 #include <string.h>
 
 enum {
     LOG_BUFFER_BYTES = 4 << 20,     /* so that write-ahead logs soon are written over old ones */
     VALUES_BUFFER_BYTES = 32 << 20, /* what a crash makes an open apply again at most */
-    WAL_FILES_KEPT = 4,      /* for reuse: two in use, two between a flush and their deletion */
+    WAL_FILES_KEPT = 4, /* for reuse: two in use, two between a flush and their deletion */
     BLOCK_BYTES = 16 << 10,
     CACHE_BYTES = 32 << 20, /* blocks; values that are read often live in the engine's memory */
-    RECOVERY_SKIP_ANY = 3   /* kSkipAnyCorruptedRecords */
+    SKIP_ANY = 3            /* kSkipAnyCorruptedRecords */
 };
 
 kh_status rocks_status(char *message, const char *what, kh_error *error) {
     if (message == NULL) return KH_OK;
     kh_status status = KH_IO;
     if (strncmp(message, "Corruption", 10) == 0) status = KH_CORRUPT;
-    if (strstr(message, "No space left") != NULL) status = KH_NO_SPACE;
+    /* RocksDB goes on by itself when a table did not fit, and must not be asked to write to a
+     * write-ahead file again that has failed. */
+    if (strstr(message, "No space left") != NULL && strstr(message, ".log") == NULL)
+        status = KH_NO_SPACE;
     (void)status_fail(error, status, "%s: %.200s", what, message);
     rocksdb_free(message);
     return status;
@@ -37,14 +42,45 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
 }
 
 /* Positions only grow: files do not overlap, so that compactions move them and rewrite nothing. */
-static void set_log_options(rocksdb_options_t *options) {
+static void set_log_options(rocksdb_options_t *options, bool is_recycling) {
     rocksdb_options_set_write_buffer_size(options, LOG_BUFFER_BYTES);
-    rocksdb_options_set_wal_recovery_mode(options, RECOVERY_SKIP_ANY);
-    rocksdb_options_set_recycle_log_file_num(options, WAL_FILES_KEPT);
+    if (is_recycling) rocksdb_options_set_wal_recovery_mode(options, SKIP_ANY);
+    if (is_recycling) rocksdb_options_set_recycle_log_file_num(options, WAL_FILES_KEPT);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
 }
 
-static void set_values_options(rocksdb_options_t *options) {
+/* Outcomes older than a day may go, whenever RocksDB comes by. */
+static unsigned char is_forgotten(void *state, int level, const char *key, size_t key_bytes,
+                                  const char *value, size_t value_bytes, char **new_value,
+                                  size_t *new_value_bytes, unsigned char *is_changed) {
+    (void)state;
+    (void)level;
+    (void)new_value;
+    (void)new_value_bytes;
+    uint64_t commit;
+    bool is_aborted;
+    *is_changed = 0;
+    if (key_bytes == 0 || key[0] != STATE_OUTCOME ||
+        !state_parse_outcome((kh_bytes){value, value_bytes}, &commit, &is_aborted))
+        return 0;
+    struct env_clock clock = env_clock_system();
+    return KH_MS_OF_TIMESTAMP(commit) + STATE_OUTCOME_MS < env_wall_ms(&clock);
+}
+
+static void keep_state(void *state) {
+    (void)state;
+}
+
+static const char *filter_name(void *state) {
+    (void)state;
+    return "khonsu.outcomes";
+}
+
+static void set_values_options(struct rocks *rocks, rocksdb_options_t *options) {
+    if (rocks->filter == NULL)
+        rocks->filter =
+            rocksdb_compactionfilter_create(NULL, keep_state, is_forgotten, filter_name);
+    rocksdb_options_set_compaction_filter(options, rocks->filter);
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_options_set_write_buffer_size(options, VALUES_BUFFER_BYTES);
@@ -80,19 +116,30 @@ static void free_call_options(struct rocks *rocks) {
     rocksdb_readoptions_destroy(rocks->scanning);
 }
 
-static kh_status open_instance(struct rocks *rocks, const char *path, enum rocks_kind kind,
-                               enum rocks_open how, kh_error *error) {
+static kh_status open_once(struct rocks *rocks, const char *path, enum rocks_kind kind,
+                           enum rocks_open how, bool is_recycling, kh_error *error) {
     char *message = NULL;
     rocksdb_options_t *options = make_options(how);
     if (kind == ROCKS_LOG) {
-        set_log_options(options);
+        set_log_options(options, is_recycling);
     } else {
-        set_values_options(options);
+        set_values_options(rocks, options);
     }
     rocks->db = how == ROCKS_READ ? rocksdb_open_for_read_only(options, path, 0, &message)
                                   : rocksdb_open(options, path, &message);
     rocksdb_options_destroy(options);
     return rocks_status(message, "the store cannot be opened", error);
+}
+
+/* The log is opened twice: once in the ordinary mode, which reads the write-ahead log up to the
+ * first record that is none (RocksDB 7.8 reads a recycled file for ever in the mode that allows
+ * recycling), puts it into tables and begins an empty one; then for use. */
+static kh_status open_instance(struct rocks *rocks, const char *path, enum rocks_kind kind,
+                               enum rocks_open how, kh_error *error) {
+    kh_status status = open_once(rocks, path, kind, how, false, error);
+    if (status != KH_OK || kind != ROCKS_LOG || how == ROCKS_READ) return status;
+    rocksdb_close(rocks->db);
+    return open_once(rocks, path, kind, ROCKS_WRITE, true, error);
 }
 
 kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, enum rocks_open how,
@@ -103,6 +150,7 @@ kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, en
     rocks->mem = mem;
     kh_status status = open_instance(rocks, path, kind, how, error);
     if (status != KH_OK) {
+        if (rocks->filter != NULL) rocksdb_compactionfilter_destroy(rocks->filter);
         mem_own_free(mem, rocks, sizeof *rocks);
         return status;
     }
@@ -115,6 +163,7 @@ void rocks_close(struct rocks *rocks) {
     if (rocks == NULL) return;
     free_call_options(rocks);
     rocksdb_close(rocks->db);
+    if (rocks->filter != NULL) rocksdb_compactionfilter_destroy(rocks->filter);
     mem_own_free(rocks->mem, rocks, sizeof *rocks);
 }
 
@@ -125,6 +174,25 @@ kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
     rocksdb_flush(rocks->db, options, &message);
     rocksdb_flushoptions_destroy(options);
     return rocks_status(message, "the store cannot be flushed", error);
+}
+
+/* The call itself has no way to fail: what went wrong in the background stays, and ends a flush. */
+kh_status rocks_compact(struct rocks *rocks, kh_error *error) {
+    enum { FORCE_OPTIMIZED = 3 }; /* kForceOptimized: the last level, too, but no file twice */
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, FORCE_OPTIMIZED);
+    rocksdb_compact_range_opt(rocks->db, options, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(options);
+    return rocks_flush(rocks, error);
+}
+
+kh_status rocks_erase(const char *path, kh_error *error) {
+    char *message = NULL;
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_destroy_db(options, path, &message);
+    rocksdb_options_destroy(options);
+    return rocks_status(message, "the store cannot be removed", error);
 }
 
 kh_status rocks_get(struct rocks *rocks, kh_bytes key, char **value, size_t *value_bytes,

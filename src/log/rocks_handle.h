@@ -12,6 +12,7 @@ struct rocks {
     rocksdb_writeoptions_t *unsynced; /* write-ahead log, not synced */
     rocksdb_writeoptions_t *unlogged; /* no write-ahead log */
     rocksdb_readoptions_t *reading;   /* checksums verified */
+    rocksdb_compactionfilter_t *filter; /* of values: outcomes grow old */
     rocksdb_readoptions_t *scanning;  /* and the cache left alone */
 };
 

@@ -4,6 +4,7 @@
  * be written or synced fails the log for good (is_failed). */
 #include "log/rocks_log.h"
 
+#include "base/env_file.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "log/record_layout.h"
@@ -12,8 +13,10 @@
 #include <string.h>
 
 enum {
-    PART_BYTES = 8 << 20,      /* beyond: records of policy none wait for their group, too */
-    SYNC_NS = 200 * 1000000,   /* what was written without a sync gets one within this time */
+    PART_BYTES = 8 << 20,         /* beyond: records of policy none wait for their group, too */
+    SYNC_NS = 200 * 1000000,      /* what was written without a sync gets one within this time */
+    FULL_RETRY_NS = 50 * 1000000, /* between two tries on a full device */
+    ROOM_BYTES = 64 << 20,        /* what is left free: tables in the making, and the values' */
     IDLE_TICKS = 64,           /* rounds without work before the thread sleeps until it is woken */
     TIME_AHEAD_MS = 10 * 1000, /* timestamps of unsynced commits are reserved so far ahead */
     TIME_LEFT_MS = 5 * 1000    /* and again when so much is left */
@@ -71,8 +74,8 @@ static int append(void *context, const kh_bytes *frames, size_t count, uint64_t 
     bool is_answered = false;
     lock_take(&log->lock);
     struct log_part *part = log->filling;
-    if (log->is_failed) {
-        code = EIO;
+    if (log->is_failed || log->is_full) {
+        code = log->is_failed ? EIO : ENOSPC;
     } else if (!add(part, frames, count)) {
         code = ENOMEM;
     } else {
@@ -157,20 +160,43 @@ static kh_status keep(struct rocks_log *log, struct log_part *part) {
     return note_written(log, part->is_synced);
 }
 
-/* With the lock, which is left and taken again. False: another is the writer, or there is nothing
- * to write. is_writing ends before the answer is given: whoever asks in between finds it ended, or
- * asks before the answer and is woken by it (pipeline_wait). */
-static bool write_one(struct rocks_log *log) {
-    struct log_part *part = log->filling;
-    if (log->is_writing || log->is_failed || part->count == 0) return false;
-    log->is_writing = true;
-    log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
-    lock_leave(&log->lock);
-    kh_status status = keep(log, part);
+static void set_full(struct rocks_log *log, bool is_full) {
     lock_take(&log->lock);
-    uint64_t cookie = status == KH_OK ? part->cookie : UINT64_MAX;
-    bool is_open = log->answered < cookie;
-    if (status == KH_OK && is_open) log->answered = cookie;
+    log->is_full = is_full;
+    lock_leave(&log->lock);
+}
+
+/* False: the log is being closed. */
+static bool wait_for_room(struct rocks_log *log) {
+    bool is_over = false;
+    lock_take(&log->lock);
+    if (!log->is_closing) (void)signal_wait(&log->wake, &log->lock, monotonic_ns() + FULL_RETRY_NS);
+    is_over = log->is_closing;
+    lock_leave(&log->lock);
+    return !is_over;
+}
+
+/* Not into the last of the room: RocksDB writes tables on the side, and does not get over a
+ * write-ahead file that did not fit. */
+static kh_status keep_if_room(struct rocks_log *log, struct log_part *part) {
+    uint64_t free_bytes;
+    uint64_t needed = ROOM_BYTES + 4 * (uint64_t)part->body.size_bytes;
+    if (env_free_bytes(log->path, &free_bytes) == 0 && free_bytes < needed) return KH_NO_SPACE;
+    return keep(log, part);
+}
+
+static kh_status keep_patiently(struct rocks_log *log, struct log_part *part) {
+    kh_status status = keep_if_room(log, part);
+    if (status != KH_NO_SPACE) return status;
+    set_full(log, true);
+    while (status == KH_NO_SPACE && wait_for_room(log)) status = keep_if_room(log, part);
+    set_full(log, false);
+    return status;
+}
+
+/* With the lock: the part is written, or the log has failed. */
+static void note_end(struct rocks_log *log, struct log_part *part, kh_status status) {
+    if (status == KH_OK && log->answered < part->cookie) log->answered = part->cookie;
     if (status != KH_OK) {
         log->is_failed = true;
         signal_wake_all(&log->moved);
@@ -179,6 +205,23 @@ static bool write_one(struct rocks_log *log) {
     if (!part->is_synced && log->unsynced_ns == 0) log->unsynced_ns = monotonic_ns();
     empty(part);
     log->is_writing = false;
+}
+
+/* With the lock, which is left and taken again. False: another is the writer, or there is nothing
+ * to write. */
+static bool write_one(struct rocks_log *log, bool is_thread) {
+    struct log_part *part = log->filling;
+    if (log->is_writing || log->is_failed || part->count == 0) return false;
+    log->is_writing = true;
+    log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
+    lock_leave(&log->lock);
+    kh_status status = keep_patiently(log, part);
+    lock_take(&log->lock);
+    uint64_t cookie = status == KH_OK ? part->cookie : UINT64_MAX;
+    bool is_open = log->answered < cookie;
+    note_end(log, part, status);
+    /* Who came meanwhile has left it to us. */
+    if (log->filling->urgent != 0 && !is_thread) signal_wake_all(&log->wake);
     lock_leave(&log->lock);
     if (is_open)
         log->complete(log->completion_context, cookie, status == KH_OK ? KH_LOG_KEPT : KH_LOG_LOST);
@@ -214,7 +257,7 @@ static void flush(void *context, uint64_t cookie) {
     struct rocks_log *log = context;
     lock_take(&log->lock);
     bool is_wanted = log->thread == NULL || (log->filling->urgent != 0 && log->answered < cookie);
-    if (is_wanted) (void)write_one(log);
+    if (is_wanted) (void)write_one(log, false);
     lock_leave(&log->lock);
 }
 
@@ -226,9 +269,10 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
         env_yield();
         lock_take(&log->lock);
     }
+    if (!log->is_failed) (void)write_one(log, true);
     if (log->is_failed) {
         status = status_fail(error, KH_POISONED, "the log has failed");
-    } else if (log->unsynced_ns != 0) {
+    } else if (log->unsynced_ns != 0 && !log->is_writing) {
         status = sync_one(log, error);
     }
     lock_leave(&log->lock);
@@ -240,9 +284,9 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
 /* Do what is due; true: something was. With the lock. */
 static bool tick(struct rocks_log *log, uint64_t now_ns, bool is_all) {
     const struct log_part *part = log->filling;
-    bool is_due = is_all || part->body.size_bytes >= PART_BYTES ||
+    bool is_due = is_all || part->urgent != 0 || part->body.size_bytes >= PART_BYTES ||
                   (part->count > 0 && now_ns - part->since_ns >= log->delay_ns);
-    if (is_due && write_one(log)) return true;
+    if (is_due && write_one(log, true)) return true;
     if (log->is_writing || log->is_failed || log->unsynced_ns == 0) return false;
     if (!is_all && now_ns - log->unsynced_ns < SYNC_NS) return false;
     (void)sync_one(log, NULL);
@@ -263,8 +307,7 @@ static void run(void *context) {
         quiet_ticks = is_pending ? 0 : quiet_ticks + 1;
         log->is_idle = quiet_ticks > IDLE_TICKS;
         uint64_t deadline_ns = log->is_idle ? 0 : now_ns + log->delay_ns;
-        if (!signal_wait(&log->wake, &log->lock, deadline_ns)) continue;
-        quiet_ticks = 0;
+        if (signal_wait(&log->wake, &log->lock, deadline_ns)) quiet_ticks = 0;
         log->is_idle = false;
     }
     lock_leave(&log->lock);
@@ -317,20 +360,19 @@ static int open_log(void *context, kh_log_complete_fn *complete, void *completio
     return 0;
 }
 
-static void stop(struct rocks_log *log) {
-    if (log->thread == NULL) return;
+void rocks_log_stop(struct rocks_log *log) {
     lock_take(&log->lock);
     log->is_closing = true;
     signal_wake_all(&log->wake);
     lock_leave(&log->lock);
-    env_thread_join(log->thread);
+    if (log->thread != NULL) env_thread_join(log->thread);
     log->thread = NULL;
 }
 
 /* The database's last call: whatever is left is written, so that the engine need not know of it. */
 static void close_log(void *context) {
     struct rocks_log *log = context;
-    stop(log);
+    rocks_log_stop(log);
     if (log->complete != NULL) rocks_log_tick(log);
     log->complete = NULL;
 }
@@ -362,6 +404,7 @@ static struct rocks_log *make(struct mem *mem, const struct rocks_log_options *o
     log->values = options->values;
     log->clock = options->clock;
     log->delay_ns = options->delay_ns;
+    log->path = options->path;
     log->mark = options->mark;
     log->mark_file = options->mark_file;
     log->is_read_only = options->mark_file < 0;

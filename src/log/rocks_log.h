@@ -3,10 +3,12 @@
  * Path of a record. append copies its frame into the part being filled, in the commit section.
  * Whoever waits for it calls flush, outside: the first such caller takes the part and becomes the
  * writer, seals it as a group, writes and syncs it, and answers for all of it; those who come
- * meanwhile fill the other part and wait for the next one (the leader of Helland et al., "Group
- * Commit Timers and High Volume Transaction Systems", 1987, without a timer: the sync itself is the
- * time in which the next group gathers). A lone committer therefore meets no other thread. What
- * nobody waits for, the log's thread writes after sync_delay.
+ * meanwhile fill the other part (group commit as in Helland et al., "Group Commit Timers and High
+ * Volume Transaction Systems", 1987, without a timer: the sync itself is the time in which the next
+ * group gathers). A lone committer therefore meets no other thread. Where somebody has come
+ * meanwhile, the log's thread takes over, and is the writer until a group ends without a next one:
+ * nobody has to write for others twice, and waiting costs one sleep. What nobody waits for, the
+ * log's thread writes after sync_delay.
  *
  * Invariants. One writer at a time (is_writing); chain, mark and the store's log are the writer's.
  * Groups are written in order, so what is lost is always a suffix. answered <= appended; a record
@@ -15,6 +17,9 @@
  * everything in flight is answered LOST (whether the disk has it is not known, and asking it again
  * would be believing a cache that has just lied: Rebello et al., "Can Applications Recover from
  * fsync Failures?", ATC 2020).
+ *
+ * A full device is no failure: before there is no room at all, a group waits until there is some.
+ * Nothing has to be taken back; who waits, waits; new records are refused with ENOSPC.
  *
  * Locks: `lock` has RANK_LOG and is held for copying and accounting only. */
 #ifndef KHONSU_LOG_ROCKS_LOG_H
@@ -30,6 +35,7 @@
 struct rocks_log_options {
     struct rocks *log;
     struct rocks *values; /* keeps the anchor, too */
+    const char *path;     /* whose device must have room; borrowed */
     kh_identity identity;
     struct mark mark;   /* as it was read */
     int mark_file;      /* borrowed; -1: read-only */
@@ -59,6 +65,7 @@ struct rocks_log {
     kh_log_complete_fn *complete; /* NULL: no database has it open */
     void *completion_context;
     uint64_t delay_ns;
+    const char *path;
     bool is_read_only;
     /* under the lock */
     struct lock lock;
@@ -69,6 +76,7 @@ struct rocks_log {
     struct log_part *filling;
     bool is_writing;
     bool is_failed;
+    bool is_full; /* the device: what is taken is written again until it fits, no more is taken */
     bool is_idle; /* the thread sleeps until it is woken */
     bool is_closing;
     uint64_t appended; /* cookies */
@@ -92,6 +100,9 @@ struct rocks_log {
  * KH_NO_MEMORY, KH_IO. The rocks handles stay the caller's. */
 kh_status rocks_log_create(struct mem *mem, const struct rocks_log_options *options,
                            struct rocks_log **out, kh_error *error);
+/* The thread's end, and that of waiting for room on a full device: what is not written by then is
+ * tried once more. No commit is in flight any more. */
+void rocks_log_stop(struct rocks_log *log);
 /* Write and sync what is left and stop the thread. True: all of it is on disk, and *mark says so.
  */
 bool rocks_log_end(struct rocks_log *log, struct mark *mark);
@@ -99,7 +110,7 @@ bool rocks_log_end(struct rocks_log *log, struct mark *mark);
 void rocks_log_destroy(struct rocks_log *log);
 /* Write what waits longer than the delay: what the thread does, for databases without. */
 void rocks_log_tick(struct rocks_log *log);
-/* Everything written so far is on disk when it returns KH_OK. */
+/* Everything appended so far is on disk when it returns KH_OK. Outside of the commit section. */
 kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
 /* Wait until the log is durable beyond a position, or until a deadline on the monotonic clock (0:
  * do not wait; UINT64_MAX: none), or until the log fails or closes, or until *is_cancelled and
@@ -121,6 +132,8 @@ int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
 int rocks_log_trim(void *context, kh_log_position before);
 /* The highest commit timestamp that was trimmed; 0: none was. */
 kh_status rocks_log_trimmed(struct rocks_log *log, uint64_t *out, kh_error *error);
+/* Say so of a log that was never written: commits up to this one are in the values alone. */
+kh_status rocks_log_note_trimmed(struct rocks *values, uint64_t commit, kh_error *error);
 
 /* ---- rocks_log_find.c ------------------------------------------------------------------------ */
 

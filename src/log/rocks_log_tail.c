@@ -1,11 +1,11 @@
 /* rocks_log_tail.c - the end of the log: finding and checking it, reading, trimming.
  *
  * Checking at open. Everything below the storage's position lies in table files, whose blocks carry
- * checksums; what lies above came back through RocksDB's write-ahead log, which skips what it
- * cannot read. So the groups from there on are followed one by one, digests and all. The first
- * that is missing or broken ends the log: was it acknowledged (the mark says how far the log was
- * synced) then it is damage, and refused; else it is the torn tail of a crash, and whatever lies
- * behind it is deleted.
+ * checksums; what lies above came back through RocksDB's write-ahead log, which ends without a word
+ * where it cannot be read. So the groups from there on are followed one by one, digests and all.
+ * The first that is missing or broken ends the log: was it acknowledged (the mark says how far the
+ * log was synced) then it is damage, and refused; else it is the torn tail of a crash, and whatever
+ * lies behind it is deleted.
  *
  * The chain at a group is found without walking from the first: its stack are the digests that
  * the group's own ancestors by skips name (group.h), down to 0 or to the anchor. */
@@ -38,6 +38,15 @@ kh_status rocks_log_trimmed(struct rocks_log *log, uint64_t *out, kh_error *erro
     }
     rocksdb_free(value);
     return status;
+}
+
+kh_status rocks_log_note_trimmed(struct rocks *values, uint64_t commit, kh_error *error) {
+    unsigned char bytes[8];
+    char *message = NULL;
+    rocks_store_u64(bytes, commit);
+    rocksdb_put(values->db, values->unlogged, trimmed_key, sizeof trimmed_key, (const char *)bytes,
+                sizeof bytes, &message);
+    return rocks_status(message, "what the log does not have cannot be noted", error);
 }
 
 static void push_front(struct chain *chain, uint64_t number, const struct digest *digest) {
@@ -149,6 +158,7 @@ static kh_status settle_end(struct rocks_log *log, const struct chain *chain, kh
         !digest_is_equal(&log->mark.newest, &chain->newest))
         return status_fail(error, KH_CORRUPT, "group %llu is not the one that was written",
                            (unsigned long long)chain->number);
+    bool is_same = log->mark.group == chain->number && log->mark.next == chain->next;
     log->chain = *chain;
     log->mark.is_clean = false; /* not while it is open, whatever it was */
     log->mark.group = chain->number;
@@ -157,7 +167,9 @@ static kh_status settle_end(struct rocks_log *log, const struct chain *chain, kh
     log->synced_group = chain->number;
     log->synced_head = chain->newest;
     atomic_store_explicit(&log->durable, chain->next, memory_order_release);
-    return KH_OK;
+    if (is_same || log->is_read_only) return KH_OK;
+    /* The numbers of a torn end are given out again: the mark must not name it then. */
+    return mark_write(log->mark_file, &log->mark, true, error);
 }
 
 kh_status rocks_log_find_end(struct rocks_log *log, kh_log_position at, kh_error *error) {
@@ -276,8 +288,11 @@ static kh_status delete_before(struct rocks_log *log, uint64_t position, kh_erro
     unsigned char to[8];
     rocks_store_u64(to, position);
     char *message = NULL;
-    rocksdb_delete_file_in_range(log->rocks->db, (const char *)from, sizeof from, (const char *)to,
-                                 sizeof to, &message);
+    /* This range has its end in it: a file that ends with the first group to keep must stay. */
+    unsigned char last[8];
+    rocks_store_u64(last, position - 1);
+    rocksdb_delete_file_in_range(log->rocks->db, (const char *)from, sizeof from,
+                                 (const char *)last, sizeof last, &message);
     kh_status status = rocks_status(message, "old files of the log cannot be deleted", error);
     if (status != KH_OK) return status;
     return delete_range(log, (kh_bytes){from, sizeof from}, (kh_bytes){to, sizeof to},

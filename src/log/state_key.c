@@ -94,3 +94,16 @@ bool state_parse_value(uint64_t commit, kh_bytes value, uint32_t *schema_number,
     *bytes = (kh_bytes){at + STATE_VALUE_HEAD_BYTES, value.size_bytes - STATE_VALUE_HEAD_BYTES};
     return checksum == checksum_of(commit, *schema_number, *flags, *bytes);
 }
+
+void state_outcome(uint64_t commit, bool is_aborted, unsigned char out[STATE_OUTCOME_BYTES]) {
+    memcpy(out, &commit, 8);
+    out[8] = is_aborted;
+}
+
+bool state_parse_outcome(kh_bytes value, uint64_t *commit, bool *is_aborted) {
+    const unsigned char *bytes = value.data;
+    if (value.size_bytes != STATE_OUTCOME_BYTES || bytes[8] > 1) return false;
+    memcpy(commit, bytes, 8);
+    *is_aborted = bytes[8] != 0;
+    return true;
+}

@@ -1,7 +1,8 @@
 /* state_key.h - the keys and values of a storage: what a checkpoint writes and an open reads.
  *
  *     'M' ...                                      the checkpoint's own: see checkpoint.h
- *     'P' id (16, big-endian)                      a prepared transaction: its PREPARE frame
+ *     'O' id (16, big-endian)                      what became of a transaction, and when
+ *     'P' id                                       a prepared transaction: its PREPARE frame
  *     'Q' id                                       a decided one whose overwritten versions stay
  *     'S' number (4, big-endian)                   a schema: its SCHEMA frame
  *     'V' key, escaped; 0x00 0x01; commit (8, big-endian)   a version
@@ -18,6 +19,7 @@
 
 enum state_kind {
     STATE_MARK = 'M',
+    STATE_OUTCOME = 'O',
     STATE_PREPARED = 'P',
     STATE_DECIDED = 'Q',
     STATE_SCHEMA = 'S',
@@ -48,6 +50,13 @@ void state_value_head(uint64_t commit, uint32_t schema_number, uint32_t flags, k
                       unsigned char out[STATE_VALUE_HEAD_BYTES]);
 bool state_parse_value(uint64_t commit, kh_bytes value, uint32_t *schema_number, uint32_t *flags,
                        kh_bytes *bytes);
+/* An outcome: the commit timestamp, or the newest one before an abort (8, little-endian), and
+ * whether it is that (1). It is kept for a day at least: a client that lost its connection, or its
+ * night, asks within it. */
+#define STATE_OUTCOME_MS (24u * 3600u * 1000u)
+enum { STATE_OUTCOME_BYTES = 9 };
+void state_outcome(uint64_t commit, bool is_aborted, unsigned char out[STATE_OUTCOME_BYTES]);
+bool state_parse_outcome(kh_bytes value, uint64_t *commit, bool *is_aborted);
 /* [from, to) of all keys of a kind. */
 struct state_range {
     unsigned char from[1];

@@ -67,6 +67,12 @@ struct held_batch {
     kh_batch *batch;
 };
 
+/* How a committer waits for the log. Its thread closes the gate before it sleeps; whoever learns
+ * the outcome opens it, or, where somebody sleeps, puts it into the list of those to be woken once
+ * the section is left. From then on until it is open the thread stays where it is: the handle may
+ * not be given back while it is in the list. */
+enum txn_gate { GATE_NOBODY, GATE_CLOSED, GATE_IN_LIST, GATE_OPEN };
+
 struct kh_txn {
     /* every call: one cache line */
     _Atomic uint32_t busy; /* enum txn_busy */
@@ -101,6 +107,8 @@ struct kh_txn {
     kh_resolve_fn *resolve;
     void *resolve_context;
     _Atomic uint32_t outcome;       /* kh_status + 1 once known; 0: pending */
+    _Atomic uint32_t gate;          /* enum txn_gate: where its thread sleeps meanwhile */
+    struct kh_txn *next_to_wake;
     int descriptor;                 /* eventfd, -1: none */
     struct certify_request request; /* where to look is set once, the rest by each commit */
     struct certify_verdict verdict;

@@ -198,9 +198,13 @@ void client_init(struct client *client, struct shared *shared, uint32_t ring,
     client->shared = shared;
     client->ring = &shared->rings[ring];
     client->settings = settings;
-    client->process = ring;
-    client->plan = (struct plan){settings, keys, dice_of(settings->seed, 2 * (uint64_t)ring)};
-    client->dice = dice_of(settings->seed, 2 * (uint64_t)ring + 1);
+    /* Whoever was open when the store was killed is never heard of again. */
+    client->process = shared->life == 0 ? ring
+                                        : atomic_fetch_add_explicit(&shared->next_process, 1,
+                                                                    memory_order_relaxed);
+    uint64_t which = 2 * ((uint64_t)shared->life * shared->ring_count + ring);
+    client->plan = (struct plan){settings, keys, dice_of(settings->seed, which)};
+    client->dice = dice_of(settings->seed, which + 1);
     client->ops = (struct ops){db, schema, &client->dice};
 }
 
@@ -210,12 +214,17 @@ void client_fini(struct client *client) {
 }
 
 void *client_thread(void *context) {
+    enum { TURNS_MAX = 32 };
     struct client *client = context;
     struct shared *shared = client->shared;
+    struct dice turns = dice_of(client->settings->kill_seed, shared->life);
     client->jolt = jolt_create();
-    while (!shared_is_stopping(shared) &&
-           atomic_fetch_add_explicit(&shared->tickets, 1, memory_order_relaxed) <
-               client->settings->transactions) {
+    while (!shared_is_stopping(shared)) {
+        uint64_t ticket = atomic_fetch_add_explicit(&shared->tickets, 1, memory_order_relaxed);
+        if (ticket >= client->settings->transactions) {
+            break;
+        }
+        shared_reach(shared, ticket, dice_below(&turns, TURNS_MAX));
         plan_next(&client->plan, &client->call);
         (void)run_call(client);
     }

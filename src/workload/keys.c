@@ -1,24 +1,26 @@
 /* keys.c - slots, generations and fresh values. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "keys.h"
 
 #include "dice.h"
 
-#include "cli/heap.h"
-
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 enum { VALUES_MIN = 32, VALUES_MAX = 256, VALUE_BITS = 16, ERA_BITS = 4 };
 
-void keys_create(struct keys *keys, char letter, uint32_t slot_count, uint64_t seed) {
+bool keys_create(struct keys *keys, char letter, uint32_t slot_count, uint64_t seed) {
     keys->letter = letter;
     keys->slot_count = slot_count;
     keys->seed = seed;
-    keys->slots = heap_allocate(slot_count, sizeof *keys->slots);
+    void *memory = mmap(NULL, slot_count * sizeof *keys->slots, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    keys->slots = memory == MAP_FAILED ? NULL : memory;
+    return keys->slots != NULL;
 }
 
 void keys_destroy(struct keys *keys) {
-    free(keys->slots);
+    (void)munmap(keys->slots, keys->slot_count * sizeof *keys->slots);
     keys->slots = NULL;
 }
 

@@ -3,17 +3,13 @@
  * Two processes: a child runs the store, this one writes the history, so that a store that dies
  * takes no event with it. The child ignores the signals that ask to stop; this process passes them
  * on through the shared memory. Uses the public header only. */
-#include "scribe.h"
-#include "settings.h"
-#include "store_run.h"
+#include "lives.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 enum { EXIT_WHOLE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 
@@ -42,8 +38,11 @@ static void print_summary(const struct settings *settings, const struct tally *t
                 settings->level, (unsigned long long)tally->kinds[EVENT_OK],
                 (unsigned long long)tally->kinds[EVENT_FAIL]);
     print_fails(tally, &line);
-    text_printf(&line, ", %llu unknown, %.3f s, %llu bytes",
-                (unsigned long long)tally->kinds[EVENT_INFO], (double)elapsed_ns / 1e9,
+    text_printf(&line, ", %llu unknown, ", (unsigned long long)tally->kinds[EVENT_INFO]);
+    if (settings->kills > 0) {
+        text_printf(&line, "%llu kills, ", (unsigned long long)tally->kills);
+    }
+    text_printf(&line, "%.3f s, %llu bytes", (double)elapsed_ns / 1e9,
                 (unsigned long long)tally->size_bytes);
     say(line.bytes);
     text_free(&line);
@@ -81,10 +80,38 @@ static void block_signals(void) {
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* A store whose scribe was killed would run on unseen. */
-static int run_store(const struct settings *settings, struct shared *shared, pid_t scribe) {
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    return getppid() == scribe ? store_run(settings, shared) : EXIT_BROKEN;
+static bool make_keys(const struct settings *settings, struct keys *keys) {
+    bool is_group = settings->workload == WORKLOAD_GROUP;
+    return keys_create(keys, is_group ? 'g' : 'k',
+                       is_group ? settings_groups(settings) : (uint32_t)settings->keys,
+                       settings->seed);
+}
+
+static int run_with(const struct settings *settings, struct shared *shared, FILE *out) {
+    struct keys keys;
+    struct tally tally;
+    memset(&tally, 0, sizeof tally);
+    if (!make_keys(settings, &keys)) {
+        (void)fprintf(stderr, "khonsu-workload: no shared memory: %s\n", strerror(errno));
+        return EXIT_BROKEN;
+    }
+    atomic_store_explicit(&shared->next_process, settings->threads + 1, memory_order_relaxed);
+    block_signals();
+    int status = lives_run(settings, shared, &keys, out, &tally);
+    int code = EXIT_BROKEN;
+    if (status == LIVES_UNWRITTEN) {
+        (void)fprintf(stderr, "khonsu-workload: cannot write %s: %s\n", settings->out,
+                      strerror(errno));
+    } else if (status == LIVES_UNBORN && shared->failure[0] == '\0') {
+        (void)fprintf(stderr, "khonsu-workload: cannot fork: %s\n", strerror(errno));
+    } else if (status == LIVES_UNBORN) {
+        say(shared->failure);
+    } else {
+        print_summary(settings, &tally, shared_clock(shared));
+        code = judge(shared, status);
+    }
+    keys_destroy(&keys);
+    return code;
 }
 
 static int run(const struct settings *settings, FILE *out) {
@@ -93,32 +120,7 @@ static int run(const struct settings *settings, FILE *out) {
         (void)fprintf(stderr, "khonsu-workload: no shared memory: %s\n", strerror(errno));
         return EXIT_BROKEN;
     }
-    ring_close(&shared->rings[settings->threads]);
-    atomic_store_explicit(&shared->next_process, settings->threads + 1, memory_order_relaxed);
-    block_signals();
-    pid_t self = getpid();
-    pid_t store = fork();
-    if (store < 0) {
-        (void)fprintf(stderr, "khonsu-workload: cannot fork: %s\n", strerror(errno));
-        shared_destroy(shared);
-        return EXIT_BROKEN;
-    }
-    if (store == 0) {
-        int code = run_store(settings, shared, self);
-        (void)fflush(stderr);
-        _exit(code);
-    }
-    struct tally tally;
-    memset(&tally, 0, sizeof tally);
-    int status = scribe_run(settings, shared, store, out, &tally);
-    int code = EXIT_BROKEN;
-    if (status == -1) {
-        (void)fprintf(stderr, "khonsu-workload: cannot write %s: %s\n", settings->out,
-                      strerror(errno));
-    } else {
-        print_summary(settings, &tally, shared_clock(shared));
-        code = judge(shared, status);
-    }
+    int code = run_with(settings, shared, out);
     shared_destroy(shared);
     return code;
 }

@@ -4,6 +4,9 @@
  * nanosecond: invocations come first, so that a checker which goes by position sees them as
  * concurrent, which is all that can be said of them.
  *
+ * A kill is an event after all that the store's process has said, before the 'info' of what it left
+ * open; "heal" comes when its successor has opened the store, before anything it says.
+ *
  * The file is flushed every FLUSH_NS, so that little is lost if this process is killed as well. */
 #include "scribe.h"
 
@@ -36,6 +39,8 @@ struct scribe {
     uint64_t position;
     uint64_t flushed_ns;
     uint64_t stop_ns; /* when the store was asked to stop; 0: it was not */
+    bool is_healed;   /* this life of the store has begun to speak */
+    bool is_killed;   /* and was to end so */
     char text[RING_EVENT_MAX];
 };
 
@@ -64,7 +69,15 @@ static void write_header(struct scribe *scribe, const struct settings *settings)
     if (settings->workload == WORKLOAD_LIST_APPEND) {
         text_printf(&line, ",\"append\":\"%s\"", settings->is_rows ? "rows" : "put");
     }
-    text_printf(&line, "%s}\n", settings->is_mixed ? ",\"mix\":true" : "");
+    text_add(&line, settings->is_mixed ? ",\"mix\":true" : "");
+    if (settings->path != NULL) {
+        text_printf(&line, ",\"durable\":true,\"sync\":\"%s\"", settings_sync_name(settings));
+    }
+    if (settings->kills > 0) {
+        text_printf(&line, ",\"faults\":[\"kill\"],\"kills\":%llu,\"kill_seed\":%llu",
+                    (unsigned long long)settings->kills, (unsigned long long)settings->kill_seed);
+    }
+    text_printf(&line, "%s}\n", settings->is_sabotaged ? ",\"sabotage\":true" : "");
     (void)fwrite(line.bytes, 1, line.size, scribe->out);
     scribe->tally->size_bytes += line.size;
     text_free(&line);
@@ -92,7 +105,26 @@ static struct lane *choose(struct scribe *scribe) {
     return best != NULL && best->next.t < bound ? best : NULL;
 }
 
+static void write_fault(struct scribe *scribe, uint64_t t, const char *what) {
+    struct text line = {NULL, 0, 0};
+    text_printf(&line, "\"p\":\"nemesis\",\"ev\":\"info\",\"f\":\"%s\"}", what);
+    write_event(scribe, t, line.bytes, line.size);
+    text_free(&line);
+}
+
+static bool has_begun(struct scribe *scribe) {
+    uint64_t opened = atomic_load_explicit(&scribe->shared->opened_ns, memory_order_acquire);
+    if (!scribe->is_healed && opened != 0) {
+        write_fault(scribe, opened, "heal");
+        scribe->is_healed = true;
+    }
+    return scribe->is_healed;
+}
+
 static void drain(struct scribe *scribe) {
+    if (!has_begun(scribe)) {
+        return;
+    }
     for (struct lane *lane = choose(scribe); lane != NULL; lane = choose(scribe)) {
         const struct event *event = &lane->next;
         ring_take(&scribe->shared->rings[lane - scribe->lanes], event, scribe->text);
@@ -117,6 +149,10 @@ static void finish(struct scribe *scribe, bool has_crashed) {
         ring_close(&scribe->shared->rings[i]);
     }
     drain(scribe);
+    if (scribe->is_killed) {
+        write_fault(scribe, shared_clock(scribe->shared), "kill");
+        scribe->tally->kills += 1;
+    }
     for (uint32_t i = 0; i < scribe->shared->ring_count; ++i) {
         struct lane *lane = &scribe->lanes[i];
         const char *found = lane->is_open ? strstr(lane->invoke.bytes, mark) : NULL;
@@ -129,6 +165,7 @@ static void finish(struct scribe *scribe, bool has_crashed) {
         text_add(&line, found + sizeof mark - 1);
         write_event(scribe, shared_clock(scribe->shared), line.bytes, line.size);
         scribe->tally->kinds[EVENT_INFO] += 1;
+        lane->is_open = false;
         text_free(&line);
     }
 }
@@ -164,20 +201,37 @@ static bool flush(struct scribe *scribe, bool is_now) {
     return ferror(scribe->out) == 0;
 }
 
-int scribe_run(const struct settings *settings, struct shared *shared, pid_t store, FILE *out,
-               struct tally *tally) {
+struct scribe *scribe_create(const struct settings *settings, struct shared *shared, FILE *out,
+                             struct tally *tally) {
     struct scribe *scribe = heap_allocate(1, sizeof *scribe);
     scribe->shared = shared;
     scribe->out = out;
     scribe->tally = tally;
     scribe->lanes = heap_allocate(shared->ring_count, sizeof *scribe->lanes);
     write_header(scribe, settings);
+    return scribe;
+}
+
+void scribe_destroy(struct scribe *scribe) {
+    for (uint32_t i = 0; i < scribe->shared->ring_count; ++i) {
+        text_free(&scribe->lanes[i].invoke);
+    }
+    free(scribe->lanes);
+    free(scribe);
+}
+
+int scribe_follow(struct scribe *scribe, pid_t store, bool *is_killed) {
     int status = 0;
+    scribe->stop_ns = 0;
+    scribe->is_killed = false;
+    scribe->is_healed = scribe->shared->life == 0;
     bool is_written = flush(scribe, true);
     while (is_written && !wait_round(scribe, store, &status)) {
         drain(scribe);
         is_written = flush(scribe, false);
     }
+    scribe->is_killed =
+        shared_is_kill_taken(scribe->shared) && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     if (is_written) {
         finish(scribe, WIFSIGNALED(status));
         is_written = flush(scribe, true);
@@ -187,10 +241,6 @@ int scribe_run(const struct settings *settings, struct shared *shared, pid_t sto
         (void)waitpid(store, &status, 0);
         errno = error;
     }
-    for (uint32_t i = 0; i < shared->ring_count; ++i) {
-        text_free(&scribe->lanes[i].invoke);
-    }
-    free(scribe->lanes);
-    free(scribe);
+    *is_killed = scribe->is_killed;
     return is_written ? status : -1;
 }

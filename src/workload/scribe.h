@@ -15,13 +15,18 @@ struct tally {
     uint64_t kinds[4]; /* by enum event_kind */
     uint64_t fails[SCRIBE_REASONS];
     uint64_t size_bytes;
+    uint64_t kills;
 };
 
-/* Write the history of the store's process into out until it has ended, then what is left in the
- * rings, then 'info' for each transaction that never came back. Signals SIGCHLD, SIGINT, SIGTERM
- * and SIGHUP are blocked by the caller. Returns the status of waitpid, or -1: the history could not
- * be written (errno), and the store was stopped. */
-int scribe_run(const struct settings *settings, struct shared *shared, pid_t store, FILE *out,
-               struct tally *tally);
+struct scribe;
+/* Writes the header. Everything is borrowed until scribe_destroy. */
+struct scribe *scribe_create(const struct settings *settings, struct shared *shared, FILE *out,
+                             struct tally *tally);
+void scribe_destroy(struct scribe *scribe);
+/* Write the history of a life of the store's process until it has ended, then what is left in the
+ * rings, then 'info' for each transaction that never came back. *is_killed: it has been, as
+ * planned. Signals SIGCHLD, SIGINT, SIGTERM and SIGHUP are blocked by the caller. Returns the
+ * status of waitpid, or -1: the history could not be written (errno), and the store was stopped. */
+int scribe_follow(struct scribe *scribe, pid_t store, bool *is_killed);
 
 #endif

@@ -6,11 +6,13 @@
 #include "shared.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 static size_t shared_size(uint32_t ring_count) {
     return sizeof(struct shared) + ring_count * sizeof(struct ring);
@@ -36,6 +38,30 @@ struct shared *shared_create(uint32_t ring_count) {
 
 void shared_destroy(struct shared *shared) {
     (void)munmap(shared, shared_size(shared->ring_count));
+}
+
+/* A ring of which no event will come before the store is open. The last one, of the final reads,
+ * stays closed: its events are later than all others. */
+void shared_begin_life(struct shared *shared, uint32_t life, uint64_t kill_at) {
+    shared->life = life;
+    shared->kill_at = kill_at;
+    atomic_store_explicit(&shared->is_kill_taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&shared->opened_ns, 0, memory_order_relaxed);
+    uint64_t now = shared_clock(shared);
+    for (uint32_t i = 0; i + 1 < shared->ring_count; ++i) {
+        atomic_store_explicit(&shared->rings[i].not_before, now, memory_order_release);
+    }
+    ring_close(&shared->rings[shared->ring_count - 1]);
+}
+
+void shared_reach(struct shared *shared, uint64_t ticket, uint32_t turns) {
+    if (ticket >= shared->kill_at &&
+        atomic_exchange_explicit(&shared->is_kill_taken, 1, memory_order_relaxed) == 0) {
+        for (uint32_t i = 0; i < turns; ++i) {
+            (void)sched_yield();
+        }
+        (void)kill(getpid(), SIGKILL);
+    }
 }
 
 uint64_t shared_clock(const struct shared *shared) {

@@ -40,13 +40,28 @@ struct shared {
     _Atomic uint32_t has_failed;
     _Atomic uint64_t tickets;      /* transactions begun */
     _Atomic uint64_t next_process; /* the next p that was never used */
-    char failure[400];             /* why the run ended early; written once */
+    /* Of one life of the store's process, set before it begins. */
+    uint32_t life;                  /* 0, and one more after each kill */
+    uint64_t kill_at;               /* the ticket that is its end; UINT64_MAX: none */
+    _Atomic uint32_t is_kill_taken; /* the first thread that comes so far does it */
+    _Atomic uint64_t opened_ns;     /* when the store was open; 0: not yet */
+    char failure[400];              /* why the run ended early; written once */
     struct ring rings[];
 };
 
 /* NULL: no memory (errno). Inherited by fork. */
 struct shared *shared_create(uint32_t ring_count);
 void shared_destroy(struct shared *shared);
+
+/* Before each life of the store's process. */
+void shared_begin_life(struct shared *shared, uint32_t life, uint64_t kill_at);
+/* In that process, for each transaction: if it is time, SIGKILL, after letting the other threads
+ * run for so many turns. */
+void shared_reach(struct shared *shared, uint64_t ticket, uint32_t turns);
+/* Was it the plan that its process died? */
+static inline bool shared_is_kill_taken(const struct shared *shared) {
+    return atomic_load_explicit(&shared->is_kill_taken, memory_order_relaxed) != 0;
+}
 
 /* The run's one clock, the same in every process: nanoseconds since the start. */
 uint64_t shared_clock(const struct shared *shared);

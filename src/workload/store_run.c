@@ -14,7 +14,6 @@ struct run {
     struct shared *shared;
     kh_db *db;
     kh_schema *schema;
-    struct keys keys;
     struct client *clients; /* one for each ring */
 };
 
@@ -43,24 +42,73 @@ static kh_status deposit(void *context, kh_txn *txn, kh_error *error) {
     return status;
 }
 
+/* A history says what was there at first: nothing. */
+static bool is_empty(struct run *run) {
+    kh_error error = {""};
+    kh_txn *txn = NULL;
+    kh_cursor *cursor = NULL;
+    kh_bytes key = {NULL, 0};
+    const kh_batch *value = NULL;
+    kh_status status = kh_txn_begin(run->db, NULL, &txn, &error);
+    if (status == KH_OK) {
+        status = kh_txn_scan(txn, NULL, &cursor, &error);
+    }
+    if (status == KH_OK) {
+        status = kh_cursor_next(cursor, &key, &value, &error);
+        kh_cursor_close(cursor);
+    }
+    kh_txn_close(txn);
+    if (status == KH_OK) {
+        shared_fail(run->shared, "%s has keys already: a history begins with an empty store",
+                    run->settings->path);
+        return false;
+    }
+    return status == KH_END || is_fine(run, "scan", status, &error);
+}
+
+/* Sabotage: whatever is said, a second of commits waits in memory, where a kill finds them. */
+static void choose_sync(const struct settings *settings, kh_options *options) {
+    static const kh_sync syncs[] = {KH_SYNC_FULL, KH_SYNC_GROUP, KH_SYNC_NONE};
+    options->path = settings->path;
+    options->sync = settings->is_sabotaged ? KH_SYNC_NONE : syncs[settings->sync];
+    options->sync_delay_us = settings->is_sabotaged ? 1000000 : 0;
+}
+
+static bool fill_store(struct run *run) {
+    if (run->settings->path != NULL && !is_empty(run)) {
+        return false;
+    }
+    if (run->settings->workload != WORKLOAD_BANK) {
+        return true;
+    }
+    kh_error error = {""};
+    struct ops ops = {run->db, run->schema, NULL};
+    struct deposit all = {&ops, run->settings->keys};
+    kh_run_options durably = KH_RUN_OPTIONS_INIT;
+    durably.txn.sync = run->settings->path == NULL ? KH_SYNC_DEFAULT : KH_SYNC_FULL;
+    return is_fine(run, "deposit", kh_db_run(run->db, &durably, deposit, &all, NULL, NULL, &error),
+                   &error);
+}
+
 static bool open_store(struct run *run) {
     static const char *const names[] = {"id"};
     static const char *const formats[] = {"!l"};
     kh_error error = {""};
     kh_options options = KH_OPTIONS_INIT;
     options.isolation = run->settings->isolation;
+    if (run->settings->path != NULL) {
+        choose_sync(run->settings, &options);
+    }
     if (!is_fine(run, "open", kh_db_open(&options, &run->db, &error), &error) ||
         !is_fine(run, "schema", kh_schema_build(run->db, names, formats, 1, &run->schema, &error),
                  &error)) {
         return false;
     }
-    if (run->settings->workload != WORKLOAD_BANK) {
-        return true;
+    if (run->shared->life == 0 && !fill_store(run)) {
+        return false;
     }
-    struct ops ops = {run->db, run->schema, NULL};
-    struct deposit all = {&ops, run->settings->keys};
-    return is_fine(run, "deposit", kh_db_run(run->db, NULL, deposit, &all, NULL, NULL, &error),
-                   &error);
+    atomic_store_explicit(&run->shared->opened_ns, shared_clock(run->shared), memory_order_release);
+    return true;
 }
 
 static void run_threads(struct run *run) {
@@ -90,16 +138,12 @@ static void close_store(struct run *run) {
     (void)is_fine(run, "close", status, &error);
 }
 
-int store_run(const struct settings *settings, struct shared *shared) {
+int store_run(const struct settings *settings, struct shared *shared, struct keys *keys) {
     struct run run = {.settings = settings, .shared = shared};
-    bool is_group = settings->workload == WORKLOAD_GROUP;
     if (open_store(&run)) {
-        keys_create(&run.keys, is_group ? 'g' : 'k',
-                    is_group ? settings_groups(settings) : (uint32_t)settings->keys,
-                    settings->seed);
         run.clients = heap_allocate(shared->ring_count, sizeof *run.clients);
         for (uint32_t i = 0; i < shared->ring_count; ++i) {
-            client_init(&run.clients[i], shared, i, settings, &run.keys, run.db, run.schema);
+            client_init(&run.clients[i], shared, i, settings, keys, run.db, run.schema);
         }
         run_threads(&run);
         client_read_all(&run.clients[settings->threads]);
@@ -107,7 +151,6 @@ int store_run(const struct settings *settings, struct shared *shared) {
             client_fini(&run.clients[i]);
         }
         free(run.clients);
-        keys_destroy(&run.keys);
     }
     close_store(&run);
     return atomic_load_explicit(&shared->has_failed, memory_order_relaxed) == 0 ? 0 : 1;

@@ -160,6 +160,30 @@ static void test_every_type(void **state) {
     close_fixture(&f);
 }
 
+/* The log is trimmed behind a writer that does not wait, in large groups: what goes is never what
+ * is still needed. */
+static void test_trimming_behind_a_writer(void **state) {
+    (void)state;
+    enum { WRITES = 400, ROWS = 40000 };
+    struct fixture f;
+    open_fixture(&f, 0, KH_SYNC_NONE);
+    kh_batch *batch = make_batch(f.db, "l", ROWS); /* 320 kB: 128 MB in all */
+    for (int i = 0; i < WRITES; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "k%d", i % 50);
+        put_batch(f.db, key, batch);
+        kit_store(f.db, "count", i);
+    }
+    for (int round = 0; round < 2; round++) {
+        reopen(&f);
+        kit_load_is(f.db, "count", WRITES - 1);
+        batch_is(f.db, "k0", batch);
+        batch_is(f.db, "k49", batch);
+    }
+    kh_batch_release(batch);
+    close_fixture(&f);
+}
+
 /* Prepared ones are still prepared, with their holds. */
 static void test_prepared_stay(void **state) {
     (void)state;
@@ -317,15 +341,11 @@ static void test_unfinished(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_policy_of_a_transaction),
-        cmocka_unit_test(test_every_type),
-        cmocka_unit_test(test_prepared_stay),
-        cmocka_unit_test(test_one_opening_at_a_time),
-        cmocka_unit_test(test_wrong_places),
-        cmocka_unit_test(test_newer_format),
-        cmocka_unit_test(test_damaged_files),
-        cmocka_unit_test(test_unfinished),
+        cmocka_unit_test(test_round_trips),   cmocka_unit_test(test_policy_of_a_transaction),
+        cmocka_unit_test(test_every_type),    cmocka_unit_test(test_trimming_behind_a_writer),
+        cmocka_unit_test(test_prepared_stay), cmocka_unit_test(test_one_opening_at_a_time),
+        cmocka_unit_test(test_wrong_places),  cmocka_unit_test(test_newer_format),
+        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_unfinished),
     };
     if (!kh_has_feature("durable")) return 0;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -446,10 +446,12 @@ static void test_begin_options(void **state) {
 static void test_unknown_ids(void **state) {
     kh_db *db = *state;
     const kh_txn_id nobody = {0x1234, 0x5678};
-    kh_outcome outcome;
+    kh_outcome outcome = KH_OUTCOME_FORGOTTEN;
     kit_is(kh_db_cancel(db, nobody, NULL), KH_NOT_FOUND);
     kit_is(kh_db_decide(db, nobody, true, NULL, NULL), KH_NOT_FOUND);
-    kit_is(kh_db_outcome(db, nobody, &outcome, NULL, NULL), KH_NOT_FOUND);
+    kit_is(kh_db_outcome(db, nobody, &outcome, NULL, NULL),
+           kit_is_over_path() ? KH_OK : KH_NOT_FOUND);
+    assert_int_equal(outcome, KH_OUTCOME_FORGOTTEN); /* an id of long ago, for all it says */
 }
 
 static void test_unknown_savepoints(void **state) {

@@ -178,7 +178,8 @@ static bool commit(struct worker *worker, kh_txn *txn, int64_t count, uint64_t *
         if (status == KH_OK) acknowledge(run, "prepared", worker->number, count);
         if (status == KH_OK) status = kh_txn_commit(txn, NULL, NULL);
     }
-    if (status == KH_CONFLICT || status == KH_NOT_SERIALIZABLE) return false;
+    if (status == KH_CONFLICT || status == KH_NOT_SERIALIZABLE || status == KH_NO_SPACE)
+        return false;
     if (status != KH_OK) fprintf(stderr, "%s\n", kh_status_name(status));
     must(status == KH_OK, "commit");
     if (worker->number != UNSYNCED) acknowledge(run, "done", worker->number, count);

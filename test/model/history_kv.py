@@ -4,7 +4,12 @@ just in time: an operation gets its place no earlier than its end asks for one; 
 A configuration is a value and the set of operations that are open and have taken effect already.
 Operations that change nothing (reads, failed swaps) take effect as soon as the value allows: that
 never closes a way. What remains to be tried are orders of overlapping writes of one key.
+
+An operation of unknown end may take effect at any time, or never. So of two configurations that
+differ only in which of these have, the one with fewer can do all that the other can, and is kept.
 """
+
+from collections import deque
 
 from history_format import Malformed
 
@@ -44,11 +49,36 @@ class Operation:
         return value == self.old, self.new
 
 
+class Configurations:
+    """Some, without those that others make superfluous."""
+
+    def __init__(self, endless):
+        self.endless = endless
+        self.kept = {}      # (value, done of known end) -> the least sets of the others
+        self.count = 0
+
+    def add(self, value, done):
+        """False: nothing new."""
+        free = done & self.endless
+        least = self.kept.setdefault((value, done - self.endless), [])
+        if any(other <= free for other in least):
+            return False
+        least[:] = [other for other in least if not free <= other] + [free]
+        self.count += 1
+        return True
+
+    def __iter__(self):
+        for (value, done), least in self.kept.items():
+            for free in least:
+                yield value, done | free
+
+
 class Key:
     """Configurations of one key while its events pass."""
 
-    def __init__(self, value):
+    def __init__(self, value, endless):
         self.open = {}      # index -> operation
+        self.endless = endless
         self.states = {(value, frozenset())}
 
     def settle(self, value, done):
@@ -64,11 +94,15 @@ class Key:
 
     def end(self, index):
         """False: no order explains what this operation was told."""
-        finished = {state for state in self.states if index in state[1]}
-        tried = set(self.states)
-        queue = [state for state in self.states if index not in state[1]]
+        finished, tried = Configurations(self.endless), Configurations(self.endless)
+        queue = deque()     # the fewest first
+        for state in self.states:
+            if index in state[1]:
+                finished.add(*state)
+            elif tried.add(*state):
+                queue.append(state)
         while queue:
-            value, done = queue.pop()
+            value, done = queue.popleft()
             for other, operation in self.open.items():
                 if other in done or operation.is_pure():
                     continue
@@ -77,11 +111,10 @@ class Key:
                     continue
                 state = self.settle(new, done | {other})
                 if index in state[1]:
-                    finished.add(state)
-                elif state not in tried:
-                    tried.add(state)
+                    finished.add(*state)
+                elif tried.add(*state):
                     queue.append(state)
-            if len(tried) > CONFIGURATIONS_MAX:
+            if tried.count > CONFIGURATIONS_MAX:
                 raise Malformed(0, "too many overlapping operations of one key to judge")
         del self.open[index]
         self.states = {(value, done - {index}) for value, done in finished}
@@ -89,7 +122,7 @@ class Key:
 
 
 def check_key(key, value, txns, report):
-    state = Key(value)
+    state = Key(value, frozenset(txn.index for txn in txns if txn.status == "info"))
     moments = [(txn.begin_i, txn, True) for txn in txns]
     moments += [(txn.end_i, txn, False) for txn in txns if txn.status == "ok"]
     moments.sort(key=lambda moment: moment[0])

@@ -154,7 +154,8 @@ class Versions:
 
     def at(self, key, stamp):
         """The index of the writer whose version is the newest at stamp; None: nobody's."""
-        before = [txn for txn in self.by_key.get(key, ()) if txn.commit <= stamp]
+        before = [txn for txn in self.by_key.get(key, ())
+                  if txn.commit is not None and txn.commit <= stamp]
         return max(before, key=lambda txn: txn.commit).index if before else None
 
     def infer(self, key, txns, has_real_time):

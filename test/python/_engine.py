@@ -81,7 +81,7 @@ class Failed(Exception):
 class Engine:
     """One database without threads. Its clock runs when it is read, so that waits end."""
 
-    def __init__(self, callback=None):
+    def __init__(self, callback=None, path=None, retention_ms=0):
         self.library = load()
         self.now_ns = 1
         self.keys = {}
@@ -89,7 +89,8 @@ class Engine:
         self.callback = callback
         self.resolve = RESOLVE(self._resolve)
         options = Options(size=ctypes.sizeof(Options), flags=NO_THREADS, timeout_ms=1 << 30,
-                          resolve=self.resolve, wall_ms=self.hooks[0], monotonic_ns=self.hooks[1])
+                          resolve=self.resolve, wall_ms=self.hooks[0], monotonic_ns=self.hooks[1],
+                          path=path and path.encode(), retention_ms=retention_ms)
         options.limits.size = ctypes.sizeof(Limits)
         self.db = c_void_p()
         self.must(self.library.kh_db_open(byref(options), byref(self.db), None))

@@ -14,7 +14,8 @@ import pyarrow.ipc
 
 from _cli import BIN, CliCase, khonsu, on_terminal, read_stream, write_file
 
-COMMANDS = ["demo", "import", "get", "put", "scan", "history", "stats"]
+COMMANDS = ["demo", "import", "get", "put", "scan", "history", "stats", "restore", "backup",
+            "compact"]
 
 
 def prices():

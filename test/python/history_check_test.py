@@ -308,6 +308,19 @@ class Bank(unittest.TestCase):
         self.assertEqual(self.found(self.transfer(3), self.seen(10, 10)), {"lost-transfer"})
         self.assertEqual(self.found(self.transfer(3, status="info"), self.seen(10, 10)), set())
 
+    def test_a_transfer_of_unknown_end(self):
+        """It may be there or not, from any moment on; but then it stays."""
+        stamps = {"snap": 1, "commit": 1}
+        known = self.transfer(1, **stamps)
+        unknown = self.transfer(3, status="info")
+        lost = {"lost-transfer", "wrong-snapshot"}
+        for balances, wanted in (((9, 11), set()), ((6, 14), set()), ((8, 12), lost),
+                                 ((7, 13), lost)):
+            self.assertEqual(self.found(known, unknown, self.seen(*balances, **stamps)), wanted)
+        for first, second, wanted in (((9, 11), (6, 14), set()), ((6, 14), (9, 11), lost)):
+            reads = (self.seen(*first, **stamps), self.seen(*second, snap=2, commit=2))
+            self.assertEqual(self.found(known, unknown, *reads), wanted)
+
     def test_snapshots(self):
         transfers = (self.transfer(3, snap=1, commit=2), self.transfer(4, snap=2, commit=3))
         for snap, balances, wanted in ((2, (7, 13), set()), (3, (7, 13), {"wrong-snapshot"}),

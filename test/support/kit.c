@@ -96,10 +96,15 @@ static struct {
     struct directory directory;
 } attached[64];
 
+bool kit_is_over_path(void) {
+    const char *wish = getenv("KH_TEST_LOG");
+    return wish != NULL && strcmp(wish, "path") == 0;
+}
+
 static bool is_attached(const kh_options *options) {
     const char *wish = getenv("KH_TEST_LOG");
     if (wish == NULL || options->log != NULL || options->path != NULL) return false;
-    return strcmp(wish, "path") != 0 || options->storage == NULL;
+    return !kit_is_over_path() || options->storage == NULL;
 }
 
 static size_t find_free(void) {

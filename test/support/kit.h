@@ -60,6 +60,8 @@ kh_allocator kit_memory_hook(struct kit_memory *memory);
 
 /* ---- databases ------------------------------------------------------------------------------- */
 
+/* KH_TEST_LOG=path: databases that say nothing of a log get a directory (kit.c). */
+bool kit_is_over_path(void);
 /* In memory, without threads. */
 kh_options kit_options(void);
 kh_db *kit_open(void);

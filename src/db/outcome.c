@@ -1,0 +1,87 @@
+/* outcome.c - see outcome.h. */
+#include "db/outcome.h"
+
+#include "base/status.h"
+#include "db/durable.h"
+#include "db/upkeep.h"
+#include "log/record_layout.h"
+#include "log/state_key.h"
+#include <errno.h>
+
+struct sought {
+    kh_txn_id id;
+    bool is_found;
+    bool is_aborted;
+    uint64_t commit;
+};
+
+static bool take_entry(void *context, kh_bytes key, kh_bytes value) {
+    struct sought *sought = context;
+    (void)key;
+    sought->is_found = state_parse_outcome(value, &sought->commit, &sought->is_aborted);
+    return false;
+}
+
+static int look_into_storage(const struct kh_db *db, struct sought *sought) {
+    unsigned char key[STATE_FIXED_KEY_BYTES];
+    size_t key_bytes = state_id_key(STATE_OUTCOME, sought->id, key);
+    return db->storage->get(db->storage->context, (kh_bytes){key, key_bytes}, take_entry, sought);
+}
+
+/* By the head alone: the log has checked its groups. */
+static bool take_record(void *context, kh_log_position position, kh_bytes frame) {
+    struct sought *sought = context;
+    const unsigned char *bytes = frame.data;
+    (void)position;
+    if (layout_u64(bytes + AT_ID_LOW) != sought->id.low ||
+        layout_u64(bytes + AT_ID_HIGH) != sought->id.high)
+        return true;
+    uint8_t kind = bytes[AT_KIND];
+    if (kind != RECORD_COMMIT && kind != RECORD_DECIDE_COMMIT && kind != RECORD_DECIDE_ABORT)
+        return true;
+    sought->is_found = true;
+    sought->is_aborted = kind == RECORD_DECIDE_ABORT;
+    sought->commit = layout_u64(bytes + AT_COMMIT);
+    return false;
+}
+
+/* The storage moves on meanwhile, and the log is trimmed behind it: then it is there. */
+static int look(struct kh_db *db, struct sought *sought) {
+    const struct kh_log *log = db->pipeline.log;
+    int code;
+    do {
+        kh_log_position applied = upkeep_shown(db);
+        code = look_into_storage(db, sought);
+        if (code == 0 && !sought->is_found)
+            code = log->read(log->context, applied, take_record, sought);
+    } while (code == ENODATA);
+    return code;
+}
+
+/* Ids count up from the wall clock of their opening, so they are not older than it says. */
+static bool is_within_memory(const struct kh_db *db, kh_txn_id id) {
+    uint64_t opened_ms = id.low >> 20;
+    return opened_ms + STATE_OUTCOME_MS > env_wall_ms(&db->clock);
+}
+
+kh_status outcome_find_kept(struct kh_db *db, kh_txn_id id, kh_outcome *out,
+                            kh_timestamp *timestamp, kh_error *error) {
+    struct sought sought = {.id = id};
+    *timestamp = 0;
+    int code = look(db, &sought);
+    if (code == 0 && !sought.is_found) { /* what answered before it was written is written now */
+        kh_status status = durable_sync_log(db, error);
+        if (status != KH_OK) return status;
+        code = look(db, &sought);
+    }
+    if (code != 0)
+        return status_fail(error, code == EBADMSG ? KH_CORRUPT : KH_IO,
+                           "outcomes cannot be read (errno %d)", code);
+    if (sought.is_found) {
+        *out = sought.is_aborted ? KH_OUTCOME_ABORTED : KH_OUTCOME_COMMITTED;
+        *timestamp = sought.is_aborted ? 0 : sought.commit;
+    } else {
+        *out = is_within_memory(db, id) ? KH_OUTCOME_ABORTED : KH_OUTCOME_FORGOTTEN;
+    }
+    return KH_OK;
+}

@@ -1,0 +1,171 @@
+/* outcome_test.c - what became of a transaction, asked by its id: over a small table of the newest
+ * outcomes, from the storage, from the log's end, after restarts, and a day later. */
+#include "support/directory.h"
+#include "support/held_log.h"
+#include "support/map_storage.h"
+
+struct fixture {
+    struct directory directory;
+    struct kit_clock clock;
+    kh_options options;
+    kh_db *db;
+};
+
+static void open_fixture(struct fixture *f, kh_sync sync) {
+    directory_make(&f->directory);
+    f->clock = (struct kit_clock){.wall_ms = 1800000000000u, .tick_ns = 1000};
+    f->options = kit_options();
+    f->options.path = f->directory.path;
+    f->options.sync = sync;
+    f->options.clock = kit_clock_hook(&f->clock);
+    f->options.limits = (kh_limits){.size = sizeof(kh_limits), .outcomes = 1};
+    f->db = kit_open_with(&f->options);
+}
+
+static void close_fixture(struct fixture *f) {
+    kit_close(f->db);
+    directory_remove(&f->directory);
+}
+
+static void reopen(struct fixture *f) {
+    kit_close(f->db);
+    f->db = kit_open_with(&f->options);
+}
+
+static void outcome_is(kh_db *db, kh_txn_id id, kh_outcome expected, kh_timestamp timestamp) {
+    kh_outcome outcome = KH_OUTCOME_ACTIVE;
+    kh_timestamp committed = 7;
+    kit_is(kh_db_outcome(db, id, &outcome, &committed, NULL), KH_OK);
+    assert_int_equal(outcome, expected);
+    assert_true(committed == timestamp);
+}
+
+struct ended {
+    kh_txn_id committed;
+    kh_timestamp timestamp;
+    kh_txn_id rolled_back;
+    kh_txn_id decided;
+    kh_timestamp decision;
+    kh_txn_id given_up;
+};
+
+static kh_txn_id prepare(kh_db *db, const char *key) {
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    kh_txn_id id = kh_txn_get_id(txn);
+    kit_put(txn, key, 1);
+    kit_is(kh_txn_prepare(txn, NULL), KH_OK);
+    kh_txn_close(txn);
+    return id;
+}
+
+static struct ended end_some(kh_db *db) {
+    struct ended ended;
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    ended.committed = kh_txn_get_id(txn);
+    kit_put(txn, "a", 1);
+    kit_is(kh_txn_commit(txn, &ended.timestamp, NULL), KH_OK);
+    kh_txn_close(txn);
+    txn = kit_begin(db, KH_REPEATABLE_READ);
+    ended.rolled_back = kh_txn_get_id(txn);
+    kit_put(txn, "b", 1);
+    kit_rollback(txn);
+    ended.decided = prepare(db, "c");
+    kit_is(kh_db_decide(db, ended.decided, true, &ended.decision, NULL), KH_OK);
+    ended.given_up = prepare(db, "d");
+    kit_is(kh_db_decide(db, ended.given_up, false, NULL, NULL), KH_OK);
+    for (int i = 0; i < 8; i++) kit_store(db, "later", i); /* the table has room for one */
+    return ended;
+}
+
+static void all_are(kh_db *db, const struct ended *ended) {
+    outcome_is(db, ended->committed, KH_OUTCOME_COMMITTED, ended->timestamp);
+    outcome_is(db, ended->rolled_back, KH_OUTCOME_ABORTED, 0);
+    outcome_is(db, ended->decided, KH_OUTCOME_COMMITTED, ended->decision);
+    outcome_is(db, ended->given_up, KH_OUTCOME_ABORTED, 0);
+}
+
+/* From the end of the log, from the storage, after a restart; under each sync policy. */
+static void test_all_memories(void **state) {
+    (void)state;
+    for (kh_sync sync = KH_SYNC_FULL; sync <= KH_SYNC_NONE; sync++) {
+        struct fixture f;
+        open_fixture(&f, sync);
+        struct ended ended = end_some(f.db);
+        all_are(f.db, &ended);
+        kh_db_step(f.db);
+        all_are(f.db, &ended);
+        struct ended more = end_some(f.db);
+        reopen(&f);
+        all_are(f.db, &ended);
+        all_are(f.db, &more);
+        kh_txn_id prepared = prepare(f.db, "p");
+        reopen(&f);
+        outcome_is(f.db, prepared, KH_OUTCOME_PREPARED, 0);
+        close_fixture(&f);
+    }
+}
+
+/* Ids that were never given out. */
+static void test_no_such_id(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, KH_SYNC_FULL);
+    struct ended ended = end_some(f.db);
+    kh_outcome outcome;
+    kh_txn_id id = {ended.committed.high, UINT64_MAX};
+    kit_is(kh_db_outcome(f.db, id, &outcome, NULL, NULL), KH_NOT_FOUND);
+    id.low = 0;
+    kit_is(kh_db_outcome(f.db, id, &outcome, NULL, NULL), KH_NOT_FOUND);
+    close_fixture(&f);
+}
+
+/* What was kept is remembered until a compaction comes by; of what was not, nothing is said any
+ * more: it is never called aborted when it may have been forgotten. */
+static void test_a_day_later(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, KH_SYNC_FULL);
+    struct ended ended = end_some(f.db);
+    f.clock.wall_ms += 23u * 3600u * 1000u;
+    all_are(f.db, &ended);
+    reopen(&f);
+    all_are(f.db, &ended);
+    f.clock.wall_ms += 2u * 3600u * 1000u;
+    outcome_is(f.db, ended.committed, KH_OUTCOME_COMMITTED, ended.timestamp);
+    outcome_is(f.db, ended.rolled_back, KH_OUTCOME_FORGOTTEN, 0);
+    reopen(&f);
+    outcome_is(f.db, ended.rolled_back, KH_OUTCOME_FORGOTTEN, 0);
+    close_fixture(&f);
+}
+
+/* With a log and a storage of others. */
+static void test_users_storage(void **state) {
+    (void)state;
+    struct map_storage map;
+    struct held_log held;
+    kh_options options = kit_options();
+    map_storage_init(&map);
+    held_log_init(&held, HELD_AT_ONCE);
+    options.log = &held.log;
+    options.storage = &map.storage;
+    options.limits = (kh_limits){.size = sizeof(kh_limits), .outcomes = 1};
+    kh_db *db = kit_open_with(&options);
+    struct ended ended = end_some(db);
+    all_are(db, &ended);
+    kh_db_step(db);
+    all_are(db, &ended);
+    kit_close(db);
+    map_storage_fini(&map);
+    held_log_fini(&held);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_memories),
+        cmocka_unit_test(test_no_such_id),
+        cmocka_unit_test(test_a_day_later),
+        cmocka_unit_test(test_users_storage),
+    };
+    if (!kh_has_feature("durable")) return 0;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
