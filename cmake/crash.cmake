@@ -18,7 +18,8 @@ if(NOT KHONSU_SANITIZE)
   add_test(NAME powerloss COMMAND "${PROJECT_SOURCE_DIR}/build/venv/bin/python"
     "${PROJECT_SOURCE_DIR}/test/powerloss/campaign.py" --shim $<TARGET_FILE:powerloss_shim>
     --run "$<TARGET_FILE:khonsu_crash> run {dir}/db 1 60"
-    --check "$<TARGET_FILE:khonsu_crash> check-below" --cuts 40 --per-cut 4)
+    --check "$<TARGET_FILE:khonsu_crash> check-below" --cuts 40 --per-cut 4
+    --directories prefix)
   set_tests_properties(powerloss PROPERTIES LABELS fault ENVIRONMENT PYTHONDONTWRITEBYTECODE=1
     TIMEOUT 300)
 endif()

@@ -138,6 +138,10 @@ int env_replace(const char *directory, const char *name, kh_bytes contents) {
     return code;
 }
 
+int env_rename(const char *from, const char *to) {
+    return rename(from, to) == 0 ? sync_parent(to) : errno;
+}
+
 static uint64_t read_owner(int descriptor) {
     char text[24];
     ssize_t got = pread(descriptor, text, sizeof text - 1, 0);

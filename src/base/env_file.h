@@ -28,6 +28,9 @@ int env_size(int descriptor, uint64_t *size_bytes);
 /* Write a whole small file so that after a loss of power there is the old one or the new one. */
 int env_replace(const char *directory, const char *name, kh_bytes contents);
 
+/* Give a file or directory another name in the same directory; durable when it answers 0. */
+int env_rename(const char *from, const char *to);
+
 /* Take the lock file for this process, and write the process' number into it. EAGAIN: another open
  * holds it, in this process or another, *owner is the number that it left there (0: unreadable).
  * It is free again once the descriptor is closed in this process and in the children that were

@@ -80,15 +80,15 @@ static kh_status enter_directory(struct durable *durable, kh_error *error) {
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-static kh_status open_stores(struct kh_db *db, bool is_new, kh_error *error) {
+static kh_status open_stores(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
-    enum rocks_open how = is_new ? ROCKS_CREATE : ROCKS_WRITE;
+    struct mem *mem = db->home.mem;
     char path[4096];
     join(path, durable, "log");
-    kh_status status = rocks_open(db->home.mem, path, ROCKS_LOG, how, &durable->rocks_log, error);
+    kh_status status = rocks_open(mem, path, ROCKS_LOG, ROCKS_WRITE, &durable->rocks_log, error);
     if (status != KH_OK) return status;
     join(path, durable, "values");
-    return rocks_open(db->home.mem, path, ROCKS_VALUES, how, &durable->rocks_values, error);
+    return rocks_open(mem, path, ROCKS_VALUES, ROCKS_WRITE, &durable->rocks_values, error);
 }
 
 static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) {
@@ -136,11 +136,33 @@ static kh_status open_log(struct kh_db *db, kh_error *error) {
     return rocks_log_create(db->home.mem, &options, &durable->log, error);
 }
 
-/* Without a mark: new, or an opening that got no further. The store first: a mark says that it was
- * there. */
+/* An empty store, made under another name: a loss of power may leave half of one, and half of one
+ * cannot be opened. Under its own name it is whole. */
+static kh_status make_store(struct kh_db *db, const char *name, enum rocks_kind kind,
+                            kh_error *error) {
+    char path[4096];
+    char fresh[4096];
+    struct rocks *rocks = NULL;
+    join(path, db->durable, name);
+    if (env_path_exists(path)) return KH_OK;
+    int length = snprintf(fresh, sizeof fresh, "%s/%s.new", db->durable->path, name);
+    kh_assert(length > 0 && (size_t)length < sizeof fresh);
+    kh_status status = env_path_exists(fresh) ? rocks_erase(fresh, error) : KH_OK;
+    if (status == KH_OK)
+        status = rocks_open(db->home.mem, fresh, kind, ROCKS_CREATE, &rocks, error);
+    rocks_close(rocks);
+    if (status != KH_OK) return status;
+    int code = env_rename(fresh, path);
+    return code == 0 ? KH_OK : fail(code, path, "cannot be made", error);
+}
+
+/* Without a mark: new, or an opening that got no further. The stores first: a mark says that they
+ * were there. */
 static kh_status make_parts(struct kh_db *db, const char *mark, kh_error *error) {
     struct durable *durable = db->durable;
-    kh_status status = open_stores(db, true, error);
+    kh_status status = make_store(db, "log", ROCKS_LOG, error);
+    if (status == KH_OK) status = make_store(db, "values", ROCKS_VALUES, error);
+    if (status == KH_OK) status = open_stores(db, error);
     if (status != KH_OK) return status;
     if (!rocks_is_empty(durable->rocks_log) || !rocks_is_empty(durable->rocks_values))
         return status_fail(error, KH_CORRUPT, "%.160s is missing", mark);
@@ -183,7 +205,7 @@ static kh_status open_parts(struct kh_db *db, kh_error *error) {
     if (status != KH_OK) return status;
     if (env_path_exists(mark)) {
         status = open_mark(db, mark, error);
-        if (status == KH_OK) status = open_stores(db, false, error);
+        if (status == KH_OK) status = open_stores(db, error);
     } else {
         status = make_parts(db, mark, error);
     }
@@ -227,8 +249,8 @@ void durable_head(const struct kh_db *db, kh_head *out) {
 
 kh_status durable_history(const struct kh_db *db, struct history *out, kh_error *error) {
     const struct durable *durable = db->durable;
-    return history_init(out, db->home.mem, durable->rocks_log, durable->rocks_values,
-                        &db->identity, error);
+    return history_init(out, db->home.mem, durable->rocks_log, durable->rocks_values, &db->identity,
+                        error);
 }
 
 bool durable_stores(const struct kh_db *db, struct durable_stores *out) {

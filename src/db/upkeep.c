@@ -19,6 +19,7 @@ enum {
 struct upkeep {
     struct checkpoint checkpoint;
     _Atomic kh_log_position shown; /* checkpoint.applied, for others */
+    _Atomic uint64_t shown_horizon;
     kh_log_position synced; /* the storage is durable up to here */
     kh_log_position synced_swept;
     uint64_t unsynced_bytes;
@@ -62,6 +63,8 @@ static kh_status apply_all(struct kh_db *db, kh_error *error) {
     while (status == KH_OK && has_more) {
         kh_log_position before = upkeep->checkpoint.applied;
         status = checkpoint_step(&upkeep->checkpoint, horizon_of(db), STEP_BYTES, &has_more, error);
+        atomic_store_explicit(&upkeep->shown_horizon, upkeep->checkpoint.horizon,
+                              memory_order_release);
         if (upkeep->checkpoint.applied == before) continue;
         upkeep->unsynced_bytes += STEP_BYTES;
         atomic_store_explicit(&upkeep->shown, upkeep->checkpoint.applied, memory_order_release);
@@ -200,6 +203,7 @@ kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_err
     signal_init(&upkeep->wake);
     signal_init(&upkeep->idle);
     atomic_init(&upkeep->shown, upkeep->checkpoint.applied);
+    atomic_init(&upkeep->shown_horizon, upkeep->checkpoint.horizon);
     upkeep->synced = upkeep->checkpoint.applied;
     upkeep->synced_swept = upkeep->checkpoint.swept;
     db->storage = storage;
@@ -220,7 +224,7 @@ uint64_t upkeep_newest_commit(const struct kh_db *db) {
 }
 
 uint64_t upkeep_horizon(const struct kh_db *db) {
-    return db->upkeep->checkpoint.horizon;
+    return atomic_load_explicit(&db->upkeep->shown_horizon, memory_order_acquire);
 }
 
 kh_status upkeep_start(struct kh_db *db, kh_error *error) {

@@ -5,6 +5,7 @@
 #include "base/env_file.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -16,7 +17,8 @@ enum {
     AT_CHECKSUM = 8,
     AT_FIELDS = 16,
     AT_DIGEST = 56,
-    FILE_BYTES = 4096
+    FILE_BYTES = 4096,
+    PATH_BYTES = 4096
 };
 
 /* The first eight bytes are in the seed, so that they are checked too. */
@@ -74,13 +76,15 @@ static kh_status fail(int code, const char *path, const char *what, kh_error *er
 /* At its whole size from the start, so that no later write has to make the file longer. */
 kh_status mark_create(const char *path, const struct mark *mark, kh_error *error) {
     unsigned char bytes[FILE_BYTES] = {0};
+    char directory[PATH_BYTES];
     mark_encode(mark, bytes);
-    int descriptor = env_open(path, ENV_WRITE);
-    if (descriptor < 0) return fail(-descriptor, path, "made", error);
-    int code = env_write_at(descriptor, bytes, sizeof bytes, 0);
-    if (code == 0) code = env_sync(descriptor);
-    env_close(descriptor);
-    return code == 0 ? KH_OK : fail(code, path, "written", error);
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? sizeof directory : (size_t)(slash - path);
+    if (length >= sizeof directory) return fail(ENAMETOOLONG, path, "made", error);
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    int code = env_replace(directory, slash + 1, (kh_bytes){bytes, sizeof bytes});
+    return code == 0 ? KH_OK : fail(code, path, "made", error);
 }
 
 static kh_status read_opened(int descriptor, const char *path, struct mark *mark, kh_error *error) {

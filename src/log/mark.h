@@ -26,7 +26,7 @@ struct mark {
     bool is_clean;        /* closed in order: the log's store holds everything */
 };
 
-/* Make the file, synced. */
+/* Make the file, wherever the power goes: it is there whole or not at all. path has a directory. */
 kh_status mark_create(const char *path, const struct mark *mark, kh_error *error);
 /* Open it and read it. KH_CORRUPT: it is damaged. *descriptor is the caller's to close. */
 kh_status mark_open(const char *path, int *descriptor, struct mark *mark, kh_error *error);

@@ -2,7 +2,7 @@
 """Run a workload under the shim, and ask a checker about what losses of power would leave of it.
 
 usage: campaign.py --run COMMAND --check COMMAND [--cuts N] [--per-cut N] [--seed N] [--keep DIR]
-                   [--work DIR] [--directories strict|ordered] [--shim FILE] ... (--help)
+                   [--work DIR] [--directories strict|prefix|ordered] [--shim FILE] ... (--help)
        campaign.py --trace FILE --check COMMAND ...     the states of a run that was recorded
 
 The workload gets an empty directory, as {dir} in its command and as KH_POWERLOSS_ROOT. It says

@@ -8,6 +8,8 @@ its directory has been synced after it. How changes that no sync has covered may
     strict   Any of them, in any combination, but of one file in order: POSIX promises no more. A
              rename between directories is durable when both have been synced. A file that was
              synced in a directory that was not may be missing.
+    prefix   Durable as in strict, but of each directory the first so many: no file system loses a
+             name and keeps a later one. RocksDB's own directories need that.
     ordered  Of each directory the first so many: as file systems with a journal do. Syncing a file
              takes the changes along that gave it its name, and those before them.
 """
@@ -18,7 +20,7 @@ from content import Content
 from recording import (DIRECTORY, FILE, SYMLINK, SYNC_ALL, SYNC_DATA, SYNC_RANGE, TraceError,
                        marks_of)
 
-MODES = ("strict", "ordered")
+MODES = ("strict", "prefix", "ordered")
 # renameat2's and fallocate's flags.
 RENAME_EXCHANGE = 2
 KEEP_SIZE, PUNCH_HOLE, COLLAPSE, ZERO_RANGE, INSERT = 1, 2, 8, 16, 32
@@ -50,7 +52,8 @@ class Disk:
         """initial: a copy of the root as it was when the trace began; None: it was empty."""
         if directories not in MODES:
             raise ValueError(f"directories are {' or '.join(MODES)}, not {directories}")
-        self.events, self.initial, self.is_strict = events, initial, directories == "strict"
+        self.events, self.initial, self.is_strict = events, initial, directories != "ordered"
+        self.is_prefix = directories == "prefix"
         self.cut = 0
         self.nodes = {}
         self.root = None

@@ -2,7 +2,7 @@
 """Make the states in which a loss of power may leave a directory, from a trace of the shim's.
 
 usage: rebuild.py --trace FILE --out DIR --cut N [--seed S] [--model MODEL] [--acks FILE]
-                  [--directories strict|ordered] [--initial DIR]
+                  [--directories strict|prefix|ordered] [--initial DIR]
        rebuild.py --trace FILE --events [--cut N]      the events, or those before a cut
        rebuild.py --trace FILE --verify DIR            is DIR what the trace says was written?
 
@@ -133,7 +133,7 @@ class Chooser:
         return self._legal(waiting, wanted)
 
     def _legal(self, waiting, wanted):
-        if self.disk.is_strict:
+        if self.disk.is_strict and not self.disk.is_prefix:
             # From the last: what gave a file its name before comes along.
             needed, kept = set(), set()
             for change in reversed(waiting):
