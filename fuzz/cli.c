@@ -12,6 +12,7 @@
 #include "cli/demo.h"
 #include "cli/heap.h"
 #include "cli/key_text.h"
+#include "cli/demo_crash.h"
 #include "cli/options.h"
 #include "cli/split.h"
 #include "cli/table.h"
@@ -26,15 +27,26 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 /* ---- the demo, which takes seconds and threads: its options only ---- */
 
-int flights_load(struct flights *flights, const char *path, kh_isolation isolation) {
-    (void)path;
-    if (isolation > KH_SERIALIZABLE) abort();
-    *flights = (struct flights){.row_count = 0};
+int demo_load(struct demo *demo) {
+    if (demo->options->isolation > KH_SERIALIZABLE) abort();
     return CLI_FAILED;
 }
 void flights_free(struct flights *flights) {
     (void)flights;
     abort();
+}
+int crash_run(const struct demo_options *options, struct crash *crash) {
+    (void)options;
+    (void)crash;
+    return CLI_FAILED;
+}
+int crash_check(struct demo *demo, struct crash *crash) {
+    (void)demo;
+    (void)crash;
+    abort();
+}
+void crash_free(struct crash *crash) {
+    (void)crash;
 }
 int demo_run(struct demo *demo) {
     (void)demo;
@@ -45,6 +57,27 @@ int demo_script(struct flights *flights, bool is_quiet) {
     (void)is_quiet;
     abort();
 }
+
+/* ---- the commands that work on directories: none here ---- */
+
+static int refuse(const struct command *command, int argc, char *const *argv) {
+    (void)command;
+    (void)argc;
+    (void)argv;
+    return CLI_FAILED;
+}
+#define REFUSED(text)                                                                              \
+    {                                                                                              \
+        .name = text, .summary = "", .operands = "", .details = "", .examples = "",                \
+        .operand_max = 8, .run = refuse                                                            \
+    }
+const struct command command_backup = REFUSED("backup");
+const struct command command_changes = REFUSED("changes");
+const struct command command_compact = REFUSED("compact");
+const struct command command_head = REFUSED("head");
+const struct command command_log = REFUSED("log");
+const struct command command_restore = REFUSED("restore");
+const struct command command_verify = REFUSED("verify");
 
 /* ---- the world ---- */
 
