@@ -107,14 +107,6 @@ static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) 
     return status;
 }
 
-static kh_status make_mark(struct kh_db *db, const char *path, kh_error *error) {
-    struct mark mark = {.is_clean = true};
-    kh_status status = mark_create(path, &mark, error);
-    if (status != KH_OK) return status;
-    int code = env_dir_sync(db->durable->path);
-    return code == 0 ? KH_OK : fail(code, db->durable->path, "cannot be synced", error);
-}
-
 static kh_status open_log(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
     kh_log_position at;
@@ -166,7 +158,8 @@ static kh_status make_parts(struct kh_db *db, const char *mark, kh_error *error)
     if (status != KH_OK) return status;
     if (!rocks_is_empty(durable->rocks_log) || !rocks_is_empty(durable->rocks_values))
         return status_fail(error, KH_CORRUPT, "%.160s is missing", mark);
-    status = make_mark(db, mark, error);
+    struct mark fresh = {.is_clean = true};
+    status = mark_create(mark, &fresh, error);
     return status == KH_OK ? open_mark(db, mark, error) : status;
 }
 

@@ -253,11 +253,18 @@ static kh_status sync_one(struct rocks_log *log, kh_error *error) {
     return status;
 }
 
+/* With the lock, as the last thing that a writer does: who came meanwhile relies on the log's
+ * thread. Where there is none, the writer writes for them. */
+static void write_for_others(struct rocks_log *log) {
+    while (log->thread == NULL && write_one(log, true)) {
+    }
+}
+
 static void flush(void *context, uint64_t cookie) {
     struct rocks_log *log = context;
     lock_take(&log->lock);
     bool is_wanted = log->thread == NULL || (log->filling->urgent != 0 && log->answered < cookie);
-    if (is_wanted) (void)write_one(log, false);
+    if (is_wanted && write_one(log, false)) write_for_others(log);
     lock_leave(&log->lock);
 }
 
@@ -275,6 +282,7 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
     } else if (log->unsynced_ns != 0 && !log->is_writing) {
         status = sync_one(log, error);
     }
+    write_for_others(log);
     lock_leave(&log->lock);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "support/kit.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -211,6 +212,43 @@ static void test_prepared_stay(void **state) {
     close_fixture(&f);
 }
 
+struct committer {
+    kh_db *db;
+    pthread_t thread;
+    int number;
+};
+
+static void *commit_twice(void *argument) {
+    struct committer *committer = argument;
+    char key[16];
+    (void)snprintf(key, sizeof key, "c%d", committer->number);
+    kit_store(committer->db, key, 1);
+    kit_store(committer->db, key, 2);
+    return NULL;
+}
+
+/* Without the log's thread nobody is left behind by a writer that was under way and was the last to
+ * come: who is would wait for ever, which the alarm ends. */
+static void test_threads_without_threads(void **state) {
+    (void)state;
+    enum { COMMITTERS = 3, ROUNDS = 150, ALARM_S = 60 };
+    struct committer committers[COMMITTERS];
+    struct fixture f;
+    open_fixture(&f, KH_OPEN_NO_THREADS, KH_SYNC_FULL);
+    (void)alarm(ALARM_S);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < COMMITTERS; i++) {
+            committers[i] = (struct committer){.db = f.db, .number = i};
+            assert_int_equal(
+                pthread_create(&committers[i].thread, NULL, commit_twice, &committers[i]), 0);
+        }
+        for (int i = 0; i < COMMITTERS; i++)
+            assert_int_equal(pthread_join(committers[i].thread, NULL), 0);
+    }
+    (void)alarm(0);
+    close_fixture(&f);
+}
+
 /* ---- who else -------------------------------------------------------------------------------- */
 
 static void test_one_opening_at_a_time(void **state) {
@@ -341,11 +379,17 @@ static void test_unfinished(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),   cmocka_unit_test(test_policy_of_a_transaction),
-        cmocka_unit_test(test_every_type),    cmocka_unit_test(test_trimming_behind_a_writer),
-        cmocka_unit_test(test_prepared_stay), cmocka_unit_test(test_one_opening_at_a_time),
-        cmocka_unit_test(test_wrong_places),  cmocka_unit_test(test_newer_format),
-        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_unfinished),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_policy_of_a_transaction),
+        cmocka_unit_test(test_every_type),
+        cmocka_unit_test(test_trimming_behind_a_writer),
+        cmocka_unit_test(test_prepared_stay),
+        cmocka_unit_test(test_one_opening_at_a_time),
+        cmocka_unit_test(test_threads_without_threads),
+        cmocka_unit_test(test_wrong_places),
+        cmocka_unit_test(test_newer_format),
+        cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_unfinished),
     };
     if (!kh_has_feature("durable")) return 0;
     return cmocka_run_group_tests(tests, NULL, NULL);
