@@ -7,8 +7,8 @@
  * RocksDB 7.8 dereferences a closed file when it recycles write-ahead logs (DBImpl::MarkLogsSynced;
  * docs/decisions/0037).
  *
- * The log's write-ahead files are written over old ones: a sync costs a third less than where a
- * file grows (measured, the same record). RocksDB 7.8 recycles only in the recovery mode "skip any
+ * The log's write-ahead files are written over old ones: a sync costs less than where a file
+ * grows (the same record). RocksDB 7.8 recycles only in the recovery mode "skip any
  * corrupted record", and in that mode reads a recycled file for ever: so the log is recovered in
  * the ordinary mode, which ends at the first record that is not whole, and opened again for use.
  * Whether that end is the right one the groups and the mark tell: rocks_log_tail.c checks.
