@@ -1,28 +1,13 @@
 /* changes_refused_test.c - the change feed: what it refuses, and what it answers in a child of the
  * process that opened it. */
-#include "support/directory.h"
-#include "support/kit.h"
+#include "support/path_fixture.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct fixture {
-    struct directory directory;
-    kh_options options;
-    kh_db *db;
-};
-
 static void open_fixture(struct fixture *f, uint32_t flags) {
-    directory_make(&f->directory);
-    f->options = kit_options();
-    f->options.path = f->directory.path;
-    f->options.flags = flags;
+    make_fixture(f, flags);
     f->db = kit_open_with(&f->options);
-}
-
-static void close_fixture(struct fixture *f) {
-    kit_close(f->db);
-    directory_remove(&f->directory);
 }
 
 static void test_refusals(void **state) {

@@ -1,8 +1,7 @@
 /* changes_test.c - the change feed, case by case: what it shows of a commit, when, and what it
  * answers when there is nothing, when the log was trimmed or has failed, when it is cancelled.
  * Random histories are in test/property/changes_model_test.c. */
-#include "support/directory.h"
-#include "support/kit.h"
+#include "support/path_fixture.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,28 +9,9 @@
 
 enum { HOUR_MS = 3600 * 1000 };
 
-struct fixture {
-    struct directory directory;
-    kh_options options;
-    kh_db *db;
-};
-
 static void open_fixture(struct fixture *f, uint32_t flags, uint64_t retention_ms) {
-    directory_make(&f->directory);
-    f->options = kit_options();
-    f->options.path = f->directory.path;
-    f->options.flags = flags;
+    make_fixture(f, flags);
     f->options.retention_ms = retention_ms;
-    f->db = kit_open_with(&f->options);
-}
-
-static void close_fixture(struct fixture *f) {
-    kit_close(f->db);
-    directory_remove(&f->directory);
-}
-
-static void reopen(struct fixture *f) {
-    kit_close(f->db);
     f->db = kit_open_with(&f->options);
 }
 

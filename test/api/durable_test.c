@@ -1,9 +1,8 @@
 /* durable_test.c - databases with a path: what was committed is there when they are opened again,
  * under each sync policy, with and without threads; who else may open them; what the directory must
  * look like. */
-#include "support/directory.h"
+#include "support/path_fixture.h"
 #include "support/foreign.h"
-#include "support/kit.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,28 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct fixture {
-    struct directory directory;
-    kh_options options;
-    kh_db *db;
-};
-
 static void open_fixture(struct fixture *f, uint32_t flags, kh_sync sync) {
-    directory_make(&f->directory);
-    f->options = kit_options();
-    f->options.path = f->directory.path;
-    f->options.flags = flags;
+    make_fixture(f, flags);
     f->options.sync = sync;
-    f->db = kit_open_with(&f->options);
-}
-
-static void close_fixture(struct fixture *f) {
-    kit_close(f->db);
-    directory_remove(&f->directory);
-}
-
-static void reopen(struct fixture *f) {
-    kit_close(f->db);
     f->db = kit_open_with(&f->options);
 }
 

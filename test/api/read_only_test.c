@@ -2,8 +2,7 @@
  * a writer, many times over, each opening sees all that was acknowledged before, and no half of
  * anything. */
 #define _GNU_SOURCE
-#include "support/directory.h"
-#include "support/kit.h"
+#include "support/path_fixture.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -14,23 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct fixture {
-    struct directory directory;
-    kh_options options;
-    kh_db *db;
-};
-
 static void open_fixture(struct fixture *f, uint32_t flags) {
-    directory_make(&f->directory);
-    f->options = kit_options();
-    f->options.path = f->directory.path;
-    f->options.flags = flags;
+    make_fixture(f, flags);
     f->db = kit_open_with(&f->options);
-}
-
-static void close_fixture(struct fixture *f) {
-    kit_close(f->db);
-    directory_remove(&f->directory);
 }
 
 static kh_options to_read(const char *path) {
