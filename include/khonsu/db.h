@@ -352,6 +352,8 @@ typedef struct kh_stats {
     kh_histogram section_ns; /* of that, inside the commit section */
     uint32_t hot_key_count;
     kh_hot_key hot_keys[KH_HOT_KEYS];
+    uint64_t versions_cold; /* of versions_live, those whose values are in the storage only */
+    uint64_t fetches;       /* values read back from the storage */
 } kh_stats;
 /* A consistent enough copy: each number is exact at some moment of the call. */
 KH_API KH_WARN_UNUSED kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error);

@@ -6,6 +6,7 @@
 
 #include "batch/schema.h"
 #include "db/durable.h"
+#include "db/evict.h"
 #include "db/handle.h"
 #include "db/janitor.h"
 #include "db/pipeline.h"
@@ -239,6 +240,7 @@ static void destroy(struct kh_db *db) {
     if (db->has_pipeline) pipeline_close(db);
     upkeep_close(db);
     durable_close(db);
+    evict_close(db);
     fini_store(db);
     ranges_fini(&db->ranges);
     if (db->has_hubs) {
@@ -294,6 +296,7 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
         db->has_pipeline = true;
     }
     if (status == KH_OK) status = upkeep_open(db, options->storage, error);
+    if (status == KH_OK) status = evict_open(db, error);
     if (status == KH_OK) status = restore_all(db, error);
     if (status == KH_OK) status = upkeep_start(db, error);
     if (status == KH_OK) status = janitor_start(db, error);

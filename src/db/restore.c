@@ -9,6 +9,8 @@
 
 #include "db/apply.h"
 #include "db/durable.h"
+#include "db/evict.h"
+#include "db/fetch.h"
 #include "db/handle.h"
 #include "db/prepared.h"
 #include "db/seal.h"
@@ -16,6 +18,7 @@
 #include "db/stage.h"
 #include "db/upkeep.h"
 #include "log/state_key.h"
+#include "store/cold.h"
 #include <errno.h>
 #include <string.h>
 
@@ -35,33 +38,35 @@ static kh_status corrupt(struct restore *restore, const char *what) {
 
 /* ---- what the storage has -------------------------------------------------------------------- */
 
-static kh_status decode_stored(struct restore *restore, uint64_t commit, kh_bytes value,
-                               kh_batch **out) {
+/* Memory is full: the value stays where it is. It was looked at all the same. */
+static kh_status restore_cold(struct restore *restore, kh_bytes key, uint64_t commit,
+                              kh_bytes bytes) {
     struct kh_db *db = restore->db;
-    uint32_t number;
-    uint32_t flags;
-    kh_bytes bytes;
-    *out = NULL;
-    if (!state_parse_value(commit, value, &number, &flags, &bytes))
-        return corrupt(restore, "a damaged value");
-    if (flags & STATE_FLAG_DELETED) return KH_OK;
-    const kh_schema *schema = log_schemas_find(&db->pipeline.schemas, number);
-    if (schema == NULL) return corrupt(restore, "a value of an unknown schema");
-    return ipc_decode_value(db->home.mem, db->step_cache, schema, bytes, out, restore->error);
+    struct version *cold = cold_create(db->home.mem, db->step_cache, bytes.size_bytes);
+    if (cold == NULL) return status_no_memory(restore->error, sizeof *cold);
+    kh_status status = apply_restored_version(db, &db->step_epoch, db->step_cache, key, cold,
+                                              commit, restore->error);
+    if (status != KH_OK) version_discard(db->home.mem, db->step_cache, cold);
+    return status;
 }
 
 static kh_status restore_version(struct restore *restore, kh_bytes key, uint64_t commit,
                                  kh_bytes value) {
     struct kh_db *db = restore->db;
     kh_batch *batch = NULL;
+    uint32_t number;
+    uint32_t flags;
+    kh_bytes bytes;
     if (commit > restore->newest) restore->newest = commit;
     if (commit > restore->until) return KH_OK;
-    kh_status status = decode_stored(restore, commit, value, &batch);
+    if (!evict_has_room(db)) {
+        if (!state_parse_value(commit, value, &number, &flags, &bytes))
+            return corrupt(restore, "a damaged value");
+        if (!(flags & STATE_FLAG_DELETED)) return restore_cold(restore, key, commit, bytes);
+    }
+    kh_status status = fetch_decode(db, db->step_cache, commit, value, &batch, restore->error);
     if (status != KH_OK) return status;
-    status =
-        apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
-    if (status != KH_OK) batch_release(batch, NULL);
-    return status;
+    return apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
 }
 
 static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
@@ -120,10 +125,7 @@ static kh_status restore_writes(struct restore *restore, const struct record *re
         kh_batch *batch = write->batch == NULL ? NULL : batch_retain(write->batch);
         kh_status status = apply_restored(db, &db->step_epoch, db->step_cache, write->key, batch,
                                           record->commit, restore->error);
-        if (status != KH_OK) {
-            batch_release(batch, NULL);
-            return status;
-        }
+        if (status != KH_OK) return status;
     }
     section_note_outcome(db, record->id, record->commit);
     return KH_OK;

@@ -20,6 +20,7 @@ struct upkeep {
     struct checkpoint checkpoint;
     _Atomic kh_log_position shown; /* checkpoint.applied, for others */
     _Atomic uint64_t shown_horizon;
+    _Atomic uint64_t shown_commit; /* checkpoint.newest_commit */
     kh_log_position synced; /* the storage is durable up to here */
     kh_log_position synced_swept;
     uint64_t unsynced_bytes;
@@ -35,13 +36,15 @@ struct upkeep {
     struct env_thread *thread;
 };
 
-/* Nobody reads below this any more, in memory or by timestamp. */
+/* Nobody reads below this any more, in memory or by timestamp. The bound is read first, then the
+ * slots: whoever registers a snapshot below the bound after that look will see the bound, and take
+ * a newer one (store/snapshot.h). */
 static uint64_t horizon_of(struct kh_db *db) {
-    uint64_t horizon = snapshot_oldest(&db->store.snapshots);
     bool is_kept = (db->store.retention_ms | db->store.retention_bytes) != 0;
-    uint64_t bound =
-        is_kept ? atomic_load_explicit(&db->store.horizon, memory_order_acquire) : db_visible(db);
-    return horizon < bound ? horizon : bound;
+    uint64_t bound = atomic_load_explicit(is_kept ? &db->store.horizon : &db->store.visible,
+                                          memory_order_seq_cst);
+    uint64_t oldest = snapshot_oldest(&db->store.snapshots);
+    return oldest < bound ? oldest : bound;
 }
 
 static void tell(struct kh_db *db, kh_status status, const kh_error *error) {
@@ -66,6 +69,8 @@ static kh_status apply_all(struct kh_db *db, kh_error *error) {
         atomic_store_explicit(&upkeep->shown_horizon, upkeep->checkpoint.horizon,
                               memory_order_release);
         if (upkeep->checkpoint.applied == before) continue;
+        atomic_store_explicit(&upkeep->shown_commit, upkeep->checkpoint.newest_commit,
+                              memory_order_release);
         upkeep->unsynced_bytes += STEP_BYTES;
         atomic_store_explicit(&upkeep->shown, upkeep->checkpoint.applied, memory_order_release);
     }
@@ -204,6 +209,7 @@ kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_err
     signal_init(&upkeep->idle);
     atomic_init(&upkeep->shown, upkeep->checkpoint.applied);
     atomic_init(&upkeep->shown_horizon, upkeep->checkpoint.horizon);
+    atomic_init(&upkeep->shown_commit, upkeep->checkpoint.newest_commit);
     upkeep->synced = upkeep->checkpoint.applied;
     upkeep->synced_swept = upkeep->checkpoint.swept;
     db->storage = storage;
@@ -225,6 +231,18 @@ uint64_t upkeep_newest_commit(const struct kh_db *db) {
 
 uint64_t upkeep_horizon(const struct kh_db *db) {
     return atomic_load_explicit(&db->upkeep->shown_horizon, memory_order_acquire);
+}
+
+uint64_t upkeep_stored(const struct kh_db *db) {
+    return atomic_load_explicit(&db->upkeep->shown_commit, memory_order_acquire);
+}
+
+void upkeep_hurry(struct kh_db *db) {
+    struct upkeep *upkeep = db->upkeep;
+    if (upkeep->thread == NULL || upkeep_stored(db) >= db_visible(db)) return;
+    lock_take(&upkeep->lock);
+    signal_wake_all(&upkeep->wake);
+    lock_leave(&upkeep->lock);
 }
 
 kh_status upkeep_start(struct kh_db *db, kh_error *error) {

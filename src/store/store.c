@@ -27,13 +27,13 @@ kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32
 }
 
 static void free_chain(struct store *store, struct entry *entry) {
-    struct version *version = atomic_load_explicit(&entry->head, memory_order_relaxed);
+    struct version *version = entry_head(entry);
     while (version != NULL) {
         struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
         version_discard(store->mem, NULL, version);
         version = older;
     }
-    atomic_store_explicit(&entry->head, NULL, memory_order_relaxed);
+    entry_set_head(entry, NULL);
 }
 
 static void free_all_chains(struct store *store) {

@@ -44,7 +44,7 @@ struct txn_counters {
     _Atomic uint64_t aborts_busy, aborts_held, aborts_rows, aborts_other;
     _Atomic uint64_t resolved_ignore, resolved_replace, resolved_append, resolved_merge;
     _Atomic uint64_t resolved_callback, resolved_rows;
-    _Atomic uint64_t retries, restages, claims, reads, scanned, writes;
+    _Atomic uint64_t retries, restages, claims, reads, scanned, writes, fetches;
 };
 
 static inline void txn_count(_Atomic uint64_t *counter, uint64_t change) {
