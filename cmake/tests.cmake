@@ -66,6 +66,13 @@ function(khonsu_add_program source directory label)
     set_tests_properties(${name}_over_path PROPERTIES LABELS ${label}
       ENVIRONMENT "${test_environment};KH_TEST_LOG=path")
   endif()
+  # And with values that leave memory whenever they can.
+  if(KHONSU_DURABLE AND KHONSU_HASH_FRONT AND "${directory}/${stem}" MATCHES
+     "^(isolation/(deferrable|dropped|hermitage|policy|savepoints)|property/(live|model|threads)_?)")
+    add_test(NAME ${name}_over_cold COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}_over_cold PROPERTIES LABELS ${label}
+      ENVIRONMENT "${test_environment};KH_TEST_LOG=cold")
+  endif()
 endfunction()
 
 foreach(directory IN ITEMS unit exhaustive property isolation fault)

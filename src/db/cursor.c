@@ -276,6 +276,7 @@ static kh_status fill_once(struct kh_cursor *cursor, kh_error *error) {
 static kh_status fill(struct kh_cursor *cursor, kh_error *error) {
     kh_status status = KH_OK;
     struct kh_db *db = cursor->txn->db;
+    read_note_lending(cursor->anchor != NULL ? cursor->anchor : cursor->txn);
     epoch_open(&db->store.epoch, &cursor->txn->epoch);
     while (status == KH_OK && cursor->buffer_next == cursor->buffer_count && !cursor->is_store_done)
         status = fill_once(cursor, error);

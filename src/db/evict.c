@@ -11,7 +11,8 @@ enum {
     CHUNK = 32,           /* entries in one hold of the section */
     CHUNKS = 64,          /* in one call */
     STRETCH_LEAST = 1024, /* entries that cool together */
-    STRETCHES = 8         /* of all keys */
+    STRETCHES = 8,        /* of all keys */
+    PATIENCE = 16         /* calls that wait for borrowers to end: most do at once */
 };
 
 struct place { /* a key, or the beginning (size 0) */
@@ -20,7 +21,7 @@ struct place { /* a key, or the beginning (size 0) */
     size_t capacity;
 };
 
-/* A snapshot that was registered when the stretch had its marks. */
+/* A snapshot that had lent values when the stretch had its marks. */
 struct borrower {
     uint64_t serial; /* of the handle's use */
     uint64_t timestamp;
@@ -33,14 +34,15 @@ struct evictor {
     uint64_t evict_above;
     uint64_t evict_below;
     enum phase phase;
-    bool is_evicting;    /* from evict_above down to evict_below */
-    bool is_end;         /* the stretch ends behind the last key */
-    struct place hand;   /* the last key that was handled */
-    struct place begin;  /* the stretch: keys after begin, */
-    struct place end;    /* up to end */
-    uint64_t left;       /* entries to be marked */
-    uint64_t vain;       /* entries looked at since a value went, or could go */
-    uint64_t stored;     /* as of the last look */
+    bool is_evicting;   /* from evict_above down to evict_below */
+    bool is_end;        /* the stretch ends behind the last key */
+    struct place hand;  /* the last key that was handled */
+    struct place begin; /* the stretch: keys after begin, */
+    struct place end;   /* up to end */
+    uint64_t left;      /* entries to be marked */
+    uint32_t patience;
+    uint64_t vain;   /* entries looked at since a value went, or could go */
+    uint64_t stored; /* as of the last look */
     uint64_t borrowed;
     struct borrower *borrowers; /* by handle */
     uint32_t borrower_count;
@@ -105,6 +107,8 @@ static void note_borrowers(struct kh_db *db) {
     for (uint32_t i = 0; i < count; i++) {
         uint64_t word = atomic_load_explicit(&db->handles[i]->state, memory_order_acquire);
         uint64_t timestamp = snapshot_load(db->handles[i]->line, SLOT_READ);
+        uint64_t lent = atomic_load_explicit(&db->handles[i]->lent_serial, memory_order_seq_cst);
+        if (lent != word >> STATE_BITS) timestamp = SNAPSHOT_NONE;
         evictor->borrowers[i] = (struct borrower){word >> STATE_BITS, timestamp};
     }
     evictor->borrower_count = count;
@@ -147,6 +151,7 @@ static void turn_back(struct kh_db *db, bool is_end) {
         !set_place(db, &evictor->hand, key_of(&evictor->begin)))
         return; /* the next call tries again */
     note_borrowers(db);
+    evictor->patience = PATIENCE;
     evictor->phase = EVICTING;
 }
 
@@ -181,8 +186,7 @@ static bool is_behind_end(const struct evictor *evictor, const struct entry *ent
     return !evictor->is_end && key_compare(entry_key(entry), key_of(&evictor->end)) > 0;
 }
 
-static uint64_t evict_chunk(struct kh_db *db, const struct reclaimer *who,
-                            struct cold_view *view) {
+static uint64_t evict_chunk(struct kh_db *db, const struct reclaimer *who, struct cold_view *view) {
     struct evictor *evictor = db->evictor;
     struct entry *entries[CHUNK];
     size_t count = look_ahead(db, entries, CHUNK);
@@ -209,12 +213,21 @@ static void make_view(struct kh_db *db, struct cold_view *view) {
     view->list_count = snapshot_list(&db->store.snapshots, db->store.snapshot_buffer);
 }
 
-/* In the section. */
-static uint64_t move_hand(struct kh_db *db, const struct reclaimer *who) {
+/* Who had lent values when the marks were set is waited for, a little. */
+static bool is_waiting(struct evictor *evictor, const struct cold_view *view) {
+    if (evictor->phase != EVICTING || view->borrowed == 0 || evictor->patience == 0) return false;
+    evictor->patience--;
+    return true;
+}
+
+/* *is_over: no more in this call. In the section. */
+static uint64_t move_hand(struct kh_db *db, const struct reclaimer *who, bool *is_over) {
     struct evictor *evictor = db->evictor;
     struct cold_view view;
     uint64_t bytes = 0;
     make_view(db, &view);
+    *is_over = is_waiting(evictor, &view);
+    if (*is_over) return 0;
     if (evictor->phase == EVICTING) {
         bytes = evict_chunk(db, who, &view);
     } else {
@@ -262,9 +275,10 @@ bool evict_some(struct kh_db *db, const struct reclaimer *who) {
         latch_take(&db->section);
         goes_on = is_wanted(evictor, live);
         if (goes_on) {
-            uint64_t bytes = move_hand(db, who);
+            bool is_over;
+            uint64_t bytes = move_hand(db, who, &is_over);
             live = bytes < live ? live - bytes : 0;
-            goes_on = !is_vain(db);
+            goes_on = !is_over && !is_vain(db);
         }
         latch_leave(&db->section);
     }

@@ -41,8 +41,8 @@ struct fetch {
 static bool take(void *context, kh_bytes key, kh_bytes value) {
     struct fetch *fetch = context;
     (void)key;
-    fetch->status = fetch_decode(fetch->db, fetch->cache, fetch->commit, value, &fetch->batch,
-                                 fetch->error);
+    fetch->status =
+        fetch_decode(fetch->db, fetch->cache, fetch->commit, value, &fetch->batch, fetch->error);
     return false;
 }
 

@@ -21,6 +21,21 @@ void read_statement(kh_txn *txn) {
         txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, SLOT_READ);
 }
 
+void read_note_lending(kh_txn *txn) {
+    if (txn->db->evictor == NULL) return;
+    uint64_t serial = atomic_load_explicit(&txn->state, memory_order_relaxed) >> STATE_BITS;
+    /* Sequentially consistent: before the head of an entry is looked at for marks. */
+    (void)atomic_exchange_explicit(&txn->lent_serial, serial, memory_order_seq_cst);
+}
+
+/* A peek at read committed is a statement; one of a database whose values may leave memory says so
+ * once. */
+static void peek_carefully(kh_txn *txn) {
+    read_statement(txn);
+    txn->is_careful = txn->isolation == KH_READ_COMMITTED;
+    read_note_lending(txn);
+}
+
 /* Read committed with a policy that may need the base: hold what was read. */
 static kh_status keep_base(kh_txn *txn, struct entry *entry, const kh_batch *batch,
                            kh_error *error) {
@@ -145,7 +160,7 @@ kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error 
     if (KH_UNLIKELY(status != KH_OK)) return status;
     status = read_check_key(key, error);
     if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
-    if (KH_UNLIKELY(txn->isolation == KH_READ_COMMITTED)) read_statement(txn);
+    if (KH_UNLIKELY(txn->is_careful)) peek_carefully(txn);
     const kh_batch *batch;
     epoch_open(&txn->db->store.epoch, &txn->epoch);
     status = read_any(txn, key, &batch, error);

@@ -14,6 +14,8 @@ static inline kh_status read_check_key(kh_bytes key, kh_error *error) {
 }
 /* At read committed: a new statement begins, at the newest published timestamp. */
 void read_statement(kh_txn *txn);
+/* Values are lent by this handle's snapshot from now on (store/cold.h): before they are found. */
+void read_note_lending(kh_txn *txn);
 /* The store's value at the snapshot, tracked; *out borrowed, NULL: absent. */
 kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
                        kh_error *error);

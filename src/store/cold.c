@@ -79,8 +79,8 @@ static uint64_t evict_newest(struct store *store, const struct reclaimer *who, s
 
 /* Readers come without a lock: who registers after the second look sees the cold version, who
  * registered before is seen by it. */
-static uint64_t evict_below(struct store *store, const struct reclaimer *who,
-                            struct version *newer, struct cold_view *view) {
+static uint64_t evict_below(struct store *store, const struct reclaimer *who, struct version *newer,
+                            struct cold_view *view) {
     struct version *hot = atomic_load_explicit(&newer->older, memory_order_relaxed);
     if (!can_go(hot, view) || newer->commit <= view->swept ||
         is_needed(view, hot->commit, newer->commit))

@@ -9,7 +9,8 @@
  * THE DANGER is a value that a program has borrowed (kh_txn_peek) and that is freed. It cannot be:
  *   1. who reads a cooling value takes the mark away, or reads again (entry_read);
  *   2. who borrowed before the mark came has had a snapshot registered since, at or above the
- *      value's commit: while one of those (`borrowed`) is left, the value stays;
+ *      value's commit, and has said that it lends: while one of those (`borrowed`) is left, the
+ *      value stays;
  *   3. versions below the newest have no mark: they are put back when a snapshot that reads them
  *      is found after they were taken out.
  * Only what the storage has is taken out: commits up to `stored`, not overwritten up to `swept`.
@@ -26,10 +27,10 @@ enum { COLD_LEAST_BYTES = 128 };
 struct cold_view {
     uint64_t visible;
     uint64_t least_bytes; /* values smaller than this stay */
-    uint64_t stored;    /* the storage has versions up to this commit */
-    uint64_t swept;     /* and may have lost those overwritten at or below this */
-    uint64_t borrowed;  /* the newest snapshot left of those registered when the marks were set */
-    uint64_t *list; /* registered snapshots, ascending; taken again where needed */
+    uint64_t stored;      /* the storage has versions up to this commit */
+    uint64_t swept;       /* and may have lost those overwritten at or below this */
+    uint64_t borrowed;    /* the newest snapshot left of those that lent when the marks were set */
+    uint64_t *list;       /* registered snapshots, ascending; taken again where needed */
     size_t list_count;
 };
 
@@ -39,8 +40,8 @@ void cold_cool(struct entry *entry, const struct cold_view *view);
  * Without memory for a cold version a value stays. */
 uint64_t cold_evict(struct store *store, const struct reclaimer *who, struct entry *entry,
                     struct cold_view *view);
-/* The value of the newest version is back: `hot`, which holds it, takes the cold one's place. False:
- * the version of that commit is not the newest, or not cold; hot stays the caller's. */
+/* The value of the newest version is back: `hot`, which holds it, takes the cold one's place.
+ * False: the version of that commit is not the newest, or not cold; hot stays the caller's. */
 bool cold_heat(struct store *store, const struct reclaimer *who, struct entry *entry,
                uint64_t commit, struct version *hot);
 /* A cold version, not linked yet, of a value of so many bytes. NULL: no memory. */

@@ -30,9 +30,8 @@ static int open_yard(void **state) {
     struct yard *yard = calloc(1, sizeof *yard);
     assert_non_null(yard);
     store_kit_open(&yard->kit);
-    yard->view = (struct cold_view){.least_bytes = COLD_LEAST_BYTES,
-                                    .stored = UINT64_MAX,
-                                    .list = yard->list};
+    yard->view = (struct cold_view){
+        .least_bytes = COLD_LEAST_BYTES, .stored = UINT64_MAX, .list = yard->list};
     *state = yard;
     return 0;
 }
@@ -246,8 +245,7 @@ static void test_values_come_back(void **state) {
     assert_int_equal(entry_head(entry)->stamp.spi, 9);
     assert_int_equal(entry_head(entry)->stamp.ps, 77);
     assert_int_equal(store->versions_cold, 0);
-    struct version *again =
-        version_create(store->mem, yard->kit.cache, make_value(BIG));
+    struct version *again = version_create(store->mem, yard->kit.cache, make_value(BIG));
     assert_false(cold_heat(store, &who, entry, 10, again)); /* somebody was faster */
     version_discard(store->mem, yard->kit.cache, again);
 }
