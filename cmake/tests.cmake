@@ -67,11 +67,11 @@ function(khonsu_add_program source directory label)
       ENVIRONMENT "${test_environment};KH_TEST_LOG=path")
   endif()
   # And with values that leave memory whenever they can.
-  if(KHONSU_DURABLE AND KHONSU_HASH_FRONT AND "${directory}/${stem}" MATCHES
-     "^(isolation/(deferrable|dropped|hermitage|policy|savepoints)|property/(live|model|threads)_?)")
+  if(KHONSU_DURABLE AND KHONSU_HASH_FRONT AND NOT KHONSU_SANITIZE MATCHES "thread" AND
+     stem MATCHES "^(deferrable|dropped_writes|hermitage|policy_.*|savepoints|live|model)$")
     add_test(NAME ${name}_over_cold COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}_over_cold PROPERTIES LABELS ${label}
-      ENVIRONMENT "${test_environment};KH_TEST_LOG=cold")
+      ENVIRONMENT "${test_environment};KH_TEST_LOG=cold;KH_TEST_WORLDS=12")
   endif()
 endfunction()
 

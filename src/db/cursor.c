@@ -344,8 +344,8 @@ static struct entry *entry_of(const struct cursor_entry *found) {
                                     offsetof(struct entry, key));
 }
 
-/* Its turn has come: it may be back in memory by now. What is fetched is not put there: a scan would
- * drive out what point reads want. */
+/* Its turn has come: it may be back in memory by now. What is fetched is not put there: a scan
+ * would drive out what point reads want. */
 static kh_status fetch(struct kh_cursor *cursor, struct cursor_entry *found, kh_error *error) {
     kh_txn *txn = cursor->txn;
     epoch_open(&txn->db->store.epoch, &txn->epoch);

@@ -276,6 +276,16 @@ static struct kh_db *create(const kh_options *options) {
     return db;
 }
 
+/* What the log and the storage have, and then the threads. */
+static kh_status start(struct kh_db *db, const kh_options *options, kh_error *error) {
+    kh_status status = upkeep_open(db, options->storage, error);
+    if (status == KH_OK) status = evict_open(db, error);
+    if (status == KH_OK) status = restore_all(db, error);
+    if (status == KH_OK) status = upkeep_start(db, error);
+    if (status == KH_OK) status = janitor_start(db, error);
+    return status;
+}
+
 kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
     kh_assert(out != NULL && "kh_db_open: out is NULL");
     kh_options known = default_options;
@@ -295,11 +305,7 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
         status = pipeline_open(db, db->durable != NULL ? durable_log(db) : options->log, error);
         db->has_pipeline = true;
     }
-    if (status == KH_OK) status = upkeep_open(db, options->storage, error);
-    if (status == KH_OK) status = evict_open(db, error);
-    if (status == KH_OK) status = restore_all(db, error);
-    if (status == KH_OK) status = upkeep_start(db, error);
-    if (status == KH_OK) status = janitor_start(db, error);
+    if (status == KH_OK) status = start(db, options, error);
     if (status != KH_OK) {
         destroy(db);
         return status;

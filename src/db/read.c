@@ -17,8 +17,11 @@ kh_status read_refuse_key(kh_bytes key, kh_error *error) {
 }
 
 void read_statement(kh_txn *txn) {
-    if (txn->isolation == KH_READ_COMMITTED)
-        txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, SLOT_READ);
+    if (txn->isolation != KH_READ_COMMITTED) return;
+    txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, SLOT_READ);
+    /* What the statement before has lent is not lent any more. */
+    if (txn->db->evictor != NULL)
+        atomic_store_explicit(&txn->lent_serial, UINT64_MAX, memory_order_release);
 }
 
 void read_note_lending(kh_txn *txn) {
