@@ -281,6 +281,7 @@ static kh_status start(struct kh_db *db, const kh_options *options, kh_error *er
     kh_status status = upkeep_open(db, options->storage, error);
     if (status == KH_OK) status = evict_open(db, error);
     if (status == KH_OK) status = restore_all(db, error);
+    if (status == KH_OK) evict_at_open(db);
     if (status == KH_OK) status = upkeep_start(db, error);
     if (status == KH_OK) status = janitor_start(db, error);
     return status;

@@ -33,6 +33,8 @@ struct evictor {
     uint64_t cool_above; /* bytes */
     uint64_t evict_above;
     uint64_t evict_below;
+    uint64_t heat_below; /* values that come back stay */
+    uint64_t open_below; /* the same while a database is opened: its keys are still to come */
     enum phase phase;
     bool is_evicting;   /* from evict_above down to evict_below */
     bool is_end;        /* the stretch ends behind the last key */
@@ -252,7 +254,8 @@ static bool is_vain(const struct kh_db *db) {
 bool evict_has_room(const struct kh_db *db) {
     if (db->evictor == NULL) return true;
     if (is_short_always()) return has_room_now();
-    return mem_live_bytes(db->home.mem) < db->evictor->evict_below;
+    uint64_t below = db->is_open ? db->evictor->heat_below : db->evictor->open_below;
+    return mem_live_bytes(db->home.mem) < below;
 }
 
 /* live: without what was taken out and is not free yet. In the section. */
@@ -287,6 +290,12 @@ bool evict_some(struct kh_db *db, const struct reclaimer *who) {
     return goes_on && !is_short_always();
 }
 
+void evict_at_open(struct kh_db *db) {
+    struct reclaimer who = {&db->step_epoch, db->step_cache};
+    while (evict_some(db, &who)) epoch_drain(&db->store.epoch, who.record, who.cache);
+    if (db->evictor != NULL) epoch_drain(&db->store.epoch, who.record, who.cache);
+}
+
 /* ---- open and close -------------------------------------------------------------------------- */
 
 kh_status evict_open(struct kh_db *db, kh_error *error) {
@@ -305,6 +314,8 @@ kh_status evict_open(struct kh_db *db, kh_error *error) {
     evictor->cool_above = limit - limit / 4;
     evictor->evict_above = limit - limit / 8;
     evictor->evict_below = limit - limit / 16 * 3;
+    evictor->heat_below = limit - limit / 16;
+    evictor->open_below = limit / 2;
     db->evictor = evictor;
     begin_stretch(db);
     return KH_OK;
