@@ -3,10 +3,10 @@
 
 usage: budget.py [--program FILE] [--data-mib N] [--value-bytes N] [--seconds S] [--json FILE]
 
-The budget is a tenth of the data. khonsu-budget loads, reads (zipf 0.99 and uniform) and writes; the
-control group (memory, version 1 or 2) ends what takes more. Prints a table: rates, p50 and p99 of
-each phase, the group's highest use, and what the process itself held. Needs the right to make a
-control group; exit status 1 when the process was ended or a value was wrong.
+The budget is a tenth of the data. khonsu-budget loads, reads (zipf 0.99 and uniform) and writes;
+the control group (memory, version 1 or 2) ends what takes more. Prints a table: rates, p50 and p99
+of each phase, and what the process held at most. Needs the right to make a control group; exit
+status 1 when the process was ended or a value was wrong.
 """
 
 import argparse

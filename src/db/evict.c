@@ -291,9 +291,11 @@ bool evict_some(struct kh_db *db, const struct reclaimer *who) {
 }
 
 void evict_at_open(struct kh_db *db) {
+    struct evictor *evictor = db->evictor;
     struct reclaimer who = {&db->step_epoch, db->step_cache};
+    if (evictor == NULL || mem_live_bytes(db->home.mem) <= evictor->evict_above) return;
     while (evict_some(db, &who)) epoch_drain(&db->store.epoch, who.record, who.cache);
-    if (db->evictor != NULL) epoch_drain(&db->store.epoch, who.record, who.cache);
+    epoch_drain(&db->store.epoch, who.record, who.cache);
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */

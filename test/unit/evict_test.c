@@ -415,6 +415,15 @@ static void test_a_writer_makes_room(void **state) {
         assert_true(stats_of().memory_bytes <= f.options.limits.memory_bytes);
     }
     assert_in_range(stats_of().versions_cold, KEYS / 4, KEYS - KEYS / 8);
+    kit_close(f.db);
+    f.options.limits.memory_bytes = (uint64_t)1 << 40; /* now it has room, */
+    f.db = kit_open_with(&f.options);
+    are_cold(0);
+    kit_close(f.db);
+    f.options.limits.memory_bytes = 3 << 20; /* and now it has not */
+    f.db = kit_open_with(&f.options);
+    assert_true(stats_of().memory_bytes <= f.options.limits.memory_bytes / 8 * 7);
+    assert_in_range(stats_of().versions_cold, KEYS / 4, KEYS);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
