@@ -132,6 +132,11 @@ kh_status ipc_decode_value(struct mem *mem, struct mem_cache *cache, const kh_sc
     struct value_reader r = {.mem = mem, .cache = cache, .rest = bytes, .error = error};
     struct ArrowArray array = {.release = NULL};
     size_t values_bytes = 0;
+    kh_batch *row = ipc_decode_row(mem, cache, schema, bytes);
+    if (row != NULL) {
+        *out = row;
+        return KH_OK;
+    }
     kh_status status = ipc_slots_init(&r.slots, mem, schema_root(schema), NULL, error);
     if (status != KH_OK)
         return status;

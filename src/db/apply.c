@@ -173,15 +173,10 @@ void apply_unwind(kh_txn *txn, const struct reclaimer *who) {
     }
 }
 
-kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct mem_cache *cache,
-                         kh_bytes key, const kh_batch *batch, uint64_t commit, kh_error *error) {
+/* A version of an entry that nobody reads yet. A place in the reclaimer's queue is reserved. */
+static kh_status link_restored(struct kh_db *db, struct mem_cache *cache, struct entry *entry,
+                               const kh_batch *batch, uint64_t commit, kh_error *error) {
     struct store *store = &db->store;
-    struct entry *entry = NULL;
-    kh_status status = reclaim_reserve(store, 1, error);
-    if (status == KH_OK)
-        status = index_upsert(store->index, record, cache, key, index_hash(store->index, key),
-                              &entry, error);
-    if (status != KH_OK) return status;
     struct version *version = version_create(store->mem, cache, batch);
     if (version == NULL) return status_no_memory(error, sizeof *version);
     struct write write = {
@@ -193,4 +188,25 @@ kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct m
     if (!(db->flags & KH_OPEN_READ_ONLY) && (!is_only || batch == NULL)) reclaim_note(store, entry);
     if (commit > store->clock) store->clock = commit;
     return KH_OK;
+}
+
+kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct mem_cache *cache,
+                         kh_bytes key, const kh_batch *batch, uint64_t commit, kh_error *error) {
+    struct store *store = &db->store;
+    struct entry *entry = NULL;
+    kh_status status = reclaim_reserve(store, 1, error);
+    if (status == KH_OK)
+        status = index_upsert(store->index, record, cache, key, index_hash(store->index, key),
+                              &entry, error);
+    if (status != KH_OK) return status;
+    return link_restored(db, cache, entry, batch, commit, error);
+}
+
+kh_status apply_loaded(struct kh_db *db, struct index_load *load, kh_bytes key,
+                       const kh_batch *batch, uint64_t commit, kh_error *error) {
+    struct entry *entry = NULL;
+    kh_status status = reclaim_reserve(&db->store, 1, error);
+    if (status == KH_OK) status = index_load_entry(load, key, &entry, error);
+    if (status != KH_OK) return status;
+    return link_restored(db, load->cache, entry, batch, commit, error);
 }

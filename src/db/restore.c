@@ -10,6 +10,7 @@
 #include "db/apply.h"
 #include "db/durable.h"
 #include "db/handle.h"
+#include "db/opening.h"
 #include "db/prepared.h"
 #include "db/seal.h"
 #include "db/section.h"
@@ -23,6 +24,7 @@ struct restore {
     struct kh_db *db;
     uint64_t until;  /* what was committed later is left out */
     uint64_t newest; /* commit that is there, left out or not */
+    struct index_load load; /* of the storage's versions */
     kh_status status;
     kh_error *error;
 };
@@ -58,8 +60,7 @@ static kh_status restore_version(struct restore *restore, kh_bytes key, uint64_t
     if (commit > restore->until) return KH_OK;
     kh_status status = decode_stored(restore, commit, value, &batch);
     if (status != KH_OK) return status;
-    status =
-        apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
+    status = apply_loaded(db, &restore->load, key, batch, commit, restore->error);
     if (status != KH_OK) batch_release(batch, NULL);
     return status;
 }
@@ -74,6 +75,7 @@ static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
         restore->status = corrupt(restore, "a malformed key");
     else
         restore->status = restore_version(restore, key, commit, value);
+    opening_step(restore->db->opening, 1, stored_key.size_bytes + value.size_bytes);
     return restore->status == KH_OK;
 }
 
@@ -109,6 +111,17 @@ static kh_status scan_kind(struct restore *restore, enum state_kind kind,
     if (code == 0) return KH_OK;
     return status_fail(restore->error, code == EBADMSG ? KH_CORRUPT : KH_IO,
                        "the storage cannot be read (errno %d)", code);
+}
+
+/* Keys come in order: the index is loaded, not searched. */
+static kh_status load_versions(struct restore *restore) {
+    struct kh_db *db = restore->db;
+    opening_enter(db->opening, OPENING_VALUES, 0, durable_values_bytes(db));
+    index_load_begin(&restore->load, db->store.index, db->step_cache);
+    kh_status status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = index_load_end(&restore->load, restore->error);
+    if (status != KH_OK) store_abandon_load(&db->store, &restore->load);
+    return status;
 }
 
 /* ---- what the log has more ------------------------------------------------------------------- */
@@ -269,6 +282,7 @@ static kh_status restore_record(void *context, kh_log_position position,
     default:
         break;
     }
+    opening_step(db->opening, 1, record->frame_bytes);
     if (record->commit > restore->newest) restore->newest = record->commit;
     if (record->commit > db->store.clock) db->store.clock = record->commit;
     if (record->id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
@@ -280,7 +294,7 @@ static kh_status restore_record(void *context, kh_log_position position,
 static kh_status restore_storage(struct restore *restore) {
     struct kh_db *db = restore->db;
     kh_status status = scan_kind(restore, STATE_SCHEMA, visit_frame);
-    if (status == KH_OK) status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = load_versions(restore);
     if (status == KH_OK) status = scan_kind(restore, STATE_PREPARED, visit_frame);
     uint64_t newest = upkeep_newest_commit(db);
     if (newest > restore->newest) restore->newest = newest;
@@ -326,6 +340,7 @@ kh_status restore_all(struct kh_db *db, kh_error *error) {
     }
     if (status == KH_OK && db->pipeline.log != NULL) {
         struct record_codec codec = seal_codec(db, db->step_cache);
+        opening_enter(db->opening, OPENING_RECORDS, durable_records_behind(db, from), 0);
         status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
                             &restore, &db->pipeline.position, error);
     }

@@ -12,6 +12,7 @@
 #include "batch/batch.h"
 #include "store/snapshot.h"
 #include <stdatomic.h>
+#include <string.h>
 
 /* A version lies in the headroom of its batch where it can (BATCH_HEADROOM), else in a block of its
  * own. The limbo entry takes the place of the stamps once a version is unlinked: nobody who can
@@ -73,6 +74,16 @@ struct entry {
     unsigned char key[];
 };
 _Static_assert(sizeof(struct entry) == 24, "an entry costs 24 bytes and its key");
+
+/* A fresh one, of a block of sizeof(struct entry) and the key's bytes. */
+static inline void entry_init(struct entry *entry, kh_bytes key, uint64_t hash) {
+    atomic_init(&entry->head, NULL);
+    atomic_init(&entry->newest, 0);
+    entry->hash = (uint32_t)hash;
+    entry->key_bytes = (uint16_t)key.size_bytes;
+    atomic_init(&entry->flags, 0);
+    memcpy(entry->key, key.data, key.size_bytes);
+}
 
 static inline uint64_t entry_mark(const struct version *version) {
     bool is_behind = version_is_in_batch(version) && version_batch(version) != NULL;
