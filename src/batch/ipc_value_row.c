@@ -91,7 +91,7 @@ static inline bool take_node(const struct plan_column *column, struct row_reader
     return column->is_nullable && validity.size_bytes > 0 && (validity.bytes[0] & 1) == 0;
 }
 
-/* The bytes of the one value, between its offsets. A null has none, else the long way decides. */
+/* The bytes of the one value, between its offsets. What lies under a null need not be text. */
 static inline bool take_bytes(const struct plan_column *column, struct row_reader *reader,
                               bool is_null, uint64_t **slot, struct import_span *out) {
     struct import_span offsets;
@@ -103,9 +103,8 @@ static inline bool take_bytes(const struct plan_column *column, struct row_reade
     int64_t low = is_wide ? raw_i64(offsets.bytes, 0) : raw_i32(offsets.bytes, 0);
     int64_t high = is_wide ? raw_i64(offsets.bytes, 1) : raw_i32(offsets.bytes, 1);
     if (low < 0 || low > high || (uint64_t)high > bytes.size_bytes) return false;
-    if (is_null && low != high) return false;
     *out = (struct import_span){bytes.bytes + low, (size_t)(high - low)};
-    if (column->is_utf8 && !utf8_is_valid(out->bytes, out->size_bytes)) return false;
+    if (column->is_utf8 && !is_null && !utf8_is_valid(out->bytes, out->size_bytes)) return false;
     uint64_t next = reader->heap_bytes + out->size_bytes;
     if (is_wide) {
         *(*slot)++ = reader->heap_bytes;

@@ -115,11 +115,14 @@ static kh_status scan_kind(struct restore *restore, enum state_kind kind,
 
 /* Keys come in order: the index is loaded, not searched. */
 static kh_status load_versions(struct restore *restore) {
+    enum { MORE_MOST = 1 << 20 }; /* records may be of the same few keys: room that is wasted then */
     struct kh_db *db = restore->db;
+    uint64_t behind = durable_records_behind(db, upkeep_applied(db));
+    uint64_t more = behind < MORE_MOST ? behind : MORE_MOST;
     opening_enter(db->opening, OPENING_VALUES, 0, durable_values_bytes(db));
     index_load_begin(&restore->load, db->store.index, db->step_cache);
     kh_status status = scan_kind(restore, STATE_VERSION, visit_version);
-    if (status == KH_OK) status = index_load_end(&restore->load, restore->error);
+    if (status == KH_OK) status = index_load_end(&restore->load, more, restore->error);
     if (status != KH_OK) store_abandon_load(&db->store, &restore->load);
     return status;
 }

@@ -156,7 +156,7 @@ static void fill_front(struct index *index) {
     } while (count == WALK_ENTRIES);
 }
 
-kh_status index_load_end(struct index_load *load, kh_error *error) {
+kh_status index_load_end(struct index_load *load, uint64_t expected, kh_error *error) {
     struct index *index = load->index;
     struct art *art = &index->art;
     while (load->node_count > 0)
@@ -165,7 +165,7 @@ kh_status index_load_end(struct index_load *load, kh_error *error) {
     atomic_store_explicit(&art->entry_count, load->entry_count, memory_order_relaxed);
     free_stacks(load);
     /* Without memory for it the front stays small, and the tree answers. */
-    if (front_reserve(&index->front, load->cache, load->entry_count)) fill_front(index);
+    if (front_reserve(&index->front, load->cache, load->entry_count + expected)) fill_front(index);
     return KH_OK;
 }
 

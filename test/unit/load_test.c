@@ -50,7 +50,7 @@ static void load_all(struct index *index, struct mem_cache *cache, const struct 
         assert_int_equal(index_load_entry(&load, keys->list[i], &again, &error), KH_OK);
         assert_ptr_equal(entry, again);
     }
-    assert_int_equal(index_load_end(&load, &error), KH_OK);
+    assert_int_equal(index_load_end(&load, 0, &error), KH_OK);
 }
 
 static void upsert_all(struct index_kit *kit, const struct keys *keys, uint64_t seed) {
@@ -175,7 +175,7 @@ static void test_deep_and_wide(void **state) {
     memset(bytes, 0xff, sizeof bytes);
     for (size_t size = 1; size <= sizeof bytes; size++)
         assert_int_equal(index_load_entry(&load, (kh_bytes){bytes, size}, &entry, &error), KH_OK);
-    assert_int_equal(index_load_end(&load, &error), KH_OK);
+    assert_int_equal(index_load_end(&load, 0, &error), KH_OK);
     for (size_t size = 1; size <= sizeof bytes; size += 13)
         assert_non_null(index_kit_find(&kit, (kh_bytes){bytes, size}));
     index_kit_close(&kit);
@@ -186,11 +186,36 @@ static void test_deep_and_wide(void **state) {
             unsigned char key[2] = {(unsigned char)high, (unsigned char)low};
             assert_int_equal(index_load_entry(&load, (kh_bytes){key, 2}, &entry, &error), KH_OK);
         }
-    assert_int_equal(index_load_end(&load, &error), KH_OK);
+    assert_int_equal(index_load_end(&load, 0, &error), KH_OK);
     const struct node *root = node_child_node(node_slot_load(&kit.index->art.root));
     assert_int_equal(node_head_kind(node_head(root)), NODE_257);
     assert_int_equal(node_head_used(node_head(root)), 256);
     index_kit_close(&kit);
+}
+
+/* Entries that come behind a load find a front that does not grow for them. */
+static void test_room_for_more(void **state) {
+    (void)state;
+#if KH_HASH_FRONT
+    struct keys *keys = malloc(sizeof *keys);
+    struct index_kit kit;
+    struct index_load load;
+    struct entry *entry = NULL;
+    kh_error error = {""};
+    assert_non_null(keys);
+    make_keys(keys, 2, KEYS_MAX, 3);
+    index_kit_open(&kit);
+    index_load_begin(&load, kit.index, NULL);
+    assert_int_equal(index_load_end(&load, keys->count, &error), KH_OK);
+    const struct front_table *table = atomic_load(&kit.index->front.current);
+    for (size_t i = 0; i < keys->count; i++)
+        assert_int_equal(index_kit_upsert(&kit, keys->list[i], &entry), KH_OK);
+    assert_ptr_equal(atomic_load(&kit.index->front.current), table);
+    found_in(&kit, keys);
+    index_kit_close(&kit);
+    free_keys(keys);
+    free(keys);
+#endif
 }
 
 static void test_out_of_order(void **state) {
@@ -241,7 +266,7 @@ static bool fails_at(const struct keys *keys, uint64_t fail_at) {
         else
             entry_link(entry, version);
     }
-    if (status == KH_OK) status = index_load_end(&load, &error);
+    if (status == KH_OK) status = index_load_end(&load, 0, &error);
     if (status != KH_OK) {
         assert_int_equal(status, KH_NO_MEMORY);
         store_abandon_load(&store, &load);
@@ -269,7 +294,8 @@ static void test_every_allocation_fails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_upserts), cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_deep_and_wide),   cmocka_unit_test(test_out_of_order),
+        cmocka_unit_test(test_deep_and_wide),   cmocka_unit_test(test_room_for_more),
+        cmocka_unit_test(test_out_of_order),
         cmocka_unit_test(test_every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
