@@ -347,6 +347,7 @@ kh_status restore_all(struct kh_db *db, kh_error *error) {
         status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
                             &restore, &db->pipeline.position, error);
     }
+    index_load_settle(db->store.index);
     if (status == KH_OK && db->as_of != 0) status = drop_all_prepared(&restore);
     if (status == KH_OK && db->as_of != 0) status = check_moment(&restore);
     epoch_close(&db->store.epoch, &db->step_epoch);

@@ -78,8 +78,14 @@ bool front_reserve(struct front *front, struct mem_cache *cache, uint64_t entry_
     if (table == NULL) return false;
     atomic_store_explicit(&front->current, table, memory_order_release);
     set_limits(front, table->line_count);
+    atomic_store_explicit(&front->shrink_below, 0, memory_order_relaxed);
     table_free(&empty->limbo, cache);
     return true;
+}
+
+void front_settle(struct front *front) {
+    const struct front_table *table = atomic_load_explicit(&front->current, memory_order_relaxed);
+    set_limits(front, table->line_count);
 }
 
 static struct entry *line_find(const struct front_line *line, kh_bytes key, uint64_t tag) {

@@ -68,9 +68,11 @@ struct front {
 bool front_init(struct front *front, struct mem *mem, struct epoch *epoch);
 /* Its tables; the entries are not touched. No other thread uses it. */
 void front_fini(struct front *front);
-/* Make an empty front as large as it would have become with entry_count entries in it. No other
- * thread uses it yet. False: no memory, it is as it was. */
+/* Make an empty front as large as it would have become with entry_count entries in it; it stays so
+ * large, however few they are, until front_settle. No other thread uses it yet. False: no memory, it
+ * is as it was. */
 bool front_reserve(struct front *front, struct mem_cache *cache, uint64_t entry_count);
+void front_settle(struct front *front);
 /* Put in a new entry that is not in the tree yet, or whose node is still locked (see 1). */
 void front_add(struct front *front, struct entry *entry, uint64_t hash);
 /* Take an entry out. It must not be retired before, nor put in again. */
@@ -146,6 +148,9 @@ static inline bool front_reserve(struct front *front, struct mem_cache *cache,
     (void)cache;
     (void)entry_count;
     return false;
+}
+static inline void front_settle(struct front *front) {
+    (void)front;
 }
 static inline void front_add(struct front *front, struct entry *entry, uint64_t hash) {
     (void)front;

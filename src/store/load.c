@@ -169,6 +169,10 @@ kh_status index_load_end(struct index_load *load, uint64_t expected, kh_error *e
     return KH_OK;
 }
 
+void index_load_settle(struct index *index) {
+    front_settle(&index->front);
+}
+
 bool index_load_show_part(struct index_load *load) {
     node_child part = load->pending;
     load->pending = 0;

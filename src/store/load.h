@@ -43,9 +43,11 @@ void index_load_begin(struct index_load *load, struct index *index, struct mem_c
  * key is below it; KH_NO_MEMORY. */
 kh_status index_load_entry(struct index_load *load, kh_bytes key, struct entry **out,
                            kh_error *error);
-/* The index has all of it, and the load is over; the front has room for so many more entries, of
- * which most are expected soon. KH_NO_MEMORY: abandon it. */
+/* The index has all of it, and the load is over; the front has room for so many more entries,
+ * which are expected soon: index_load_settle ends that. KH_NO_MEMORY: abandon it. */
 kh_status index_load_end(struct index_load *load, uint64_t expected, kh_error *error);
+/* The entries that were expected have come, or will not. No other thread uses the index yet. */
+void index_load_settle(struct index *index);
 /* Let the index show a part that it does not have yet, in the place of all that it shows; false:
  * there is no more, the index is empty and the load is over. For store_abandon_load. */
 bool index_load_show_part(struct index_load *load);

@@ -51,6 +51,7 @@ static void load_all(struct index *index, struct mem_cache *cache, const struct 
         assert_ptr_equal(entry, again);
     }
     assert_int_equal(index_load_end(&load, 0, &error), KH_OK);
+    index_load_settle(index);
 }
 
 static void upsert_all(struct index_kit *kit, const struct keys *keys, uint64_t seed) {
@@ -212,6 +213,15 @@ static void test_room_for_more(void **state) {
         assert_int_equal(index_kit_upsert(&kit, keys->list[i], &entry), KH_OK);
     assert_ptr_equal(atomic_load(&kit.index->front.current), table);
     found_in(&kit, keys);
+    index_load_settle(kit.index);
+    while (keys->count > 5) { /* it shrinks as any other */
+        kh_bytes key = keys->list[--keys->count];
+        assert_true(index_kit_remove(&kit, index_kit_find(&kit, key)));
+        free((void *)(uintptr_t)key.data);
+    }
+    assert_true(front_size_bytes(&kit.index->front) < 64 * 64);
+    for (size_t i = 0; i < keys->count; i++)
+        assert_non_null(index_kit_find(&kit, keys->list[i]));
     index_kit_close(&kit);
     free_keys(keys);
     free(keys);
