@@ -5,8 +5,9 @@
  * the message by the same reader (ipc_message_open), every buffer against the body, offsets against
  * their bytes, text, nulls. No array is built, and the body is not copied as a whole. Happy path:
  * open the message, look at each column once, writing its slot into a row on the stack; allocate;
- * copy. Failure: NULL for anything else, a value that is damaged included: the long way (ipc_value.c)
- * takes it, or finds the words. What both make of the same bytes is the same (ipc_value_test.c). */
+ * copy. Failure: NULL for anything else, a value that is damaged included: the long way
+ * (ipc_value.c) takes it, or finds the words. What both make of the same bytes is the same
+ * (ipc_value_test.c). */
 #include "batch/ipc_wire.h"
 
 #include "batch/import_row.h"

@@ -2,7 +2,8 @@
  * second while it goes on, one at its end, with what was read of how much, seconds and rate.
  *
  * Of databases with a path, a log or a storage; others have nothing to read. The clock is the
- * database's, and is looked at once for so many records or bytes. One thread: the one that opens. */
+ * database's, and is looked at once for so many records or bytes. One thread: the one that opens.
+ */
 #ifndef KHONSU_DB_OPENING_H
 #define KHONSU_DB_OPENING_H
 

@@ -20,10 +20,14 @@
 #include <errno.h>
 #include <string.h>
 
+/* New keys that the log may bring: its records may be of the same few, and room for them is wasted
+ * then. */
+enum { EXPECTED_MOST = 1 << 20 };
+
 struct restore {
     struct kh_db *db;
-    uint64_t until;  /* what was committed later is left out */
-    uint64_t newest; /* commit that is there, left out or not */
+    uint64_t until;         /* what was committed later is left out */
+    uint64_t newest;        /* commit that is there, left out or not */
     struct index_load load; /* of the storage's versions */
     kh_status status;
     kh_error *error;
@@ -115,10 +119,9 @@ static kh_status scan_kind(struct restore *restore, enum state_kind kind,
 
 /* Keys come in order: the index is loaded, not searched. */
 static kh_status load_versions(struct restore *restore) {
-    enum { MORE_MOST = 1 << 20 }; /* records may be of the same few keys: room that is wasted then */
     struct kh_db *db = restore->db;
     uint64_t behind = durable_records_behind(db, upkeep_applied(db));
-    uint64_t more = behind < MORE_MOST ? behind : MORE_MOST;
+    uint64_t more = behind < EXPECTED_MOST ? behind : EXPECTED_MOST;
     opening_enter(db->opening, OPENING_VALUES, 0, durable_values_bytes(db));
     index_load_begin(&restore->load, db->store.index, db->step_cache);
     kh_status status = scan_kind(restore, STATE_VERSION, visit_version);

@@ -215,8 +215,7 @@ static uint64_t number_behind(const char *text, const char *name) {
 uint64_t rocks_bytes(struct rocks *rocks) {
     char *text = rocksdb_property_value(rocks->db, "rocksdb.aggregated-table-properties");
     if (text == NULL) return 0;
-    uint64_t sum =
-        number_behind(text, "raw key size=") + number_behind(text, "raw value size=");
+    uint64_t sum = number_behind(text, "raw key size=") + number_behind(text, "raw value size=");
     rocksdb_free(text);
     return sum;
 }

@@ -96,7 +96,7 @@ struct rocks_log {
     struct digest genesis;
     /* readers */
     _Atomic uint64_t durable; /* position */
-    struct log_kept kept; /* of the end that was checked at open, until rocks_log_forget */
+    struct log_kept kept;     /* of the end that was checked at open, until rocks_log_forget */
     struct env_thread *thread;
 };
 

@@ -69,8 +69,8 @@ bool front_init(struct front *front, struct mem *mem, struct epoch *epoch);
 /* Its tables; the entries are not touched. No other thread uses it. */
 void front_fini(struct front *front);
 /* Make an empty front as large as it would have become with entry_count entries in it; it stays so
- * large, however few they are, until front_settle. No other thread uses it yet. False: no memory, it
- * is as it was. */
+ * large, however few they are, until front_settle. No other thread uses it yet. False: no memory,
+ * it is as it was. */
 bool front_reserve(struct front *front, struct mem_cache *cache, uint64_t entry_count);
 void front_settle(struct front *front);
 /* Put in a new entry that is not in the tree yet, or whose node is still locked (see 1). */

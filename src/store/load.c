@@ -2,8 +2,8 @@
  *
  * A key parts from the newest one at some depth. Open nodes below that depth are complete: each is
  * made and becomes the pending child of the one above. What is pending then goes into the open node
- * of that depth, which is begun if there is none, and the key's entry is pending in its place. A key
- * that is the other's prefix comes before it, as its end slot comes first (node.h). */
+ * of that depth, which is begun if there is none, and the key's entry is pending in its place. A
+ * key that is the other's prefix comes before it, as its end slot comes first (node.h). */
 #include "store/load.h"
 
 #include "base/status.h"
@@ -33,8 +33,8 @@ static bool make_room(const struct index_load *load, void **stack, size_t count,
                       size_t item_bytes) {
     if (count < *room) return true;
     size_t more = *room == 0 ? FIRST_ROOM : *room * 2;
-    void *moved = mem_resize(mem_of(load), load->cache, *stack, *room * item_bytes,
-                             more * item_bytes);
+    void *moved =
+        mem_resize(mem_of(load), load->cache, *stack, *room * item_bytes, more * item_bytes);
     if (moved == NULL) return false;
     *stack = moved;
     *room = more;
@@ -43,8 +43,8 @@ static bool make_room(const struct index_load *load, void **stack, size_t count,
 
 static bool push_child(struct index_load *load, int32_t edge) {
     void *stack = load->children;
-    bool has_room = make_room(load, &stack, load->child_count, &load->child_room,
-                              sizeof *load->children);
+    bool has_room =
+        make_room(load, &stack, load->child_count, &load->child_room, sizeof *load->children);
     load->children = stack;
     if (!has_room) return false;
     load->children[load->child_count++] = (struct load_child){load->pending, edge};
@@ -54,7 +54,8 @@ static bool push_child(struct index_load *load, int32_t edge) {
 
 static bool push_node(struct index_load *load, size_t depth) {
     void *stack = load->nodes;
-    bool has_room = make_room(load, &stack, load->node_count, &load->node_room, sizeof *load->nodes);
+    bool has_room =
+        make_room(load, &stack, load->node_count, &load->node_room, sizeof *load->nodes);
     load->nodes = stack;
     if (!has_room) return false;
     load->nodes[load->node_count++] =

@@ -193,6 +193,47 @@ static void test_own_storage(void **state) {
     drop_own(&own);
 }
 
+/* ---- keys of bytes that the storage writes as two ------------------------------------------- */
+
+enum { ZERO_KEYS = 3 + 9 + 27 + 81 };
+
+/* All of one to four bytes out of three. */
+static kh_bytes zero_key(int number, unsigned char bytes[4]) {
+    static const unsigned char letters[] = {0, 1, 0xff};
+    size_t size_bytes = 1;
+    for (int count = 3; number >= count; count *= 3, size_bytes++) number -= count;
+    for (size_t i = 0; i < size_bytes; i++, number /= 3) bytes[i] = letters[number % 3];
+    return (kh_bytes){bytes, size_bytes};
+}
+
+static void test_keys_with_zeroes(void **state) {
+    (void)state;
+    struct own own;
+    make_own(&own);
+    kh_db *db = kit_open_with(&own.options);
+    for (int i = 0; i < ZERO_KEYS; i++) {
+        unsigned char bytes[4];
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        kh_batch *batch = kit_number(NULL, i);
+        kit_is(kh_txn_put(txn, zero_key(i, bytes), batch, NULL), KH_OK);
+        kh_batch_release(batch);
+        kit_commit_ok(txn);
+    }
+    kit_close(db);
+    assert_int_equal(map_storage_count(&own.map, 'V'), ZERO_KEYS);
+    db = kit_open_with(&own.options);
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    for (int i = 0; i < ZERO_KEYS; i++) {
+        unsigned char bytes[4];
+        const kh_batch *batch = NULL;
+        kit_is(kh_txn_peek(txn, zero_key(i, bytes), &batch, NULL), KH_OK);
+        assert_int_equal(kit_number_of(batch), i);
+    }
+    kit_rollback(txn);
+    kit_close(db);
+    drop_own(&own);
+}
+
 /* ---- no memory ------------------------------------------------------------------------------- */
 
 static const char *const odd_keys[] = {"a", "aa", "aab", "ab", "b", "key", "key/", "key/x"};
@@ -202,8 +243,8 @@ static void put_odd(kh_db *db, int64_t number) {
     for (int i = 0; i < ODD_KEYS; i++) kit_store(db, odd_keys[i], number + i);
 }
 
-/* The n-th allocation of an opening fails, for all n: a reader has kept old versions in the storage,
- * there are deletions, a prepared transaction, and the log has more. */
+/* The n-th allocation of an opening fails, for all n: a reader has kept old versions in the
+ * storage, there are deletions, a prepared transaction, and the log has more. */
 static void test_every_allocation_fails(void **state) {
     (void)state;
     struct own own;
@@ -256,9 +297,9 @@ static void test_every_allocation_fails(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),      cmocka_unit_test(test_short),
-        cmocka_unit_test(test_records),     cmocka_unit_test(test_own_storage),
-        cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_values),           cmocka_unit_test(test_short),
+        cmocka_unit_test(test_records),          cmocka_unit_test(test_own_storage),
+        cmocka_unit_test(test_keys_with_zeroes), cmocka_unit_test(test_every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* ipc_value_row_test.c - the short way for values of one row makes what the long way makes, byte for
- * byte, of whole values and of damaged ones, and takes every row that it is meant for. */
+/* ipc_value_row_test.c - the short way for values of one row makes what the long way makes, byte
+ * for byte, of whole values and of damaged ones, and takes every row that it is meant for. */
 #include "batch/ipc_wire.h"
 #include "batch/pack.h"
 #include "support/ipc_kit.h"
@@ -72,8 +72,8 @@ static void test_every_type(void **state) {
     }
 }
 
-static const char *const columns[] = {"id=!l", "name=u", "is=b", "real=g", "long=U", "small=s",
-                                      "raw=z", "day=!tdD", "text=!u", "raws=Z"};
+static const char *const columns[] = {"id=!l",   "name=u", "is=b",     "real=g",  "long=U",
+                                      "small=s", "raw=z",  "day=!tdD", "text=!u", "raws=Z"};
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 static void test_rows_of_many_columns(void **state) {
@@ -155,6 +155,32 @@ static void test_damaged(void **state) {
     assert_int_equal(home.live_blocks, 0);
 }
 
+/* The bytes of one type taken for another one's: required where it is nullable, fixed where it is
+ * text, and the other way round. */
+static void test_of_another_schema(void **state) {
+    static const char *const types[] = {"l", "!l", "u", "!u", "b", "!b", "U", "z", "s", "w:3"};
+    enum { TYPES = sizeof types / sizeof types[0] };
+    (void)state;
+    struct home home;
+    kh_db *db = home_open(&home);
+    kh_batch *batches[TYPES];
+    for (size_t i = 0; i < TYPES; i++) batches[i] = ipc_kit_batch(db, types[i], 1, i);
+    for (uint64_t seed = 1; seed < 16; seed++) {
+        for (size_t i = 0; i < TYPES; i++) {
+            struct foreign_random random = {seed, false, seed % 4 != 0};
+            kh_batch *batch = ipc_kit_slice(db, types[i], 1, 0, 1, random);
+            struct ipc_buffer bytes = encode(&home, batch, KH_COMPRESS_NONE);
+            for (size_t j = 0; j < TYPES; j++)
+                (void)is_same_both_ways(&home, kh_batch_schema(batches[j]), span_of(&bytes));
+            ipc_buffer_fini(&bytes);
+            kh_batch_release(batch);
+        }
+    }
+    for (size_t i = 0; i < TYPES; i++) kh_batch_release(batches[i]);
+    home_close(&home);
+    assert_int_equal(home.live_blocks, 0);
+}
+
 /* Around the size up to which a value is one block. */
 static void test_large_values(void **state) {
     (void)state;
@@ -185,9 +211,9 @@ static void test_large_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_type),     cmocka_unit_test(test_rows_of_many_columns),
+        cmocka_unit_test(test_every_type),        cmocka_unit_test(test_rows_of_many_columns),
         cmocka_unit_test(test_what_is_not_meant), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_large_values),
+        cmocka_unit_test(test_of_another_schema), cmocka_unit_test(test_large_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

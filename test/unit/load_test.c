@@ -1,5 +1,5 @@
-/* load_test.c - an index filled in key order is the one that upserts of the same keys make, node for
- * node; it refuses keys out of order; without memory nothing is left of it. */
+/* load_test.c - an index filled in key order is the one that upserts of the same keys make, node
+ * for node; it refuses keys out of order; without memory nothing is left of it. */
 #include "store/load.h"
 #include "support/store_kit.h"
 
@@ -88,8 +88,7 @@ static void same_tree(node_child a, node_child b, int depth) {
 }
 
 static void same_index(struct index *a, struct index *b, const struct keys *keys) {
-    if (keys->count > 0)
-        same_tree(node_slot_load(&a->art.root), node_slot_load(&b->art.root), 0);
+    if (keys->count > 0) same_tree(node_slot_load(&a->art.root), node_slot_load(&b->art.root), 0);
     assert_int_equal(index_entry_count(a), index_entry_count(b));
     assert_int_equal(atomic_load(&a->art.node_bytes), atomic_load(&b->art.node_bytes));
 }
@@ -220,8 +219,7 @@ static void test_room_for_more(void **state) {
         free((void *)(uintptr_t)key.data);
     }
     assert_true(front_size_bytes(&kit.index->front) < 64 * 64);
-    for (size_t i = 0; i < keys->count; i++)
-        assert_non_null(index_kit_find(&kit, keys->list[i]));
+    for (size_t i = 0; i < keys->count; i++) assert_non_null(index_kit_find(&kit, keys->list[i]));
     index_kit_close(&kit);
     free_keys(keys);
     free(keys);
@@ -229,8 +227,8 @@ static void test_room_for_more(void **state) {
 }
 
 static void test_out_of_order(void **state) {
-    static const char *const pairs[][2] = {{"b", "a"}, {"ab", "a"}, {"abc", "abb"}, {"b", "abc"},
-                                           {"aa", "a"}, {"\xff", "a"}};
+    static const char *const pairs[][2] = {{"b", "a"},   {"ab", "a"}, {"abc", "abb"},
+                                           {"b", "abc"}, {"aa", "a"}, {"\xff", "a"}};
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct store_kit kit;
@@ -305,8 +303,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_upserts), cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_deep_and_wide),   cmocka_unit_test(test_room_for_more),
-        cmocka_unit_test(test_out_of_order),
-        cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_out_of_order),    cmocka_unit_test(test_every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

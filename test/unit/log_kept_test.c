@@ -1,5 +1,5 @@
-/* log_kept_test.c - records kept from the check of a log's end are given back as they were, from any
- * position on; beyond the bound, and without memory, the rest is left to be read again. */
+/* log_kept_test.c - records kept from the check of a log's end are given back as they were, from
+ * any position on; beyond the bound, and without memory, the rest is left to be read again. */
 #include "log/log_kept.h"
 
 #include "base/mem.h"
