@@ -10,7 +10,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
-    install clean bench bench-quick bench-durable bench-recovery bench-render bench-program bench-setup
+    install clean bench bench-quick bench-durable bench-recovery bench-render bench-program \
+    bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
