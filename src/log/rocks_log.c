@@ -374,7 +374,9 @@ void rocks_log_stop(struct rocks_log *log) {
     signal_wake_all(&log->wake);
     lock_leave(&log->lock);
     if (log->thread != NULL) env_thread_join(log->thread);
+    lock_take(&log->lock); /* upkeep may be asking for a sync */
     log->thread = NULL;
+    lock_leave(&log->lock);
 }
 
 /* The database's last call: whatever is left is written, so that the engine need not know of it. */
