@@ -15,8 +15,8 @@ static double megabytes(uint64_t bytes) {
     return (double)bytes / 1e6;
 }
 
-static double seconds_since(const struct opening *opening, uint64_t now_ns) {
-    return (double)(now_ns - opening->began_ns) / 1e9;
+static double seconds_between(uint64_t from_ns, uint64_t now_ns) {
+    return (double)(now_ns - from_ns) / 1e9;
 }
 
 static uint64_t rate(uint64_t items, double seconds) {
@@ -36,7 +36,7 @@ void opening_begin(struct opening *opening, struct kh_db *db, const kh_options *
     db->opening = opening;
     set_looks(opening);
     if (opening->is_quiet) return;
-    opening->began_ns = opening->told_ns = env_monotonic_ns(&db->clock);
+    opening->began_ns = opening->part_began_ns = opening->told_ns = env_monotonic_ns(&db->clock);
     section_say(db, KH_LOG_NOTICE, "opening %.200s",
                 options->path != NULL ? options->path : "a log of the program's own");
 }
@@ -46,6 +46,7 @@ void opening_enter(struct opening *opening, enum opening_part part, uint64_t ite
     opening->part = part;
     opening->counts[part].items_total = items_total;
     opening->counts[part].bytes_total = bytes_total;
+    if (!opening->is_quiet) opening->part_began_ns = env_monotonic_ns(&opening->db->clock);
     set_looks(opening);
 }
 
@@ -59,11 +60,11 @@ static void tell(const struct opening *opening, uint64_t now_ns) {
         (void)snprintf(items, sizeof items, " of %" PRIu64, count->items_total);
     if (count->bytes_total != 0)
         (void)snprintf(bytes, sizeof bytes, " of about %.1f", megabytes(count->bytes_total));
-    double seconds = seconds_since(opening, now_ns);
+    double seconds = seconds_between(opening->began_ns, now_ns);
     section_say(opening->db, KH_LOG_NOTICE,
                 "opening: %" PRIu64 "%s %s, %.1f%s MB, %.1f s, %" PRIu64 " a second", count->items,
                 items, names[opening->part], megabytes(count->bytes), bytes, seconds,
-                rate(count->items, seconds));
+                rate(count->items, seconds_between(opening->part_began_ns, now_ns)));
 }
 
 void opening_look(struct opening *opening) {
@@ -79,7 +80,7 @@ void opening_end(struct opening *opening, kh_status status) {
     if (status != KH_OK || opening->is_quiet) return;
     const struct opening_count *values = &opening->counts[OPENING_VALUES];
     const struct opening_count *records = &opening->counts[OPENING_RECORDS];
-    double seconds = seconds_since(opening, env_monotonic_ns(&db->clock));
+    double seconds = seconds_between(opening->began_ns, env_monotonic_ns(&db->clock));
     section_say(db, KH_LOG_NOTICE,
                 "opened: %" PRIu64 " values, %.1f MB, and %" PRIu64
                 " records of the log, %.1f MB, in %.1f s, %" PRIu64 " a second",

@@ -29,6 +29,7 @@ struct opening {
     enum opening_part part;
     struct opening_count counts[OPENING_PARTS];
     uint64_t began_ns;
+    uint64_t part_began_ns;
     uint64_t told_ns;
     uint64_t look_items; /* the clock is looked at when the part has so many */
     uint64_t look_bytes;

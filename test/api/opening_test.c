@@ -75,14 +75,15 @@ static void test_values(void **state) {
     listen(&f.options, &clock, &heard);
     clock.tick_ns = 300000000;
     f.db = kit_open_with(&f.options);
-    assert_int_equal(heard.count, 2 + 2);
+    assert_int_equal(heard.count, 2 + 3);
     assert_true(begins_with(heard.lines[0], "opening /"));
-    assert_true(begins_with(heard.lines[1], "opening: 1024 values, "));
+    assert_true(begins_with(heard.lines[1], "opening: 512 values, "));
     assert_non_null(strstr(heard.lines[1], " of about "));
     assert_non_null(strstr(heard.lines[1], " MB, 1.2 s, 853 a second"));
-    assert_true(begins_with(heard.lines[2], "opening: 2048 values, "));
-    assert_true(begins_with(heard.lines[3], "opened: 3000 values, "));
-    assert_non_null(strstr(heard.lines[3], " and 0 records of the log, 0.0 MB, in 3.9 s, 769 a"));
+    assert_true(begins_with(heard.lines[2], "opening: 1536 values, "));
+    assert_non_null(strstr(heard.lines[3], " MB, 3.6 s, 853 a second"));
+    assert_true(begins_with(heard.lines[4], "opened: 3000 values, "));
+    assert_non_null(strstr(heard.lines[4], " and 0 records of the log, 0.0 MB, in 4.8 s, 625 a"));
     lines_are_apart(&heard);
     numbers_are(f.db, KEYS);
     close_fixture(&f);
@@ -133,12 +134,12 @@ static void test_records(void **state) {
     clock.tick_ns = 300000000;
     kh_db *db = kit_open_with(&options);
     /* One record more: that of the schema. */
-    assert_int_equal(heard.count, 2 + 5);
-    assert_true(begins_with(heard.lines[1], "opening: 1024 of 3001 records of the log checked, "));
-    assert_true(begins_with(heard.lines[2], "opening: 2048 of 3001 records of the log checked, "));
-    assert_true(begins_with(heard.lines[3], "opening: 256 of 3001 records of the log, "));
-    assert_true(begins_with(heard.lines[4], "opening: 1280 of 3001 records of the log, "));
-    assert_true(begins_with(heard.lines[6], "opened: 0 values, 0.0 MB, and 3000 records of the"));
+    assert_int_equal(heard.count, 2 + 6);
+    assert_true(begins_with(heard.lines[1], "opening: 768 of 3001 records of the log checked, "));
+    assert_true(begins_with(heard.lines[2], "opening: 1792 of 3001 records of the log checked, "));
+    assert_true(begins_with(heard.lines[4], "opening: 512 of 3001 records of the log, "));
+    assert_true(begins_with(heard.lines[5], "opening: 1536 of 3001 records of the log, "));
+    assert_true(begins_with(heard.lines[7], "opened: 0 values, 0.0 MB, and 3000 records of the"));
     lines_are_apart(&heard);
     numbers_are(db, KEYS);
     kit_close(db);
@@ -180,7 +181,7 @@ static void test_own_storage(void **state) {
     db = kit_open_with(&own.options);
     assert_int_equal(heard.count, 4);
     assert_string_equal(heard.lines[0], "opening a log of the program's own");
-    assert_true(begins_with(heard.lines[1], "opening: 256 values, 0.0 MB, 1.5 s, 170 a second"));
+    assert_true(begins_with(heard.lines[1], "opening: 256 values, 0.0 MB, 3.0 s, 170 a second"));
     assert_true(begins_with(heard.lines[3], "opened: 600 values, "));
     kit_close(db);
     /* One that fails says no end. */
