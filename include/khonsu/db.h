@@ -97,7 +97,10 @@ typedef struct kh_clock {
 } kh_clock;
 
 typedef enum kh_log_level { KH_LOG_ERROR = 0, KH_LOG_WARNING = 1, KH_LOG_NOTICE = 2 } kh_log_level;
-/* Message hook: the only output of the library (default: none). Any thread, outside of locks. */
+/* Message hook: the only output of the library (default: none). Any thread, outside of locks. With
+ * KH_LOG_NOTICE, from within kh_db_open where there is something to read: "opening ..." when that
+ * begins, "opening: ..." at most once a second, how far it is, "opened: ..." when it has succeeded;
+ * for people, the words may change. */
 typedef void kh_message_fn(void *context, kh_log_level level, const char *message);
 
 /* Bounds; 0 means the default. Beyond one: KH_TOO_BIG, or KH_BUSY where waiting can help. */

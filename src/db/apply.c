@@ -171,16 +171,10 @@ void apply_unwind(kh_txn *txn, const struct reclaimer *who) {
     }
 }
 
-kh_status apply_restored_version(struct kh_db *db, struct epoch_record *record,
-                                 struct mem_cache *cache, kh_bytes key, struct version *version,
-                                 uint64_t commit, kh_error *error) {
+/* A version of an entry that nobody reads yet. A place in the reclaimer's queue is reserved. */
+static void link_restored(struct kh_db *db, struct entry *entry, struct version *version,
+                          uint64_t commit) {
     struct store *store = &db->store;
-    struct entry *entry = NULL;
-    kh_status status = reclaim_reserve(store, 1, error);
-    if (status == KH_OK)
-        status = index_upsert(store->index, record, cache, key, index_hash(store->index, key),
-                              &entry, error);
-    if (status != KH_OK) return status;
     bool is_deleted = version_is_tombstone(version);
     struct write write = {
         .kind = is_deleted ? WRITE_DELETE : WRITE_PUT, .entry = entry, .staged = version};
@@ -191,17 +185,36 @@ kh_status apply_restored_version(struct kh_db *db, struct epoch_record *record,
     /* Of a read-only opening nothing is ever garbage, and a key's only value is none. */
     if (!(db->flags & KH_OPEN_READ_ONLY) && (!is_only || is_deleted)) reclaim_note(store, entry);
     if (commit > store->clock) store->clock = commit;
-    return KH_OK;
 }
 
 kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct mem_cache *cache,
                          kh_bytes key, const kh_batch *batch, uint64_t commit, kh_error *error) {
-    struct version *version = version_create(db->home.mem, cache, batch);
+    struct store *store = &db->store;
+    struct entry *entry = NULL;
+    struct version *version = version_create(store->mem, cache, batch);
     if (version == NULL) {
         batch_release((kh_batch *)batch, cache);
         return status_no_memory(error, sizeof *version);
     }
-    kh_status status = apply_restored_version(db, record, cache, key, version, commit, error);
-    if (status != KH_OK) version_discard(db->home.mem, cache, version);
+    kh_status status = reclaim_reserve(store, 1, error);
+    if (status == KH_OK)
+        status = index_upsert(store->index, record, cache, key, index_hash(store->index, key),
+                              &entry, error);
+    if (status == KH_OK)
+        link_restored(db, entry, version, commit);
+    else
+        version_discard(store->mem, cache, version);
+    return status;
+}
+
+kh_status apply_loaded(struct kh_db *db, struct index_load *load, kh_bytes key,
+                       struct version *version, uint64_t commit, kh_error *error) {
+    struct entry *entry = NULL;
+    kh_status status = reclaim_reserve(&db->store, 1, error);
+    if (status == KH_OK) status = index_load_entry(load, key, &entry, error);
+    if (status == KH_OK)
+        link_restored(db, entry, version, commit);
+    else
+        version_discard(db->store.mem, load->cache, version);
     return status;
 }

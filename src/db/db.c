@@ -9,6 +9,7 @@
 #include "db/evict.h"
 #include "db/handle.h"
 #include "db/janitor.h"
+#include "db/opening.h"
 #include "db/pipeline.h"
 #include "db/prepared.h"
 #include "db/restore.h"
@@ -300,6 +301,8 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
     if (db == NULL) return status_no_memory(error, sizeof *db);
     set_options(db, options);
     db->home.batch_bytes_max = db->limits.batch_bytes;
+    struct opening opening;
+    opening_begin(&opening, db, options);
     status = make_tables(db, options, error);
     if (status == KH_OK && options->path != NULL) status = durable_open(db, options, error);
     if (status == KH_OK) {
@@ -307,6 +310,8 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
         db->has_pipeline = true;
     }
     if (status == KH_OK) status = start(db, options, error);
+    opening_end(&opening, status);
+    db->opening = NULL;
     if (status != KH_OK) {
         destroy(db);
         return status;

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "db/at_rest.h"
 #include "db/identity.h"
+#include "db/opening.h"
 #include "log/rocks_history.h"
 #include "log/rocks_log.h"
 #include "log/rocks_storage.h"
@@ -107,12 +108,18 @@ static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) 
     return status;
 }
 
+static void note_checked(void *opening, uint64_t records, uint64_t bytes) {
+    opening_step(opening, records, bytes);
+}
+
 static kh_status open_log(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
     kh_log_position at;
     rocks_storage_init(&durable->storage, durable->rocks_log, durable->rocks_values);
     int code = durable->storage.face.position(&durable->storage, &at);
     if (code != 0) return fail(code, durable->path, "the storage cannot be read", error);
+    uint64_t next = durable->mark.next > at ? durable->mark.next - at : 0;
+    opening_enter(db->opening, OPENING_CHECK, next, 0);
     struct rocks_log_options options = {
         .log = durable->rocks_log,
         .path = durable->path,
@@ -123,6 +130,8 @@ static kh_status open_log(struct kh_db *db, kh_error *error) {
         .at = at,
         .delay_ns = (uint64_t)db->sync_delay_us * 1000u,
         .clock = db->clock,
+        .checked = note_checked,
+        .checked_context = db->opening,
         .has_thread = (db->flags & KH_OPEN_NO_THREADS) == 0,
     };
     return rocks_log_create(db->home.mem, &options, &durable->log, error);
@@ -253,6 +262,17 @@ bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
     return true;
 }
 
+uint64_t durable_values_bytes(const struct kh_db *db) {
+    return db->durable == NULL ? 0 : rocks_bytes(db->durable->rocks_values);
+}
+
+uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from) {
+    kh_head head;
+    if (db->durable == NULL) return 0;
+    durable_head(db, &head);
+    return head.position - from;
+}
+
 kh_status durable_compact(struct kh_db *db, kh_error *error) {
     const struct durable *durable = db->durable;
     if (durable == NULL) return KH_OK;
@@ -262,6 +282,7 @@ kh_status durable_compact(struct kh_db *db, kh_error *error) {
 
 void durable_restored(struct kh_db *db) {
     const struct durable *durable = db->durable;
+    rocks_log_forget(durable->log);
     kh_timestamp reserved = KH_TIMESTAMP_OF_MS(durable->mark.time_ms);
     if (!durable->was_clean && db->store.clock < reserved) db->store.clock = reserved;
 }

@@ -12,6 +12,7 @@
 #include "db/evict.h"
 #include "db/fetch.h"
 #include "db/handle.h"
+#include "db/opening.h"
 #include "db/prepared.h"
 #include "db/seal.h"
 #include "db/section.h"
@@ -22,10 +23,15 @@
 #include <errno.h>
 #include <string.h>
 
+/* New keys that the log may bring: its records may be of the same few, and room for them is wasted
+ * then. */
+enum { EXPECTED_MOST = 1 << 20 };
+
 struct restore {
     struct kh_db *db;
-    uint64_t until;  /* what was committed later is left out */
-    uint64_t newest; /* commit that is there, left out or not */
+    uint64_t until;         /* what was committed later is left out */
+    uint64_t newest;        /* commit that is there, left out or not */
+    struct index_load load; /* of the storage's versions */
     kh_status status;
     kh_error *error;
 };
@@ -38,35 +44,44 @@ static kh_status corrupt(struct restore *restore, const char *what) {
 
 /* ---- what the storage has -------------------------------------------------------------------- */
 
-/* Memory is full: the value stays where it is. It was looked at all the same. */
-static kh_status restore_cold(struct restore *restore, kh_bytes key, uint64_t commit,
-                              kh_bytes bytes) {
+/* Memory is full: the value stays where it is. It was looked at all the same. *out NULL: it is a
+ * deletion, which costs nothing. */
+static kh_status leave_cold(struct restore *restore, uint64_t commit, kh_bytes value,
+                            struct version **out) {
     struct kh_db *db = restore->db;
-    struct version *cold = cold_create(db->home.mem, db->step_cache, bytes.size_bytes);
-    if (cold == NULL) return status_no_memory(restore->error, sizeof *cold);
-    kh_status status = apply_restored_version(db, &db->step_epoch, db->step_cache, key, cold,
-                                              commit, restore->error);
-    if (status != KH_OK) version_discard(db->home.mem, db->step_cache, cold);
-    return status;
+    uint32_t number;
+    uint32_t flags;
+    kh_bytes bytes;
+    *out = NULL;
+    if (!state_parse_value(commit, value, &number, &flags, &bytes))
+        return corrupt(restore, "a damaged value");
+    if (flags & STATE_FLAG_DELETED) return KH_OK;
+    *out = cold_create(db->home.mem, db->step_cache, bytes.size_bytes);
+    return *out != NULL ? KH_OK : status_no_memory(restore->error, sizeof **out);
+}
+
+static kh_status take_hot(struct restore *restore, uint64_t commit, kh_bytes value,
+                          struct version **out) {
+    struct kh_db *db = restore->db;
+    kh_batch *batch = NULL;
+    kh_status status = fetch_decode(db, db->step_cache, commit, value, &batch, restore->error);
+    if (status != KH_OK) return status;
+    *out = version_create(db->home.mem, db->step_cache, batch);
+    if (*out != NULL) return KH_OK;
+    batch_release(batch, db->step_cache);
+    return status_no_memory(restore->error, sizeof **out);
 }
 
 static kh_status restore_version(struct restore *restore, kh_bytes key, uint64_t commit,
                                  kh_bytes value) {
-    struct kh_db *db = restore->db;
-    kh_batch *batch = NULL;
-    uint32_t number;
-    uint32_t flags;
-    kh_bytes bytes;
+    struct version *version = NULL;
+    kh_status status = KH_OK;
     if (commit > restore->newest) restore->newest = commit;
     if (commit > restore->until) return KH_OK;
-    if (!evict_has_room(db)) {
-        if (!state_parse_value(commit, value, &number, &flags, &bytes))
-            return corrupt(restore, "a damaged value");
-        if (!(flags & STATE_FLAG_DELETED)) return restore_cold(restore, key, commit, bytes);
-    }
-    kh_status status = fetch_decode(db, db->step_cache, commit, value, &batch, restore->error);
+    if (!evict_has_room(restore->db)) status = leave_cold(restore, commit, value, &version);
+    if (status == KH_OK && version == NULL) status = take_hot(restore, commit, value, &version);
     if (status != KH_OK) return status;
-    return apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
+    return apply_loaded(restore->db, &restore->load, key, version, commit, restore->error);
 }
 
 static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
@@ -79,6 +94,7 @@ static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
         restore->status = corrupt(restore, "a malformed key");
     else
         restore->status = restore_version(restore, key, commit, value);
+    opening_step(restore->db->opening, 1, stored_key.size_bytes + value.size_bytes);
     return restore->status == KH_OK;
 }
 
@@ -114,6 +130,19 @@ static kh_status scan_kind(struct restore *restore, enum state_kind kind,
     if (code == 0) return KH_OK;
     return status_fail(restore->error, code == EBADMSG ? KH_CORRUPT : KH_IO,
                        "the storage cannot be read (errno %d)", code);
+}
+
+/* Keys come in order: the index is loaded, not searched. */
+static kh_status load_versions(struct restore *restore) {
+    struct kh_db *db = restore->db;
+    uint64_t behind = durable_records_behind(db, upkeep_applied(db));
+    uint64_t more = behind < EXPECTED_MOST ? behind : EXPECTED_MOST;
+    opening_enter(db->opening, OPENING_VALUES, 0, durable_values_bytes(db));
+    index_load_begin(&restore->load, db->store.index, db->step_cache);
+    kh_status status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = index_load_end(&restore->load, more, restore->error);
+    if (status != KH_OK) store_abandon_load(&db->store, &restore->load);
+    return status;
 }
 
 /* ---- what the log has more ------------------------------------------------------------------- */
@@ -271,6 +300,7 @@ static kh_status restore_record(void *context, kh_log_position position,
     default:
         break;
     }
+    opening_step(db->opening, 1, record->frame_bytes);
     if (record->commit > restore->newest) restore->newest = record->commit;
     if (record->commit > db->store.clock) db->store.clock = record->commit;
     if (record->id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
@@ -282,7 +312,7 @@ static kh_status restore_record(void *context, kh_log_position position,
 static kh_status restore_storage(struct restore *restore) {
     struct kh_db *db = restore->db;
     kh_status status = scan_kind(restore, STATE_SCHEMA, visit_frame);
-    if (status == KH_OK) status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = load_versions(restore);
     if (status == KH_OK) status = scan_kind(restore, STATE_PREPARED, visit_frame);
     uint64_t newest = upkeep_newest_commit(db);
     if (newest > restore->newest) restore->newest = newest;
@@ -328,9 +358,11 @@ kh_status restore_all(struct kh_db *db, kh_error *error) {
     }
     if (status == KH_OK && db->pipeline.log != NULL) {
         struct record_codec codec = seal_codec(db, db->step_cache);
+        opening_enter(db->opening, OPENING_RECORDS, durable_records_behind(db, from), 0);
         status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
                             &restore, &db->pipeline.position, error);
     }
+    index_load_settle(db->store.index);
     if (status == KH_OK && db->as_of != 0) status = drop_all_prepared(&restore);
     if (status == KH_OK && db->as_of != 0) status = check_moment(&restore);
     epoch_close(&db->store.epoch, &db->step_epoch);

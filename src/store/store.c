@@ -48,6 +48,13 @@ static void free_all_chains(struct store *store) {
     } while (count == BATCH);
 }
 
+void store_abandon_load(struct store *store, struct index_load *load) {
+    while (index_load_show_part(load)) {
+        free_all_chains(store);
+        art_fini(&store->index->art);
+    }
+}
+
 void store_fini(struct store *store) {
     if (store->index != NULL) {
         free_all_chains(store);

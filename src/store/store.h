@@ -7,6 +7,7 @@
 #define KHONSU_STORE_STORE_H
 
 #include "store/index.h"
+#include "store/load.h"
 #include "store/snapshot.h"
 #include "store/version.h"
 
@@ -45,6 +46,8 @@ struct store {
 kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32_t lines_max);
 /* Frees all versions and entries. No section, no transaction, no other thread is left. */
 void store_fini(struct store *store);
+/* After a load has failed: free what it has made, versions and entries. The index is empty then. */
+void store_abandon_load(struct store *store, struct index_load *load);
 
 static inline void store_count(_Atomic uint64_t *counter, int64_t change) {
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);

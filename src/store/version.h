@@ -16,6 +16,7 @@
 #include "batch/batch.h"
 #include "store/snapshot.h"
 #include <stdatomic.h>
+#include <string.h>
 
 /* A version lies in the headroom of its batch where it can (BATCH_HEADROOM), else in a block of its
  * own. The limbo entry takes the place of the stamps once a version is unlinked: nobody who can
@@ -125,6 +126,16 @@ static inline struct version *entry_head(const struct entry *entry) {
 /* Put a version (NULL: none) in the place of the newest. In the section. */
 static inline void entry_set_head(struct entry *entry, const struct version *version) {
     atomic_store_explicit(&entry->head, head_of(version), memory_order_release);
+}
+
+/* A fresh one, of a block of sizeof(struct entry) and the key's bytes. */
+static inline void entry_init(struct entry *entry, kh_bytes key, uint64_t hash) {
+    atomic_init(&entry->head, head_of(NULL));
+    atomic_init(&entry->newest, 0);
+    entry->hash = (uint32_t)hash;
+    entry->key_bytes = (uint16_t)key.size_bytes;
+    atomic_init(&entry->flags, 0);
+    memcpy(entry->key, key.data, key.size_bytes);
 }
 
 /* Make a version the newest of its key. In the section. */
