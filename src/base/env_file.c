@@ -63,7 +63,7 @@ int env_dir_is_empty(const char *path, bool *is_empty) {
 
 bool env_path_exists(const char *path) {
     struct stat status;
-    return stat(path, &status) == 0;
+    return stat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 int env_open(const char *path, enum env_open how) {

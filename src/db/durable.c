@@ -53,6 +53,8 @@ static kh_status take_lock(struct durable *durable, kh_error *error) {
     if (descriptor == -EAGAIN)
         return status_fail(error, KH_IN_USE, "%.160s is open in process %llu", durable->path,
                            (unsigned long long)owner);
+    bool is_forbidden = descriptor == -EACCES || descriptor == -EPERM || descriptor == -EROFS;
+    if (is_forbidden) return fail(-descriptor, durable->path, "no right to write there", error);
     if (descriptor < 0) return fail(-descriptor, durable->path, "cannot be locked", error);
     durable->lock = descriptor;
     return KH_OK;

@@ -3,6 +3,7 @@ the lines that it has said, and has what is left compared with them by another p
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,7 @@ class Outside:
     """A directory with databases, and the programs."""
 
     def __init__(self, life, shim):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self.life, self.shim = os.path.abspath(life), os.path.abspath(shim)
         self.folder = tempfile.mkdtemp(prefix="khonsu-outside-", dir=MEMORY)
         self.bases = {}

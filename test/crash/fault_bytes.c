@@ -57,47 +57,57 @@ static bool is_growing(int fd, off_t offset, size_t count) {
     struct stat status;
     /* fstat would be counted. */
     if (fstatat(fd, "", &status, AT_EMPTY_PATH) != 0 || !S_ISREG(status.st_mode)) return false;
-    if (offset < 0) offset = lseek(fd, 0, SEEK_CUR);
     return offset + (off_t)count > status.st_blocks * 512;
 }
 
-static enum fault_act ask_to_write(int fd, off_t offset, size_t count) {
-    const struct fault_call call = {"write", FAULT_WRITE, true, is_growing(fd, offset, count)};
-    return fault_ask_descriptor(&call, fd);
+/* False: nothing is written. */
+static bool begin_write(int fd, off_t offset, size_t *count, enum fault_act *act) {
+    const struct fault_call call = {"write", FAULT_WRITE, true, is_growing(fd, offset, *count)};
+    *act = fault_ask_descriptor(&call, fd);
+    return fault_part_of_write(*act, offset, count);
 }
 
-static ssize_t written(enum fault_act act, ssize_t done) {
+static ssize_t end_write(enum fault_act act, ssize_t done) {
     fault_settle(act);
     return done;
 }
 
+/* Pipes and the like have no place. */
+static off_t place_of(int fd) {
+    int error = errno;
+    off_t offset = lseek(fd, 0, SEEK_CUR);
+    errno = error;
+    return offset < 0 ? 0 : offset;
+}
+
 SHIM_CALL ssize_t write(int fd, const void *bytes, size_t count) {
-    enum fault_act act = ask_to_write(fd, -1, count);
-    if (act == ACT_FAIL) return -1;
-    return written(act, next_write()(fd, bytes, fault_part(act, count)));
+    enum fault_act act;
+    if (!begin_write(fd, place_of(fd), &count, &act)) return -1;
+    return end_write(act, next_write()(fd, bytes, count));
 }
 
 SHIM_CALL ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) {
-    enum fault_act act = ask_to_write(fd, offset, count);
-    if (act == ACT_FAIL) return -1;
-    return written(act, next_pwrite()(fd, bytes, fault_part(act, count), offset));
+    enum fault_act act;
+    if (!begin_write(fd, offset, &count, &act)) return -1;
+    return end_write(act, next_pwrite()(fd, bytes, count, offset));
 }
 SHIM_ALIAS(pwrite) ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset);
 
+/* Only the first part is cut. */
 SHIM_CALL ssize_t writev(int fd, const struct iovec *parts, int count) {
-    enum fault_act act = ask_to_write(fd, -1, parts[0].iov_len);
-    if (act == ACT_FAIL) return -1;
-    if (act == ACT_GO || act == ACT_END_AFTER) return written(act, next_writev()(fd, parts, count));
-    return written(act, next_write()(fd, parts[0].iov_base, fault_part(act, parts[0].iov_len)));
+    enum fault_act act;
+    size_t first = parts[0].iov_len;
+    if (!begin_write(fd, place_of(fd), &first, &act)) return -1;
+    if (first == parts[0].iov_len) return end_write(act, next_writev()(fd, parts, count));
+    return end_write(act, next_write()(fd, parts[0].iov_base, first));
 }
 
 SHIM_CALL ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
-    enum fault_act act = ask_to_write(fd, offset, parts[0].iov_len);
-    if (act == ACT_FAIL) return -1;
-    if (act == ACT_GO || act == ACT_END_AFTER)
-        return written(act, next_pwritev()(fd, parts, count, offset));
-    size_t part = fault_part(act, parts[0].iov_len);
-    return written(act, next_pwrite()(fd, parts[0].iov_base, part, offset));
+    enum fault_act act;
+    size_t first = parts[0].iov_len;
+    if (!begin_write(fd, offset, &first, &act)) return -1;
+    if (first == parts[0].iov_len) return end_write(act, next_pwritev()(fd, parts, count, offset));
+    return end_write(act, next_pwrite()(fd, parts[0].iov_base, first, offset));
 }
 SHIM_ALIAS(pwritev)
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset);
@@ -118,6 +128,8 @@ SHIM_CALL int fdatasync(int fd) {
 
 SHIM_CALL int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags) {
     static const struct fault_call call = {"sync_file_range", FAULT_SYNC, true, false};
+    /* RocksDB asks once a file whether there is such a call, by one that does nothing. */
+    if (flags == 0) return next_sync_file_range()(fd, offset, length, flags);
     enum fault_act act = fault_ask_descriptor(&call, fd);
     return FAULT_ANSWER(act, next_sync_file_range()(fd, offset, length, flags));
 }

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FULL_LOOKS = 4, REPORT = STDOUT_FILENO, LINE_BYTES = 512 };
+enum { FULL_LOOKS = 4, REPORT = STDOUT_FILENO, LINE_BYTES = 512, SECTOR_BYTES = 512 };
 
 static const char *const kind_names[FAULT_KINDS] = {"write", "sync", "read",  "open", "name",
                                                     "size",  "look", "close", "lock"};
@@ -74,12 +74,9 @@ static enum fault_act fail(int code) {
 
 static enum fault_act act_once(const struct fault_call *call) {
     bool moves_bytes = call->kind == FAULT_WRITE || call->kind == FAULT_READ;
-    if (strcmp(how, "enospc") == 0) return fail(ENOSPC);
+    if (strcmp(how, "enospc") == 0) return fail(call->is_change ? ENOSPC : EIO);
     if (strcmp(how, "short") == 0) return moves_bytes ? ACT_HALF : ACT_GO;
-    if (strcmp(how, "torn") == 0) {
-        is_torn = call->kind == FAULT_WRITE;
-        return is_torn ? ACT_HALF : fail(ENOSPC);
-    }
+    if (strcmp(how, "torn") == 0) return call->kind == FAULT_WRITE ? ACT_TORN : fail(ENOSPC);
     if (strcmp(how, "kill-before") == 0) end_now();
     if (strcmp(how, "kill-half") == 0) {
         if (call->kind != FAULT_WRITE) end_now();
@@ -149,7 +146,23 @@ void fault_settle(enum fault_act act) {
 }
 
 size_t fault_part(enum fault_act act, size_t whole) {
-    return (act == ACT_HALF || act == ACT_END_HALF) && whole > 1 ? whole / 2 : whole;
+    return act == ACT_HALF && whole > 1 ? whole / 2 : whole;
+}
+
+bool fault_part_of_write(enum fault_act act, off_t offset, size_t *bytes) {
+    if (act == ACT_FAIL) return false;
+    *bytes = fault_part(act, *bytes);
+    if (act != ACT_TORN && act != ACT_END_HALF) return true;
+    uint64_t from = (uint64_t)offset;
+    uint64_t cut = (from + *bytes / 2 + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
+    if (cut <= from || cut >= from + *bytes) {
+        if (act == ACT_END_HALF) end_now();
+        errno = ENOSPC;
+        return false;
+    }
+    *bytes = (size_t)(cut - from);
+    is_torn = act == ACT_TORN;
+    return true;
 }
 
 bool fault_is_full_now(void) {

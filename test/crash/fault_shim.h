@@ -9,9 +9,11 @@
  *                     lock); absent: all. "change" are those that a kill can fall between: write,
  *                     sync, name, size, and opens that may create or empty a file
  *     KH_FAULT_AT     the number of the call, from 1; 0 or absent: none, only count
- *     KH_FAULT_HOW    eio, enospc   it fails, with that errno
+ *     KH_FAULT_HOW    eio, enospc   it fails, with that errno (what changes nothing, with EIO)
  *                     short         it reads or writes half (at least a byte) of what it should
- *                     torn          it writes half, and the next write of the thread finds no room
+ *                     torn          it writes half, and the next write of the thread finds no room;
+ *                                   a sector of 512 bytes is written as a whole or not at all, as
+ *                                   the power-loss shim has it (docs/decisions/0036)
  *                     full          from there on the device is full: nothing grows, until the
  *                                   program has asked four times how much is free
  *                     dead          from there on all calls fail with EIO
@@ -68,7 +70,8 @@ enum fault_act {
     ACT_GO,
     ACT_FAIL,      /* errno is set; libc is not asked */
     ACT_HALF,      /* half of the bytes */
-    ACT_END_HALF,  /* half of the bytes, then the process ends */
+    ACT_TORN,      /* whole sectors of about half of it; the next write of the thread fails */
+    ACT_END_HALF,  /* the same sectors, then the process ends */
     ACT_END_AFTER, /* then the process ends */
 };
 
@@ -85,8 +88,10 @@ enum fault_act fault_ask_descriptor(const struct fault_call *call, int descripto
 enum fault_act fault_ask_name(const struct fault_call *call, int directory, const char *name);
 /* After the call: the process may end here. */
 void fault_settle(enum fault_act act);
-/* Of so many bytes the call may move. */
+/* Of so many bytes the call may read. */
 size_t fault_part(enum fault_act act, size_t count);
+/* Of so many bytes it may write there. False: none of them; errno is set, or the process ends. */
+bool fault_part_of_write(enum fault_act act, off_t offset, size_t *count);
 /* Does the device have no room now? Counts as a look, after some of which it has. */
 bool fault_is_full_now(void);
 
