@@ -20,7 +20,9 @@ enum {
 kh_status rocks_status(char *message, const char *what, kh_error *error) {
     if (message == NULL) return KH_OK;
     kh_status status = KH_IO;
-    if (strncmp(message, "Corruption", 10) == 0) status = KH_CORRUPT;
+    /* What the system does not let it look at it calls corrupt, too; what is not there is. */
+    bool is_io = strstr(message, "IO error") != NULL && strstr(message, "No such file") == NULL;
+    if (strncmp(message, "Corruption", 10) == 0 && !is_io) status = KH_CORRUPT;
     /* RocksDB goes on by itself when a table did not fit, and must not be asked to write to a
      * write-ahead file again that has failed. */
     if (strstr(message, "No space left") != NULL && strstr(message, ".log") == NULL)

@@ -11,7 +11,8 @@ import tempfile
 
 TIMEOUT_S = 120
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-SIDES = ("kill-before", "kill-half", "kill-after")
+# Where a call can be cut, and the kinds of calls that can be.
+SIDES = (("kill-before", "change"), ("kill-after", "change"), ("kill-half", "write"))
 
 # name -> (the life that makes the database before, the one that is disturbed); letters: life.c
 LIVES = {

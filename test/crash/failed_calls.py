@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Let each call that a durable database makes of the system fail, and ask what is left.
 
-usage: failed_calls.py [--life FILE] [--shim FILE] [--each N] [--only LIFE:HOW] [--at N]
+usage: failed_calls.py [--life FILE] [--shim FILE] [--each N] [--only LIFE:WAY] [--at N]
                        [--seed N] [--keep DIR] [--failures N]
 
 A life (_outside.py has them: a database is made, one that was killed is opened, ...) is run once to
@@ -31,14 +31,18 @@ import time
 
 from _outside import LIVES, Fault, Lost, Outside, acknowledged, add_options, must_end, spread, words
 
-# how -> the kinds of calls that it is for
+# name -> how the calls of which kinds fail (fault_shim.h)
 WAYS = {
-    "eio": "write,sync,read,open,name,size,look,close,lock",
-    "enospc": "write,open,name,size",
-    "short": "write,read",
-    "torn": "write",
-    "full": "write,open,size,look",
-    "dead": "write,sync,read,open,name,size,look,close,lock",
+    "writes": ("eio", "write"),
+    "syncs": ("eio", "sync"),
+    "reads": ("eio", "read,open"),
+    "names": ("eio", "name,size"),
+    "looks": ("eio", "look,close,lock"),
+    "no-space": ("enospc", "write,open,name,size"),
+    "short": ("short", "write,read"),
+    "torn": ("torn", "write"),
+    "full": ("full", "write,open,size,look"),
+    "dead": ("dead", ""),
 }
 # docs/operate.md; what a failing call of the system may give.
 STATUSES = {
@@ -69,6 +73,14 @@ def check_syncs(lines):
             raise Lost(f"{lines}acknowledged after a failed sync")
 
 
+def check_ended(status, lines):
+    """Once it is open RocksDB has no reason to write its report, the file LOG, whose failing write
+    would end the process."""
+    must_end(status, {signal.SIGABRT}, lines)
+    if status != 0 and re.search(r"^(?s:open .*)fault write write \w+/LOG$", lines, re.MULTILINE):
+        raise Lost(f"{lines}ended by a write of LOG")
+
+
 def check_full(lines):
     """A full device is no failure, unless it filled up in the middle of a write of the log."""
     is_hurt = words(lines, "poisoned") or words(lines, "status")
@@ -96,12 +108,13 @@ class Campaign:
             not words(lines, "poisoned") and bool(words(lines, "end"))
         found["acknowledged"] += acknowledged(lines)
 
-    def one(self, name, how, number):
+    def one(self, name, way, number):
         """One run; raises Lost when something is wrong with it."""
+        how, calls = WAYS[way]
         path, before = self.outside.fresh(name)
-        status, lines = self.outside.run(path, LIVES[name][1], Fault(how, WAYS[how], number))
+        status, lines = self.outside.run(path, LIVES[name][1], Fault(how, calls, number))
         try:
-            must_end(status, {signal.SIGABRT}, lines)
+            check_ended(status, lines)
             check_statuses(lines)
             check_syncs(lines)
             if how == "full" and status == 0:
@@ -116,16 +129,16 @@ class Campaign:
     def run(self, pairs):
         """The count of runs in which something was wrong."""
         failures = 0
-        for name, how in pairs:
-            total = self.outside.count(name, WAYS[how])
+        for name, way in pairs:
+            total = self.outside.count(name, WAYS[way][1])
             numbers = [self.options.at] if self.options.at else \
                 spread(total, self.options.each, self.dice)
             for number in numbers:
                 try:
-                    self.one(name, how, number)
+                    self.one(name, way, number)
                 except Lost as error:
                     failures += 1
-                    print(f"FAILED: --only {name}:{how} --at {number} (of {total})\n{error}",
+                    print(f"FAILED: --only {name}:{way} --at {number} (of {total})\n{error}",
                           flush=True)
                     if failures == self.options.failures:
                         return failures
@@ -135,15 +148,15 @@ class Campaign:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     add_options(parser)
-    parser.add_argument("--each", type=int, default=8)
-    parser.add_argument("--only", help="LIFE:HOW")
+    parser.add_argument("--each", type=int, default=3, help="calls of each life and way; 0: all")
+    parser.add_argument("--only", help="LIFE:WAY", default=os.environ.get("KH_FAULT_ONLY"))
     parser.add_argument("--at", type=int, default=0)
     parser.add_argument("--failures", type=int, default=1, help="how many end it; 0: none does")
     options = parser.parse_args()
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
     pairs = [tuple(options.only.split(":"))] if options.only else \
-        [(name, how) for name in LIVES for how in WAYS]
+        [(name, way) for name in LIVES for way in WAYS]
     began = time.monotonic()
     with Outside(options.life, options.shim) as outside:
         campaign = Campaign(outside, options)

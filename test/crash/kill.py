@@ -38,8 +38,8 @@ class Points:
 
     def __init__(self, outside, dice):
         self.outside, self.dice = outside, dice
-        self.all = [(name, number, side) for name in LIVES
-                    for number in range(1, outside.count(name, "change") + 1) for side in SIDES]
+        self.all = [(name, side, calls, number) for name in LIVES for side, calls in SIDES
+                    for number in range(1, outside.count(name, calls) + 1)]
         self.covered = set()
         self.acknowledged = 0
         self.at = dice.randrange(len(self.all))
@@ -55,15 +55,15 @@ class Points:
 
     def round(self):
         at = self.next()
-        name, number, side = self.all[at]
+        name, side, calls, number = self.all[at]
         path, lines = self.outside.fresh(name)
-        status, said = self.outside.run(path, LIVES[name][1], Fault(side, "change", number))
+        status, said = self.outside.run(path, LIVES[name][1], Fault(side, calls, number))
         must_end(status, {signal.SIGKILL}, said)
         if status != 0:
             self.covered.add(at)
         lines += said
         if self.dice.randrange(4) == 0:
-            again = Fault(self.dice.choice(SIDES), "change", self.dice.randint(1, 60))
+            again = Fault(*self.dice.choice(SIDES), self.dice.randint(1, 60))
             status, said = self.outside.run(path, "nc!", again)
             must_end(status, {signal.SIGKILL}, said)
             lines += said
@@ -115,7 +115,7 @@ class Random:
             return 20, self.dice.randrange(3000, 5000)
         if self.rounds % 4 == 3:
             return self.dice.uniform(0.0, 0.03), 1 << 30
-        return self.dice.uniform(0.02, 0.1), self.dice.randrange(1, 200)
+        return self.dice.uniform(0.02, 0.06), self.dice.randrange(1, 200)
 
     def round(self):
         self.rounds += 1
