@@ -35,8 +35,7 @@ endfunction()
 set(outside_programs --life $<TARGET_FILE:khonsu_life> --shim $<TARGET_FILE:fault_shim>)
 khonsu_add_crash_test(kill "${crash_source}/kill.py" --crash $<TARGET_FILE:khonsu_crash>
   ${outside_programs} --rounds 50)
-khonsu_add_crash_test(failed_calls "${crash_source}/failed_calls.py" ${outside_programs}
-  --each 2)
+khonsu_add_crash_test(failed_calls "${crash_source}/failed_calls.py" ${outside_programs})
 # What a loss of power would leave of it, judged by the recorded writes of one run.
 khonsu_add_crash_test(powerloss "${PROJECT_SOURCE_DIR}/test/powerloss/campaign.py"
   --shim $<TARGET_FILE:powerloss_shim>

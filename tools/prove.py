@@ -116,7 +116,8 @@ def run(name, command):
     """One instrument: its result, or None when it said nothing that could be kept."""
     print(f"\n==== {name}: {command}", flush=True)
     began = time.monotonic()
-    with subprocess.Popen(shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE,
+                          text=True) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)

@@ -148,7 +148,8 @@ class Campaign:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     add_options(parser)
-    parser.add_argument("--each", type=int, default=3, help="calls of each life and way; 0: all")
+    parser.add_argument("--each", type=int, default=int(os.environ.get("KH_FAULT_EACH", "2")),
+                        help="calls of each life and way; 0: all")
     parser.add_argument("--only", help="LIFE:WAY", default=os.environ.get("KH_FAULT_ONLY"))
     parser.add_argument("--at", type=int, default=0)
     parser.add_argument("--failures", type=int, default=1, help="how many end it; 0: none does")
