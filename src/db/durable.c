@@ -42,7 +42,8 @@ static void join(char out[4096], const struct durable *durable, const char *name
 }
 
 static kh_status fail(int code, const char *path, const char *what, kh_error *error) {
-    return status_fail(error, KH_IO, "%.160s: %s (errno %d)", path, what, code);
+    kh_status status = code == ENOSPC ? KH_NO_SPACE : KH_IO;
+    return status_fail(error, status, "%.160s: %s (errno %d)", path, what, code);
 }
 
 static kh_status take_lock(struct durable *durable, kh_error *error) {

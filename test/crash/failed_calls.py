@@ -74,11 +74,13 @@ def check_syncs(lines):
 
 
 def check_ended(status, lines):
-    """Once it is open RocksDB has no reason to write its report, the file LOG, whose failing write
-    would end the process."""
+    """While a database is open RocksDB has no reason to write its report, the file LOG, whose
+    failing write would end the process."""
     must_end(status, {signal.SIGABRT}, lines)
-    if status != 0 and re.search(r"^(?s:open .*)fault write write \w+/LOG$", lines, re.MULTILINE):
-        raise Lost(f"{lines}ended by a write of LOG")
+    said = [line for line in lines.splitlines() if re.match("open |closed|fault ", line)]
+    for before, line in zip(said, said[1:]):
+        if status != 0 and before.startswith("open ") and re.match("fault write .*/LOG$", line):
+            raise Lost(f"{lines}ended by a write of LOG")
 
 
 def check_full(lines):

@@ -104,7 +104,6 @@ SHIM_CALL int close(int fd) {
 static const struct fault_call renaming = {"rename", FAULT_NAME, true, false};
 static const struct fault_call removing = {"unlink", FAULT_NAME, true, false};
 static const struct fault_call linking = {"link", FAULT_NAME, true, true};
-static const struct fault_call making = {"mkdir", FAULT_NAME, true, true};
 
 SHIM_CALL int renameat(int from_directory, const char *from, int to_directory, const char *to) {
     enum fault_act act = fault_ask_name(&renaming, to_directory, to);
@@ -139,7 +138,9 @@ SHIM_CALL int link(const char *from, const char *to) {
 }
 
 SHIM_CALL int mkdirat(int directory, const char *path, mode_t mode) {
-    enum fault_act act = fault_ask_name(&making, directory, path);
+    const struct fault_call call = {"mkdir", FAULT_NAME, true,
+                                    faccessat(directory, path, F_OK, 0) != 0};
+    enum fault_act act = fault_ask_name(&call, directory, path);
     return FAULT_ANSWER(act, next_mkdirat()(directory, path, mode));
 }
 
