@@ -13,8 +13,8 @@ function(khonsu_add_crash_program name)
     ${CMAKE_DL_LIBS})
 endfunction()
 khonsu_add_crash_program(crash "${crash_source}/crash.c")
-khonsu_add_crash_program(life "${crash_source}/life.c" "${crash_source}/life_model.c"
-  "${crash_source}/life_read.c")
+khonsu_add_crash_program(life "${crash_source}/life.c" "${crash_source}/life_backup.c"
+  "${crash_source}/life_model.c" "${crash_source}/life_read.c")
 if(KHONSU_SANITIZE)
   return()
 endif()

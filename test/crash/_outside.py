@@ -20,6 +20,7 @@ LIVES = {
     "killed": ("ncccckccwcccc!", "nccccsckcccrx"),
     "closed": ("occcccccx", "occcccckccRcxocx"),
     "long": ("", "nwwwwwwwwwwwwwwcccskccx"),
+    "backed-up": ("nccccccbx", "ncbccbccx"),
 }
 
 
@@ -60,27 +61,28 @@ class Outside:
         return os.path.join(self.folder, name)
 
     def base(self, name):
-        """(directory, lines) of the database before a life of LIVES; made once."""
+        """(directory, lines) of what is there before a life of LIVES; made once."""
         if name not in self.bases:
-            path, script = self.path("base-" + name), LIVES[name][0]
-            lines = self.run(path, script)[1] if script else ""
-            self.bases[name] = (path, lines)
+            folder, script = self.path("base-" + name), LIVES[name][0]
+            os.mkdir(folder)
+            lines = self.run(os.path.join(folder, "db"), script)[1] if script else ""
+            self.bases[name] = (folder, lines)
         return self.bases[name]
 
     def fresh(self, name):
-        """A copy of that database; (directory, lines)."""
+        """The database in a copy of that directory, which may have backups, too; (path, lines)."""
         base, lines = self.base(name)
-        path = self.path("db")
-        shutil.rmtree(path, ignore_errors=True)
-        if os.path.exists(base):
-            shutil.copytree(base, path)
-        return path, lines
+        place = self.path("place")
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(base, place)
+        return os.path.join(place, "db"), lines
 
     def run(self, path, script, fault=None):
         """(exit status, lines) of one life."""
         environment = dict(os.environ)
         if fault is not None:
-            environment.update(fault.environment(), LD_PRELOAD=self.shim, KH_FAULT_ROOT=path)
+            environment.update(fault.environment(), LD_PRELOAD=self.shim,
+                               KH_FAULT_ROOT=os.path.dirname(path))
         done = subprocess.run([self.life, "run", path, script], env=environment, check=False,
                               stdout=subprocess.PIPE, timeout=TIMEOUT_S)
         return done.returncode, done.stdout.decode(errors="replace")
@@ -107,8 +109,7 @@ class Outside:
         return text
 
     def keep(self, path, lines, target):
-        if os.path.exists(path):
-            shutil.copytree(path, os.path.join(target, "db"), dirs_exist_ok=True)
+        shutil.copytree(os.path.dirname(path), target, dirs_exist_ok=True)
         with open(os.path.join(target, "lines"), "w", encoding="utf-8") as file:
             file.write(lines)
 

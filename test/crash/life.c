@@ -6,9 +6,9 @@
  *
  * A script is letters: o open with threads, n without, x close, c commit the next transaction, w
  * the same with a mebibyte of ballast, s one step of upkeep, k compact, r compare with the model, R
- * the same through a read-only opening beside, ! end without closing. The transactions are those of
- * life_model.h, one after the other, each with a sync policy by its number; every fourth is
- * prepared first.
+ * the same through a read-only opening beside, b back up to DIR.backups, ! end without closing. The
+ * transactions are those of life_model.h, one after the other, each with a sync policy by its
+ * number; every fourth is prepared first.
  *
  * Lines, each written at once (the program may be killed at any moment, and calls may fail):
  *     open N              opened; the first N transactions are there
@@ -17,6 +17,7 @@
  *     done I, soft I      acknowledged, to survive everything; with policy none
  *     lost I, refused I, undecided I   answered KH_UNKNOWN; that it is not there; that it is still
  *                         prepared
+ *     backup B N          made, with the first N transactions in it
  *     status WHAT NAME    a call failed with that status
  *     poisoned, closed, end
  *
@@ -296,6 +297,9 @@ static void act(struct life *life, char letter) {
         break;
     case 'R':
         read_beside(life);
+        break;
+    case 'b':
+        life_back_up(life);
         break;
     case '!':
         _exit(0);

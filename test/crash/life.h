@@ -33,6 +33,13 @@ kh_txn_id life_prepared(kh_db *db);
  * kh_verify, once it is closed. Ends the process when something is wrong. */
 void life_check(struct life *life, const char *lines, bool is_verified);
 
+/* ---- life_backup.c --------------------------------------------------------------------------- */
+
+/* Says "backup NUMBER COUNT", the latter of the transactions that are in it. */
+void life_back_up(struct life *life);
+/* A backup that was acknowledged is there, and gives back so many transactions. */
+void life_check_backup(const struct life *life, uint64_t number, int64_t count);
+
 /* ---- life.c ---------------------------------------------------------------------------------- */
 
 /* False: refused, and said. */

@@ -96,13 +96,20 @@ struct said {
     kh_txn_id id;     /* of that one */
     int64_t prepared; /* acknowledged as prepared: there, or waiting */
     int64_t refused;  /* was answered that it is not there, and not tried again */
+    int64_t backup;   /* number of the newest, 0: none; and how many transactions are in it */
+    int64_t in_backup;
 };
 
+/* low: the second number of a line, if any. */
 static void take_line(struct said *said, const char *word, int64_t number, uint64_t low) {
     if (strcmp(word, "open") == 0) said->is_open = true;
     if (strcmp(word, "done") == 0) said->done = number;
     if (strcmp(word, "prepared") == 0) said->prepared = number;
     if (strcmp(word, "refused") == 0) said->refused = number;
+    if (strcmp(word, "backup") == 0) {
+        said->backup = number;
+        said->in_backup = (int64_t)low;
+    }
     if (strcmp(word, "try") != 0) return;
     said->tried = number;
     said->id.low = low;
@@ -169,6 +176,7 @@ void life_check(struct life *life, const char *lines, bool is_verified) {
     life_commit(life, false); /* it goes on */
     life_must(!life->is_poisoned, "the next commit fails");
     life_compare(life->db, life->count);
+    if (said.backup != 0) life_check_backup(life, (uint64_t)said.backup, said.in_backup);
     if (!is_verified) return; /* not even closed */
     life_close(life);
     verify(life->path);
