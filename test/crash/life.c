@@ -33,7 +33,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BALLAST_BYTES = 1 << 20, TRIES = 40 };
+enum { BALLAST_BYTES = 1 << 20, OPEN_TRIES = 4, SPACE_TRIES = 40 };
 
 static void say_words(const char *before, const char *format, va_list arguments) {
     char line[512];
@@ -96,7 +96,7 @@ static void make_schemas(struct life *life) {
 bool life_open(struct life *life, uint32_t flags) {
     kh_error error = {""};
     kh_status status = KH_OK;
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < OPEN_TRIES; i++) {
         status = open_at(life->path, flags, &life->db, &error);
         if (status == KH_OK) break;
         life_say_status("open", status, &error);
@@ -185,7 +185,7 @@ static bool step(struct life *life, kh_txn *txn, const char *what, bool is_prepa
                  kh_status (*call)(kh_txn *, kh_error *)) {
     kh_error error = {""};
     kh_status status = KH_NO_SPACE;
-    for (int i = 0; i < TRIES && status == KH_NO_SPACE; i++) {
+    for (int i = 0; i < SPACE_TRIES && status == KH_NO_SPACE; i++) {
         status = call(txn, &error);
         if (status == KH_NO_SPACE) life_say_status(what, status, &error);
     }
