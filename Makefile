@@ -82,8 +82,8 @@ stress: setup
 # ONLY=stress,fuzz: some. Put Arrow's collection of IPC files under build/foreign.
 SCALE ?= full
 ONLY ?= $(if $(wildcard build/foreign),,$(filter-out ipc_foreign,$(PROOFS)))
-PROOFS := interleavings certification certification_model histories stress mutants mutation fuzz \
-    ipc_foreign
+PROOFS := interleavings certification certification_model histories stress kill failed_calls \
+    power_loss flip mutants mutation fuzz ipc_foreign
 comma := ,
 empty :=
 prove: setup

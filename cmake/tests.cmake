@@ -108,6 +108,13 @@ target_link_libraries(ipc_copy PRIVATE khonsu_flags khonsu)
 # What the test of tools/check_proof.py takes its proofs from.
 add_executable(proof_make "${PROJECT_SOURCE_DIR}/test/tools/proof_make.c")
 target_link_libraries(proof_make PRIVATE khonsu_flags khonsu_internal)
+# Databases that are kept for later versions, and what is in them. RocksDB asks the program for the
+# name of the machine, so its symbols are exported.
+add_executable(khonsu_golden "${PROJECT_SOURCE_DIR}/test/golden/golden.c"
+  "${PROJECT_SOURCE_DIR}/test/golden/golden_make.c"
+  "${PROJECT_SOURCE_DIR}/test/golden/golden_dump.c")
+set_target_properties(khonsu_golden PROPERTIES OUTPUT_NAME khonsu-golden ENABLE_EXPORTS ON)
+target_link_libraries(khonsu_golden PRIVATE khonsu_flags test_support khonsu)
 # The planted bugs of test/mutants, each with the build in which its test finds it. They take what
 # this build has made; two at a time, and nothing beside.
 function(khonsu_add_mutants kind)
@@ -138,7 +145,7 @@ set(python_environment PYTHONDONTWRITEBYTECODE=1
   "PYTHONPATH=${PROJECT_SOURCE_DIR}/python:${PROJECT_SOURCE_DIR}/tools"
   "KHONSU_LIB=$<TARGET_FILE:khonsu>" "KHONSU_DATA=${PROJECT_SOURCE_DIR}/build/data")
 list(APPEND python_environment "KHONSU_IPC_COPY=$<TARGET_FILE:ipc_copy>"
-  "KHONSU_PROOF_MAKE=$<TARGET_FILE:proof_make>")
+  "KHONSU_PROOF_MAKE=$<TARGET_FILE:proof_make>" "KHONSU_GOLDEN=$<TARGET_FILE:khonsu_golden>")
 if(TARGET khonsu_program)
   list(APPEND python_environment "KHONSU_BIN=$<TARGET_FILE:khonsu_program>")
 endif()

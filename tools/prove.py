@@ -16,6 +16,7 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,6 +26,21 @@ RESULTS = "docs/reliability/results.json"
 WORDS = "tools/prove_words.txt"
 DOCUMENT = "docs/reliability.md"
 PYTHON = "build/venv/bin/python"
+
+
+
+def outside(build):
+    """The programs that are killed, and the shim that makes calls fail."""
+    return f"--life build/{build}/khonsu-life --shim build/{build}/fault_shim.so"
+
+
+def power_loss(build, run, states):
+    """Words of a command in quotes stay together."""
+    crash = f"build/{build}/khonsu-crash"
+    return (f"{PYTHON} test/powerloss/campaign.py --shim build/{build}/powerloss.so "
+            f"--run '{crash} run {{dir}}/db {run}' --check '{crash} check-below' "
+            f"--directories prefix {states}")
+
 
 # name -> (quick command, full command); what must be built before is the Makefile's business.
 # The full ones take hours; each can be run alone, and some go on where they stopped.
@@ -43,6 +59,16 @@ INSTRUMENTS = {
                   "--seeds 200 --seconds 900"),
     "stress": ("build/release/khonsu-stress --seconds 60 --seed 1",
                "build/release/khonsu-stress --seconds 1200 --seed 1"),
+    "kill": (f"{PYTHON} test/crash/kill.py {outside('dev')} --crash build/dev/khonsu-crash "
+             "--rounds 200",
+             f"{PYTHON} test/crash/kill.py {outside('release')} "
+             "--crash build/release/khonsu-crash --rounds 10000"),
+    "failed_calls": (f"{PYTHON} test/crash/failed_calls.py {outside('dev')} --each 12",
+                     f"{PYTHON} test/crash/failed_calls.py {outside('release')} --each 0 "
+                     "--failures 0"),
+    "power_loss": (power_loss("dev", "1 60", "--cuts 40 --per-cut 4"),
+                   power_loss("release", "1 400", "--cuts 1500 --per-cut 8 --failures 0")),
+    "flip": ("build/dev/test_flip", "build/release/test_flip --all"),
     "mutants": (f"{PYTHON} tools/mutants.py --kind dev", f"{PYTHON} tools/mutants.py --kind all"),
     "mutation": (f"{PYTHON} tools/mutation.py --seconds 300",
                  f"{PYTHON} tools/mutation.py --seconds 7200"),
@@ -90,7 +116,8 @@ def run(name, command):
     """One instrument: its result, or None when it said nothing that could be kept."""
     print(f"\n==== {name}: {command}", flush=True)
     began = time.monotonic()
-    with subprocess.Popen(command.split(), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE,
+                          text=True) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)

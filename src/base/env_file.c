@@ -61,9 +61,16 @@ int env_dir_is_empty(const char *path, bool *is_empty) {
     return 0;
 }
 
-bool env_path_exists(const char *path) {
+int env_path_look(const char *path, bool *is_there) {
     struct stat status;
-    return stat(path, &status) == 0;
+    int code = stat(path, &status) == 0 ? 0 : errno;
+    *is_there = code == 0;
+    return code == ENOENT || code == ENOTDIR ? 0 : code;
+}
+
+bool env_path_exists(const char *path) {
+    bool is_there;
+    return env_path_look(path, &is_there) != 0 || is_there;
 }
 
 int env_open(const char *path, enum env_open how) {

@@ -14,6 +14,10 @@ int env_dir_make(const char *path, bool *is_new);
 int env_dir_is_empty(const char *path, bool *is_empty);
 /* Make the directory's entries durable. */
 int env_dir_sync(const char *path);
+/* Is there anything of that name? Whoever makes one where there is none must know. */
+int env_path_look(const char *path, bool *is_there);
+/* For those that go on to read it: true also where the system does not say, since the reading then
+ * meets the failure. */
 bool env_path_exists(const char *path);
 
 enum env_open { ENV_READ, ENV_WRITE /* made if absent */ };

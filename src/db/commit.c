@@ -372,6 +372,12 @@ static kh_status wait_for_room(kh_txn *txn, kh_error *error) {
 KH_ALWAYS_INLINE enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming,
                                       kh_status *status, kh_error *error) {
     struct kh_db *db = txn->db;
+    /* Before anything else: of rivals that the log has lost nobody will know, so that to be told of
+     * them, and to try again, would go on for ever. */
+    if (KH_UNLIKELY(db->pipeline.poison != KH_OK)) {
+        *status = pipeline_refuse(error);
+        return ATTEMPT_DONE;
+    }
     if (is_claiming) {
         *status = claim(txn, error);
         if (*status != KH_OK) return ATTEMPT_DONE;
@@ -413,7 +419,9 @@ static kh_status stage_any(kh_txn *txn, enum record_kind kind, kh_error *error) 
     if (status == KH_CONFLICT && txn->has_conflict) {
         latch_take(&db->section);
         await_rival(txn, txn->conflict.rival);
+        bool is_poisoned = db->pipeline.poison != KH_OK;
         latch_leave(&db->section);
+        if (is_poisoned) return pipeline_refuse(error);
         return explain(txn, status, txn->conflict.key, txn->conflict.rival, error);
     }
     if (status != KH_OK) return status;

@@ -43,7 +43,8 @@ static void join(char out[4096], const struct durable *durable, const char *name
 }
 
 static kh_status fail(int code, const char *path, const char *what, kh_error *error) {
-    return status_fail(error, KH_IO, "%.160s: %s (errno %d)", path, what, code);
+    kh_status status = code == ENOSPC ? KH_NO_SPACE : KH_IO;
+    return status_fail(error, status, "%.160s: %s (errno %d)", path, what, code);
 }
 
 static kh_status take_lock(struct durable *durable, kh_error *error) {
@@ -54,6 +55,8 @@ static kh_status take_lock(struct durable *durable, kh_error *error) {
     if (descriptor == -EAGAIN)
         return status_fail(error, KH_IN_USE, "%.160s is open in process %llu", durable->path,
                            (unsigned long long)owner);
+    bool is_forbidden = descriptor == -EACCES || descriptor == -EPERM || descriptor == -EROFS;
+    if (is_forbidden) return fail(-descriptor, durable->path, "no right to write there", error);
     if (descriptor < 0) return fail(-descriptor, durable->path, "cannot be locked", error);
     durable->lock = descriptor;
     return KH_OK;
@@ -66,12 +69,15 @@ static kh_status enter_directory(struct durable *durable, kh_error *error) {
         return status_fail(error, KH_INVALID, "%.160s is not a directory", durable->path);
     if (code != 0) return fail(code, durable->path, "the directory cannot be made", error);
     char identity[4096];
-    join(identity, durable, "KHONSU");
-    if (is_new || env_path_exists(identity)) return take_lock(durable, error);
     char lock[4096];
+    bool is_ours = false;
+    bool is_empty = false;
+    join(identity, durable, "KHONSU");
     join(lock, durable, "LOCK");
-    bool is_empty = env_path_exists(lock); /* an opening that got no further */
-    if (!is_empty) code = env_dir_is_empty(durable->path, &is_empty);
+    code = env_path_look(identity, &is_ours);
+    if (is_new || is_ours) return take_lock(durable, error);
+    if (code == 0) code = env_path_look(lock, &is_empty); /* an opening that got no further */
+    if (code == 0 && !is_empty) code = env_dir_is_empty(durable->path, &is_empty);
     if (code != 0) return fail(code, durable->path, "the directory cannot be read", error);
     if (!is_empty)
         return status_fail(error, KH_INVALID, "%.160s is not empty and not a database of khonsu",
@@ -144,8 +150,11 @@ static kh_status make_store(struct kh_db *db, const char *name, enum rocks_kind 
     char path[4096];
     char fresh[4096];
     struct rocks *rocks = NULL;
+    bool is_there;
     join(path, db->durable, name);
-    if (env_path_exists(path)) return KH_OK;
+    int code = env_path_look(path, &is_there);
+    if (code != 0) return fail(code, path, "cannot be made", error);
+    if (is_there) return KH_OK;
     int length = snprintf(fresh, sizeof fresh, "%s/%s.new", db->durable->path, name);
     kh_assert(length > 0 && (size_t)length < sizeof fresh);
     kh_status status = env_path_exists(fresh) ? rocks_erase(fresh, error) : KH_OK;
@@ -153,7 +162,7 @@ static kh_status make_store(struct kh_db *db, const char *name, enum rocks_kind 
         status = rocks_open(db->home.mem, fresh, kind, ROCKS_CREATE, &rocks, error);
     rocks_close(rocks);
     if (status != KH_OK) return status;
-    int code = env_rename(fresh, path);
+    code = env_rename(fresh, path);
     return code == 0 ? KH_OK : fail(code, path, "cannot be made", error);
 }
 
@@ -200,12 +209,17 @@ static kh_status open_parts(struct kh_db *db, kh_error *error) {
     if (status != KH_OK) return status;
     join(mark, db->durable, "MARK");
     join(identity, db->durable, "KHONSU");
+    bool has_mark = false;
+    bool has_identity = false;
+    int code = env_path_look(mark, &has_mark);
+    if (code == 0) code = env_path_look(identity, &has_identity);
+    if (code != 0) return fail(code, db->durable->path, "the directory cannot be read", error);
     /* A new one would be of another database. */
-    if (env_path_exists(mark) && !env_path_exists(identity))
+    if (has_mark && !has_identity)
         return status_fail(error, KH_CORRUPT, "%.160s is missing", identity);
     status = identity_open(db->durable->path, &db->identity, error);
     if (status != KH_OK) return status;
-    if (env_path_exists(mark)) {
+    if (has_mark) {
         status = open_mark(db, mark, error);
         if (status == KH_OK) status = open_stores(db, error);
     } else {

@@ -245,11 +245,14 @@ static kh_status append_record(kh_txn *txn, enum record_kind kind, uint64_t cook
     return append_frame(db, &txn->frame, cookie, txn->sync, error);
 }
 
+kh_status pipeline_refuse(kh_error *error) {
+    return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+}
+
 kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error) {
     struct kh_db *db = txn->db;
     struct pipeline *pipeline = &db->pipeline;
-    if (pipeline->poison != KH_OK)
-        return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+    if (pipeline->poison != KH_OK) return pipeline_refuse(error);
     epoch_adopt(&txn->epoch, &db->log_epoch);
     uint64_t cookie = pipeline->next_cookie + 1;
     txn->flight_kind = (uint8_t)kind;
@@ -273,8 +276,7 @@ static kh_status append_schema(struct kh_db *db, const kh_schema *schema, kh_err
     struct pipeline *pipeline = &db->pipeline;
     uint32_t number;
     if (log_schemas_number(&pipeline->schemas, schema, &number)) return KH_OK;
-    if (pipeline->poison != KH_OK)
-        return status_fail(error, KH_POISONED, "the log has failed: reopen the database");
+    if (pipeline->poison != KH_OK) return pipeline_refuse(error);
     number = log_schemas_next(&pipeline->schemas);
     kh_status status = seal_encode_schema(db, schema, number, error);
     /* Added first: a number that the log has seen must never be given again. If the log refuses the

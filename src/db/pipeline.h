@@ -20,6 +20,8 @@ kh_status pipeline_record_schemas(kh_txn *txn, kh_error *error);
 /* Append the record of txn (kind: enum record_kind). KH_OK: taken, and in flight or already
  * answered; else nothing happened. In the section. */
 kh_status pipeline_append(kh_txn *txn, enum record_kind kind, kh_error *error);
+/* What commits are answered once the log has failed (kh_db.pipeline.poison). */
+kh_status pipeline_refuse(kh_error *error);
 /* Process what was answered from within append. In the section, after install. */
 void pipeline_settle(struct kh_db *db, const struct reclaimer *who);
 /* Somebody waits for what is in flight: ask the log to complete it. In the section, which is left

@@ -14,13 +14,16 @@ enum {
     WAL_FILES_KEPT = 4, /* for reuse: two in use, two between a flush and their deletion */
     BLOCK_BYTES = 16 << 10,
     CACHE_BYTES = 32 << 20, /* blocks; values that are read often live in the engine's memory */
-    SKIP_ANY = 3            /* kSkipAnyCorruptedRecords */
+    SKIP_ANY = 3,           /* kSkipAnyCorruptedRecords */
+    FATAL_ONLY = 4          /* FATAL_LEVEL: what goes into its file LOG, after the options */
 };
 
 kh_status rocks_status(char *message, const char *what, kh_error *error) {
     if (message == NULL) return KH_OK;
     kh_status status = KH_IO;
-    if (strncmp(message, "Corruption", 10) == 0) status = KH_CORRUPT;
+    /* What the system does not let it look at it calls corrupt, too; what is not there is. */
+    bool is_io = strstr(message, "IO error") != NULL && strstr(message, "No such file") == NULL;
+    if (strncmp(message, "Corruption", 10) == 0 && !is_io) status = KH_CORRUPT;
     /* RocksDB goes on by itself when a table did not fit, and must not be asked to write to a
      * write-ahead file again that has failed. */
     if (strstr(message, "No space left") != NULL && strstr(message, ".log") == NULL)
@@ -38,6 +41,9 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_max_log_file_size(options, 1 << 20);
     rocksdb_options_set_keep_log_file_num(options, 4);
+    /* Its file LOG grows with the disk full, too, and a write of it that fails ends the process in
+     * Debian's build. What goes wrong is told by the calls. */
+    rocksdb_options_set_info_log_level(options, FATAL_ONLY);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     return options;
 }

@@ -242,6 +242,18 @@ static void test_refused(void **state) {
     close_fixture(&f);
 }
 
+/* Not told to try again because of a rival whose fate nobody will know. */
+static void rivals_of_lost_ones_are_refused(kh_db *db) {
+    static const kh_policy policies[] = {KH_FAIL, KH_IGNORE, KH_REPLACE};
+    for (int level = 0; level < 3; level++) {
+        for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+            kh_txn *txn = kit_begin_with(db, kit_levels[level], policies[i], 0);
+            kit_put(txn, "k", 3);
+            kit_is(kit_commit(txn), KH_POISONED);
+        }
+    }
+}
+
 static void test_lost(void **state) {
     (void)state;
     for (int is_there = 0; is_there < 2; is_there++) {
@@ -255,6 +267,7 @@ static void test_lost(void **state) {
         kh_txn_close(txn);
         kit_load_is(f.db, "k", 1);
         is_poisoned(f.db);
+        rivals_of_lost_ones_are_refused(f.db);
         if (!is_there) {
             held_log_cut(&f.held, kept);
         }

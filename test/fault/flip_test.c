@@ -419,7 +419,7 @@ int main(int argument_count, char **arguments) {
         if (run.only_shape == NULL || strcmp(run.only_shape, shapes[shape]) == 0)
             run_shape(&run, shape);
     (void)printf("{\"proof\":\"flip\",\"damages\":%" PRIu64 ",\"refused_by_open\":%" PRIu64
-                 ",\"found_by_verify\":%" PRIu64 ",\"harmless\":%" PRIu64 ",\"wrong\":%" PRIu64
+                 ",\"found_by_verify\":%" PRIu64 ",\"harmless\":%" PRIu64 ",\"failures\":%" PRIu64
                  "}\n",
                  run.tried, run.found_by_open, run.found_by_verify, run.harmless, run.wrong);
     return run.wrong == 0 ? 0 : 1;
