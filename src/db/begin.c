@@ -67,7 +67,6 @@ static inline void set_up(kh_txn *txn, const kh_txn_options *options) {
     txn->isolation = (uint8_t)(options->isolation != 0 ? options->isolation : db->isolation);
     txn->policy = (uint8_t)(options->policy != 0 ? options->policy : db->policy);
     txn->sync = (uint8_t)(options->sync != 0 ? options->sync : db->sync);
-    txn->is_careful = (txn->isolation == KH_READ_COMMITTED) | (db->evictor != NULL);
     txn_clear_use(txn);
     __atomic_store_n(&txn->id.low, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&txn->outcome, 0, memory_order_relaxed);

@@ -27,15 +27,15 @@ void read_statement(kh_txn *txn) {
 void read_note_lending(kh_txn *txn) {
     if (txn->db->evictor == NULL) return;
     uint64_t serial = atomic_load_explicit(&txn->state, memory_order_relaxed) >> STATE_BITS;
+    if (atomic_load_explicit(&txn->lent_serial, memory_order_relaxed) == serial) return;
     /* Sequentially consistent: before the head of an entry is looked at for marks. */
     (void)atomic_exchange_explicit(&txn->lent_serial, serial, memory_order_seq_cst);
 }
 
-/* A peek at read committed is a statement; one of a database whose values may leave memory says so
- * once. */
+/* A peek at read committed is a statement; one of a database whose values may leave memory says
+ * that it lends. */
 static void peek_carefully(kh_txn *txn) {
     read_statement(txn);
-    txn->is_careful = txn->isolation == KH_READ_COMMITTED;
     read_note_lending(txn);
 }
 
@@ -163,7 +163,7 @@ kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error 
     if (KH_UNLIKELY(status != KH_OK)) return status;
     status = read_check_key(key, error);
     if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
-    if (KH_UNLIKELY(txn->is_careful)) peek_carefully(txn);
+    if (KH_UNLIKELY(txn->isolation <= txn->careful_below)) peek_carefully(txn);
     const kh_batch *batch;
     epoch_open(&txn->db->store.epoch, &txn->epoch);
     status = read_any(txn, key, &batch, error);

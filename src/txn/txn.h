@@ -89,7 +89,7 @@ struct kh_txn {
     bool is_tracking;      /* reads go to the read set */
     bool is_certified;     /* serializable and tracked: certified at commit */
     bool has_own_options;  /* id_column or resolve are not the database's */
-    bool is_careful;       /* a peek is a statement, or has to say that it lends */
+    uint8_t careful_below; /* a peek at this kh_isolation or below goes the long way (handle) */
     uint32_t sample_count; /* commits of this handle, for the histogram's sample */
     struct mem_cache *cache;
     /* memory, reads and writes: kept by the handle from use to use */
