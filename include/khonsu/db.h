@@ -106,8 +106,11 @@ typedef void kh_message_fn(void *context, kh_log_level level, const char *messag
 /* Bounds; 0 means the default. Beyond one: KH_TOO_BIG, or KH_BUSY where waiting can help. */
 typedef struct kh_limits {
     size_t size;                  /* sizeof(kh_limits) */
-    uint64_t memory_bytes;        /* of the whole database; default: none. At the limit writers wait
-                                   * up to their timeout for memory to be reclaimed, then KH_BUSY */
+    uint64_t memory_bytes;        /* of the whole database; default: none. With a path or a storage
+                                   * values that were not read lately leave memory above 7/8 of it,
+                                   * and are read back when they are wanted (docs/durability.md).
+                                   * At the limit writers wait up to their timeout for memory to be
+                                   * reclaimed, then KH_BUSY */
     uint64_t batch_bytes;         /* one batch; default 4 GiB */
     uint64_t txn_bytes;           /* values written by one transaction; default 1 GiB */
     uint32_t txn_writes;          /* keys written by one transaction; default 1,000,000 */
