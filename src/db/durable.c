@@ -114,18 +114,12 @@ static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) 
     return status;
 }
 
-static void note_checked(void *opening, uint64_t records, uint64_t bytes) {
-    opening_step(opening, records, bytes);
-}
-
 static kh_status open_log(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
     kh_log_position at;
     rocks_storage_init(&durable->storage, durable->rocks_log, durable->rocks_values);
     int code = durable->storage.face.position(&durable->storage, &at);
     if (code != 0) return fail(code, durable->path, "the storage cannot be read", error);
-    uint64_t next = durable->mark.next > at ? durable->mark.next - at : 0;
-    opening_enter(db->opening, OPENING_CHECK, next, 0);
     struct rocks_log_options options = {
         .log = durable->rocks_log,
         .path = durable->path,
@@ -136,10 +130,9 @@ static kh_status open_log(struct kh_db *db, kh_error *error) {
         .at = at,
         .delay_ns = (uint64_t)db->sync_delay_us * 1000u,
         .clock = db->clock,
-        .checked = note_checked,
-        .checked_context = db->opening,
         .has_thread = (db->flags & KH_OPEN_NO_THREADS) == 0,
     };
+    opening_check(db->opening, &options);
     return rocks_log_create(db->home.mem, &options, &durable->log, error);
 }
 
@@ -187,7 +180,8 @@ static kh_status open_to_read(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
     struct at_rest at_rest;
     uint64_t id;
-    kh_status status = at_rest_open(db->home.mem, durable->path, &db->clock, &at_rest, error);
+    kh_status status =
+        at_rest_open(db->home.mem, durable->path, &db->clock, db->opening, &at_rest, error);
     if (status != KH_OK) return status;
     durable->mark = at_rest.mark;
     durable->was_clean = true; /* no timestamp is given out */

@@ -2,6 +2,7 @@
 #include "db/opening.h"
 
 #include "db/section.h"
+#include "log/rocks_log.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -48,6 +49,17 @@ void opening_enter(struct opening *opening, enum opening_part part, uint64_t ite
     opening->counts[part].bytes_total = bytes_total;
     if (!opening->is_quiet) opening->part_began_ns = env_monotonic_ns(&opening->db->clock);
     set_looks(opening);
+}
+
+static void note_checked(void *opening, uint64_t records, uint64_t bytes) {
+    opening_step(opening, records, bytes);
+}
+
+void opening_check(struct opening *opening, struct rocks_log_options *options) {
+    uint64_t next = options->mark.next;
+    opening_enter(opening, OPENING_CHECK, next > options->at ? next - options->at : 0, 0);
+    options->checked = note_checked;
+    options->checked_context = opening;
 }
 
 static void tell(const struct opening *opening, uint64_t now_ns) {

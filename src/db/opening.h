@@ -40,6 +40,9 @@ void opening_begin(struct opening *opening, struct kh_db *db, const kh_options *
 /* The next part begins. Totals of 0: not known. */
 void opening_enter(struct opening *opening, enum opening_part part, uint64_t items_total,
                    uint64_t bytes_total);
+/* The check of a log's end begins: it will tell. The mark says how much there is. */
+struct rocks_log_options;
+void opening_check(struct opening *opening, struct rocks_log_options *options);
 void opening_look(struct opening *opening);
 /* So much more of the part was read. */
 static inline void opening_step(struct opening *opening, uint64_t items, uint64_t bytes) {

@@ -144,6 +144,16 @@ static void test_records(void **state) {
     numbers_are(db, KEYS);
     kit_close(db);
     directory_remove(&copy);
+    /* The same beside the one who has it open. */
+    options.path = f.directory.path;
+    options.flags |= KH_OPEN_READ_ONLY;
+    listen(&options, &clock, &heard);
+    clock.tick_ns = 300000000;
+    db = kit_open_with(&options);
+    assert_int_equal(heard.count, 2 + 6);
+    assert_true(begins_with(heard.lines[1], "opening: 768 of 3001 records of the log checked, "));
+    numbers_are(db, KEYS);
+    kit_close(db);
     close_fixture(&f);
 }
 
