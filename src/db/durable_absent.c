@@ -21,6 +21,12 @@ const struct kh_storage *durable_storage(const struct kh_db *db) {
     return NULL;
 }
 
+kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
+    (void)db;
+    (void)error;
+    return KH_OK;
+}
+
 kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;

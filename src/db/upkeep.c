@@ -6,6 +6,7 @@
 #include "db/durable.h"
 #include "db/section.h"
 #include "log/checkpoint.h"
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -100,7 +101,8 @@ static kh_status trim_log(struct kh_db *db, kh_error *error) {
     if (log->trim == NULL) return KH_OK;
     int code = log->trim(log->context, changes_kept(db, db->upkeep->synced_swept));
     if (code == 0) return KH_OK;
-    return status_fail(error, KH_IO, "the log cannot be trimmed (errno %d)", code);
+    kh_status status = code == ENOSPC ? KH_NO_SPACE : KH_IO;
+    return status_fail(error, status, "the log cannot be trimmed (errno %d)", code);
 }
 
 static void enter_round(struct upkeep *upkeep) {
@@ -125,7 +127,8 @@ static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
                   upkeep->checkpoint.swept != upkeep->synced_swept;
     bool is_due = is_last || upkeep->unsynced_bytes >= SYNC_BYTES || upkeep->rounds >= SYNC_ROUNDS;
     if (status != KH_OK || !is_new || !is_due) return status;
-    status = sync_storage(db, error);
+    status = durable_check_room(db, error);
+    if (status == KH_OK) status = sync_storage(db, error);
     if (status == KH_OK && upkeep->holds == 0) status = trim_log(db, error);
     return status;
 }

@@ -17,6 +17,7 @@ enum {
     SYNC_NS = 200 * 1000000,      /* what was written without a sync gets one within this time */
     FULL_RETRY_NS = 50 * 1000000, /* between two tries on a full device */
     ROOM_BYTES = 64 << 20,        /* what is left free: tables in the making, and the values' */
+    LEAST_ROOM_BYTES = 16 << 20,  /* for upkeep, which may free some: a table and a new file */
     IDLE_TICKS = 64,           /* rounds without work before the thread sleeps until it is woken */
     TIME_AHEAD_MS = 10 * 1000, /* timestamps of unsynced commits are reserved so far ahead */
     TIME_LEFT_MS = 5 * 1000    /* and again when so much is left */
@@ -183,6 +184,11 @@ static kh_status keep_if_room(struct rocks_log *log, struct log_part *part) {
     uint64_t needed = ROOM_BYTES + 4 * (uint64_t)part->body.size_bytes;
     if (env_free_bytes(log->path, &free_bytes) == 0 && free_bytes < needed) return KH_NO_SPACE;
     return keep(log, part);
+}
+
+bool rocks_log_has_room(const struct rocks_log *log) {
+    uint64_t free_bytes;
+    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
 }
 
 static kh_status keep_patiently(struct rocks_log *log, struct log_part *part) {

@@ -335,6 +335,7 @@ static kh_status delete_before(struct rocks_log *log, uint64_t position, kh_erro
                                  (const char *)last, sizeof last, &message);
     kh_status status = rocks_status(message, "old files of the log cannot be deleted", error);
     if (status != KH_OK) return status;
+    if (!rocks_log_has_room(log)) return KH_NO_SPACE;
     return delete_range(log, (kh_bytes){from, sizeof from}, (kh_bytes){to, sizeof to},
                         log->rocks->unsynced, error);
 }
@@ -397,5 +398,6 @@ int rocks_log_trim(void *context, kh_log_position before) {
     if (status == KH_END) return 0;
     if (status == KH_OK) status = write_anchor(log, &chain, commit, NULL);
     if (status == KH_OK) status = delete_before(log, chain.next, NULL);
+    if (status == KH_NO_SPACE) return ENOSPC;
     return status == KH_OK ? 0 : EIO;
 }

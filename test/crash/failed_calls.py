@@ -57,6 +57,9 @@ STATUSES = {
 }
 
 
+LOG_FILE = r"^fault \w+ \w+ db/log/\d+\.log$"
+
+
 def check_statuses(lines):
     for what, status, *_ in words(lines, "status"):
         if status not in STATUSES[what]:
@@ -93,10 +96,12 @@ def check_ended(status, lines):
 
 
 def check_full(lines):
-    """A full device is no failure, unless it filled up in the middle of a write of the log."""
-    is_hurt = words(lines, "poisoned") or words(lines, "status")
-    if not is_hurt and not words(lines, "end"):
-        raise Lost(f"{lines}did not end")
+    """Once a full device has room again everything goes on, unless it had filled up within a call
+    on a file of the log, between the look at its room and the write."""
+    before, space, after = lines.partition("\nspace\n")
+    is_hurt = words(before, "poisoned") or re.search(LOG_FILE, lines, re.MULTILINE)
+    if space and not is_hurt and (words(after, "poisoned") or not words(after, "end")):
+        raise Lost(f"{lines}did not go on by itself")
 
 
 class Campaign:
