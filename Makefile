@@ -10,7 +10,7 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
-    install clean bench bench-quick bench-durable bench-render bench-program bench-setup
+    install clean bench bench-quick bench-durable bench-load bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -123,6 +123,17 @@ bench-quick: bench-program
 bench-durable: bench-program
 	$(REPORT) --program $(BENCH) --only durable --json build/bench/durable.json \
 	    --docs build/bench/durable-docs
+
+# Loading a file of 3,000,000 rows, beside a sequential write of the same bytes.
+LOAD := build/bench/load.arrow
+$(LOAD): bench/load/flights.py | setup
+	$(PYTHON_VENV) bench/load/flights.py $@
+
+bench-load: setup $(LOAD)
+	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
+	@cmake --build build/release --parallel $(JOBS) --target khonsu_program
+	$(PYTHON_VENV) bench/load/load.py --program build/release/khonsu --file $(LOAD) \
+	    --json build/bench/load.json
 
 bench-render: setup
 	$(REPORT) --render docs/performance/report.json --docs docs

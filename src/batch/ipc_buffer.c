@@ -38,7 +38,8 @@ static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
     return true;
 }
 
-void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
+/* Room for size_bytes more, not zeroed. NULL: none. */
+static unsigned char *make_room(struct ipc_buffer *buffer, size_t size_bytes) {
     if (buffer->is_failed)
         return NULL;
     if (KH_UNLIKELY(size_bytes > SIZE_MAX - buffer->size_bytes)) {
@@ -49,13 +50,18 @@ void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
     if ((needed > buffer->capacity_bytes || buffer->bytes == NULL) && !grow(buffer, needed))
         return NULL;
     unsigned char *room = buffer->bytes + buffer->size_bytes;
-    memset(room, 0, size_bytes);
     buffer->size_bytes = needed;
     return room;
 }
 
+void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
+    unsigned char *room = make_room(buffer, size_bytes);
+    if (room != NULL) memset(room, 0, size_bytes);
+    return room;
+}
+
 void ipc_buffer_append(struct ipc_buffer *buffer, const void *bytes, size_t size_bytes) {
-    void *room = ipc_buffer_extend(buffer, size_bytes);
+    unsigned char *room = make_room(buffer, size_bytes);
     if (room != NULL && size_bytes > 0)
         memcpy(room, bytes, size_bytes);
 }
