@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 
 ROWS, ROWS_A_DAY, BATCH_ROWS, FIRST_DAY = 3_000_000, 3_000, 65_536, 15_706
-CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN")
+CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX",
+            "WN")
 PLACES = ("EWR", "LGA", "JFK", "ATL", "ORD", "LAX", "BOS", "MCO", "CLT", "SFO", "FLL", "MIA", "DCA",
           "DTW", "DFW", "RDU", "TPA", "DEN", "IAH", "MSP")
 
@@ -40,8 +41,8 @@ class Dice:
     def delays(self):
         """One in fifty flights has none."""
         minutes = pc.round(self.doubles(-20, 180), ndigits=1)
-        return pc.if_else(pc.less(self.doubles(0, 50), 1.0), pyarrow.scalar(None, pyarrow.float64()),
-                          minutes)
+        is_cancelled = pc.less(self.doubles(0, 50), 1.0)
+        return pc.if_else(is_cancelled, pyarrow.scalar(None, pyarrow.float64()), minutes)
 
 
 def day_column(rows):

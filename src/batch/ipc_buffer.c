@@ -20,22 +20,31 @@ void ipc_buffer_fini(struct ipc_buffer *buffer) {
     ipc_buffer_init(buffer, buffer->mem);
 }
 
-static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
-    size_t capacity = buffer->capacity_bytes < FIRST_BYTES ? FIRST_BYTES : buffer->capacity_bytes;
-    while (capacity < needed_bytes)
-        capacity = capacity > SIZE_MAX / 2 ? needed_bytes : capacity * 2;
+static bool move_to(struct ipc_buffer *buffer, size_t capacity) {
     unsigned char *bytes;
     if (buffer->bytes == NULL)
         bytes = mem_alloc(buffer->mem, NULL, capacity);
     else
         bytes = mem_resize(buffer->mem, NULL, buffer->bytes, buffer->capacity_bytes, capacity);
-    if (bytes == NULL) {
-        buffer->is_failed = true;
-        return false;
-    }
+    if (bytes == NULL) return false;
     buffer->bytes = bytes;
     buffer->capacity_bytes = capacity;
     return true;
+}
+
+static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
+    size_t capacity = buffer->capacity_bytes < FIRST_BYTES ? FIRST_BYTES : buffer->capacity_bytes;
+    while (capacity < needed_bytes)
+        capacity = capacity > SIZE_MAX / 2 ? needed_bytes : capacity * 2;
+    if (!move_to(buffer, capacity)) buffer->is_failed = true;
+    return !buffer->is_failed;
+}
+
+void ipc_buffer_reserve(struct ipc_buffer *buffer, size_t more_bytes) {
+    if (buffer->is_failed || more_bytes <= buffer->capacity_bytes - buffer->size_bytes ||
+        more_bytes > SIZE_MAX - buffer->size_bytes)
+        return;
+    (void)move_to(buffer, buffer->size_bytes + more_bytes);
 }
 
 /* Room for size_bytes more, not zeroed. NULL: none. */

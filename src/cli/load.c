@@ -119,6 +119,16 @@ static int take_batch(void *context, const kh_batch *batch) {
     return code;
 }
 
+/* After a failure. What is under way goes on, and ends with the database at the latest: on a full
+ * device it could wait for ever. */
+static void abandon(struct load *load) {
+    while (load->flight_count > 0) {
+        load->flight_count -= 1;
+        kh_txn_close(load->flights[(load->first + load->flight_count) % FLIGHTS]);
+    }
+    kh_txn_close(load->txn);
+}
+
 static int load_all(struct load *load) {
     int code = file_read(load->db, load->options->from, NULL, take_batch, load);
     if (code == CLI_OK && split_key_count(load->split) == 0) {
@@ -130,11 +140,10 @@ static int load_all(struct load *load) {
     if (code == CLI_OK) {
         code = commit(load);
     }
-    while (load->flight_count > 0) {
-        int landed = land(load);
-        code = code == CLI_OK ? landed : code;
+    while (load->flight_count > 0 && code == CLI_OK) {
+        code = land(load);
     }
-    kh_txn_close(load->txn);
+    abandon(load);
     return code;
 }
 
