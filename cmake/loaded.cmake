@@ -33,10 +33,21 @@ foreach(limit IN ITEMS 1 2500)
     "${PROJECT_SOURCE_DIR}/test/crash/kill.py" --crash $<TARGET_FILE:khonsu_crash_loaded>
     --rounds 25)
   add_test(NAME powerloss_loaded_${limit} COMMAND "${PROJECT_SOURCE_DIR}/build/venv/bin/python"
-    "${PROJECT_SOURCE_DIR}/test/powerloss/campaign.py" --shim $<TARGET_FILE:powerloss_shim>
-    --run "$<TARGET_FILE:khonsu_crash_loaded> run {dir}/db 1 40"
-    --check "$<TARGET_FILE:khonsu_crash_loaded> check-below" --cuts 40 --per-cut 4
+    "${PROJECT_SOURCE_DIR}/test/powerloss/campaign.py" --program
+    $<TARGET_FILE:khonsu_crash_loaded> --shim $<TARGET_FILE:powerloss_shim>
+    --run "{program} run {dir}/db 1 40" --check "{program} check-below" --cuts 40 --per-cut 4
     --directories prefix)
   set_tests_properties(kill_loaded_${limit} powerloss_loaded_${limit} PROPERTIES LABELS fault
     ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;KH_TEST_LOAD_BYTES=${limit}" TIMEOUT 300)
 endforeach()
+# Large ones as they are, behind small ones that nobody waits for.
+add_executable(khonsu_order "${PROJECT_SOURCE_DIR}/test/loaded/order.c")
+set_target_properties(khonsu_order PROPERTIES OUTPUT_NAME khonsu-order)
+target_compile_definitions(khonsu_order PRIVATE _GNU_SOURCE)
+target_link_libraries(khonsu_order PRIVATE khonsu khonsu_flags ${CMAKE_DL_LIBS})
+add_test(NAME powerloss_order COMMAND "${PROJECT_SOURCE_DIR}/build/venv/bin/python"
+  "${PROJECT_SOURCE_DIR}/test/powerloss/campaign.py" --shim $<TARGET_FILE:powerloss_shim>
+  --run "$<TARGET_FILE:khonsu_order> run {dir} 5" --check "$<TARGET_FILE:khonsu_order> check"
+  --cuts 40 --per-cut 3 --directories prefix)
+set_tests_properties(powerloss_order PROPERTIES LABELS fault
+  ENVIRONMENT PYTHONDONTWRITEBYTECODE=1 TIMEOUT 300)
