@@ -23,6 +23,7 @@ static const char details[] =
     "With --path the values go into the durable database in the directory DIR, made if absent,\n"
     "which no process may have open: in transactions of --transaction bytes (a transaction is\n"
     "there wholly or not at all, also after a crash; the file is when the command has ended).\n"
+    "No history is deleted, whatever retention the database is otherwise opened with.\n"
     "If the rows of each key follow one another, --grouped stores while it reads, and holds no\n"
     "more in memory than the database does.";
 
