@@ -130,7 +130,7 @@ static bool is_coherent(const struct command *command, const struct import *impo
 
 static int run(const struct command *command, int argc, char *const *argv) {
     struct import import = {.compression = kh_has_feature("zstd") ? KH_COMPRESS_ZSTD : 0,
-                            .load.transaction_bytes = 16000000};
+                            .load.transaction_bytes = 8000000};
     const struct option options[] = {
         {"from", 0, OPTION_TEXT, "FILE", "the Arrow IPC file or stream to read; - is the input",
          &import.from},
@@ -144,7 +144,7 @@ static int run(const struct command *command, int argc, char *const *argv) {
          &import.compression},
         {"path", 0, OPTION_TEXT, "DIR", "the database to load into, instead of --to",
          &import.load.path},
-        {"transaction", 0, OPTION_COUNT, "BYTES", "with --path: of one transaction; default 16M",
+        {"transaction", 0, OPTION_COUNT, "BYTES", "with --path: of one transaction; default 8M",
          &import.load.transaction_bytes},
         {"grouped", 0, OPTION_FLAG, NULL, "with --path: rows of one key follow one another",
          &import.load.is_grouped},

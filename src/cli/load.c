@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FLIGHTS = 3, PROGRESS_NS = 200 * 1000000 };
+enum { FLIGHTS = 4, PROGRESS_NS = 200 * 1000000 };
 
 struct load {
     const struct load_options *options;

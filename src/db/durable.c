@@ -234,6 +234,10 @@ kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     return db->durable == NULL ? KH_OK : rocks_log_sync(db->durable->log, error);
 }
 
+bool durable_is_loading(const struct kh_db *db) {
+    return db->durable != NULL && rocks_log_is_loading(db->durable->log);
+}
+
 void durable_head(const struct kh_db *db, kh_head *out) {
     struct digest digest;
     rocks_log_head(db->durable->log, &out->number, &out->position, &digest);

@@ -23,6 +23,8 @@ const struct kh_log *durable_log(const struct kh_db *db);
 const struct kh_storage *durable_storage(const struct kh_db *db);
 /* What was written to the log so far is on disk: before a storage takes it. */
 kh_status durable_sync_log(struct kh_db *db, kh_error *error);
+/* Is the log busy with a large group? False without a path. */
+bool durable_is_loading(const struct kh_db *db);
 /* The newest head that is on disk; and the log as a history, for the caller to fini. Of a path. */
 void durable_head(const struct kh_db *db, kh_head *out);
 struct history;

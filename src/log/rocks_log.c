@@ -392,6 +392,15 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, u
     return durable;
 }
 
+bool rocks_log_is_loading(struct rocks_log *log) {
+    lock_take(&log->lock);
+    const struct log_part *other = log->filling == &log->parts[0] ? &log->parts[1] : &log->parts[0];
+    bool is_loading =
+        (log->is_writing && other->is_loaded) || log->filling->group.size_bytes >= rocks_load_bytes;
+    lock_leave(&log->lock);
+    return is_loading;
+}
+
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {
     lock_take(&log->lock);
     *out = log->mark;

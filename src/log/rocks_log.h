@@ -125,6 +125,8 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
  * rocks_log_wake. Returns what is durable. Any thread but the log's own. */
 kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, uint64_t deadline_ns,
                                 const _Atomic bool *is_cancelled);
+/* Is a large group being written, or about to be? Any thread. */
+bool rocks_log_is_loading(struct rocks_log *log);
 /* The mark as it is now: how far the log is written and synced, and its head. */
 void rocks_log_mark(struct rocks_log *log, struct mark *out);
 /* The newest head that is on disk: its number, the position behind it, its digest. Any thread. */
