@@ -119,16 +119,6 @@ static int take_batch(void *context, const kh_batch *batch) {
     return code;
 }
 
-/* After a failure. What is under way goes on, and ends with the database at the latest: on a full
- * device it could wait for ever. */
-static void abandon(struct load *load) {
-    while (load->flight_count > 0) {
-        load->flight_count -= 1;
-        kh_txn_close(load->flights[(load->first + load->flight_count) % FLIGHTS]);
-    }
-    kh_txn_close(load->txn);
-}
-
 static int load_all(struct load *load) {
     int code = file_read(load->db, load->options->from, NULL, take_batch, load);
     if (code == CLI_OK && split_key_count(load->split) == 0) {
@@ -143,7 +133,7 @@ static int load_all(struct load *load) {
     while (load->flight_count > 0 && code == CLI_OK) {
         code = land(load);
     }
-    abandon(load);
+    kh_txn_close(load->txn);
     return code;
 }
 
@@ -186,6 +176,10 @@ int load_file(const struct load_options *options) {
                       load.value_count, load.value_bytes, load.txn_count, options->path, stored_s,
                       load.timestamp);
     }
-    (void)kh_db_close(load.db);
+    /* Closing waits for what is under way, which on a full device may be for ever. After a failure
+     * the process ends instead: nothing more was promised, and the next opening recovers. */
+    if (load.flight_count == 0) {
+        (void)kh_db_close(load.db);
+    }
     return code;
 }

@@ -2,12 +2,14 @@
 
 import json
 import os
+import subprocess
 import unittest
 from ctypes import addressof, c_char_p, create_string_buffer
 
 import pyarrow
+import pyarrow.compute
 
-from _cli import CliCase, khonsu, on_terminal, write_file
+from _cli import BIN, CliCase, khonsu, on_terminal, write_file
 from _engine import Engine, load
 
 KEPT_MS = 1 << 38
@@ -120,6 +122,31 @@ class ImportPath(CliCase):
             self.run_ok("import", "--from", "-", "--key", "{day}", "--path", self.database,
                         stdin=file.read())
         self.is_table(table, lambda row: row["day"])
+
+    def test_full_device(self):
+        """It ends, with a message; what was acknowledged is there; with more room it goes on."""
+        place = self.path("mount")
+        os.mkdir(place)
+        script = f"""
+            mount -t tmpfs -o size=160m tmpfs {place} || exit 77
+            "{BIN}" import --from {self.source} --key '{{day}}' --path {place}/db --grouped
+            test $? = 1 || exit 5
+            "{BIN}" verify {place}/db || exit 6
+            mount -o remount,size=900m {place} || exit 7
+            "{BIN}" import --from {self.source} --key '{{day}}' --path {place}/db --grouped &&
+            "{BIN}" verify {place}/db
+        """
+        draws = pyarrow.compute.random(3_000_000, initializer=1)
+        write_file(self.source, pyarrow.table({
+            "day": [row // 100_000 for row in range(3_000_000)],
+            "x": draws, "y": draws, "z": draws}))
+        done = subprocess.run(["unshare", "-rm", "sh", "-c", script], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False, text=True, timeout=100)
+        if done.returncode in (1, 77) and "KH_NO_SPACE" not in done.stderr:
+            self.skipTest("no file system can be mounted here")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("KH_NO_SPACE", done.stderr)
+        self.assertIn("30 keys", done.stderr)
 
     def test_on_a_terminal(self):
         write_file(self.source, days(100, 10))
