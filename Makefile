@@ -10,8 +10,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
-    install clean bench bench-quick bench-durable bench-recovery bench-budget bench-render \
-    bench-program bench-setup
+    install clean bench bench-quick bench-durable bench-recovery bench-budget bench-load \
+    bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -135,6 +135,17 @@ bench-recovery: setup
 # A database of ten times its memory, in a control group; needs the right to make one.
 bench-budget: bench-program
 	$(PYTHON_VENV) bench/budget/budget.py --json build/bench/budget.json
+
+# Loading a file of 3,000,000 rows, beside a sequential write of the same bytes.
+LOAD := build/bench/load.arrow
+$(LOAD): bench/load/flights.py | setup
+	$(PYTHON_VENV) bench/load/flights.py $@
+
+bench-load: setup $(LOAD)
+	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
+	@cmake --build build/release --parallel $(JOBS) --target khonsu_program
+	$(PYTHON_VENV) bench/load/load.py --program build/release/khonsu --file $(LOAD) \
+	    --json build/bench/load.json
 
 bench-render: setup
 	$(REPORT) --render docs/performance/report.json --docs docs

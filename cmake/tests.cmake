@@ -50,7 +50,7 @@ function(khonsu_add_program source directory label)
   add_test(NAME ${name} COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
   set_tests_properties(${name} PROPERTIES LABELS ${label} ENVIRONMENT "${test_environment}")
   # Tests that bring their own log or directory run once.
-  if(stem MATCHES "^(as_of|backup|changes|durable|opening|outcome|read_only|storage|verify)")
+  if(stem MATCHES "^(as_of|backup|changes|durable|load|opening|outcome|read_only|storage|verify)")
     return()
   endif()
   # The same promises over a user's log, whose answers come when somebody waits for them.
@@ -92,6 +92,7 @@ endforeach()
 
 include(cmake/stress.cmake)
 include(cmake/crash.cmake)
+include(cmake/loaded.cmake)
 # The history driver under each build's sanitizers; its histories are judged by Python, below.
 foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mix" "group" "kv")
   string(REPLACE " " ";" arguments "${case}")

@@ -74,8 +74,10 @@ bool env_path_exists(const char *path) {
 }
 
 int env_open(const char *path, enum env_open how) {
-    int flags = how == ENV_READ ? O_RDONLY : O_RDWR | O_CREAT;
-    int descriptor = open(path, flags | O_CLOEXEC, 0600);
+    static const int flags[] = {[ENV_READ] = O_RDONLY,
+                                [ENV_WRITE] = O_RDWR | O_CREAT,
+                                [ENV_NEW] = O_RDWR | O_CREAT | O_EXCL};
+    int descriptor = open(path, flags[how] | O_CLOEXEC, 0600);
     return descriptor >= 0 ? descriptor : -errno;
 }
 
@@ -114,6 +116,10 @@ int env_sync(int descriptor) {
     return fdatasync(descriptor) == 0 ? 0 : errno;
 }
 
+void env_begin_sync(int descriptor) {
+    (void)sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 int env_size(int descriptor, uint64_t *size_bytes) {
     struct stat status;
     if (fstat(descriptor, &status) != 0) return errno;
@@ -147,6 +153,10 @@ int env_replace(const char *directory, const char *name, kh_bytes contents) {
 
 int env_rename(const char *from, const char *to) {
     return rename(from, to) == 0 ? sync_parent(to) : errno;
+}
+
+int env_remove(const char *path) {
+    return unlink(path) == 0 || errno == ENOENT ? 0 : errno;
 }
 
 static uint64_t read_owner(int descriptor) {

@@ -20,7 +20,7 @@ int env_path_look(const char *path, bool *is_there);
  * meets the failure. */
 bool env_path_exists(const char *path);
 
-enum env_open { ENV_READ, ENV_WRITE /* made if absent */ };
+enum env_open { ENV_READ, ENV_WRITE /* made if absent */, ENV_NEW /* EEXIST if not absent */ };
 int env_open(const char *path, enum env_open how);
 void env_close(int descriptor);
 /* Exactly size_bytes: fewer in the file is ENODATA. */
@@ -28,12 +28,16 @@ int env_read_at(int descriptor, void *out, size_t size_bytes, uint64_t offset);
 int env_write_at(int descriptor, const void *bytes, size_t size_bytes, uint64_t offset);
 /* Contents and the size that is needed to read them are on disk when it answers 0. */
 int env_sync(int descriptor);
+/* What was written so far may begin to go to the disk; nothing is waited for or promised. */
+void env_begin_sync(int descriptor);
 int env_size(int descriptor, uint64_t *size_bytes);
 /* Write a whole small file so that after a loss of power there is the old one or the new one. */
 int env_replace(const char *directory, const char *name, kh_bytes contents);
 
 /* Give a file or directory another name in the same directory; durable when it answers 0. */
 int env_rename(const char *from, const char *to);
+/* Take a file's name away; no failure when there is none. Not made durable. */
+int env_remove(const char *path);
 
 /* Take the lock file for this process, and write the process' number into it. EAGAIN: another open
  * holds it, in this process or another, *owner is the number that it left there (0: unreadable).

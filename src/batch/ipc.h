@@ -23,6 +23,9 @@ struct ipc_buffer {
 
 void ipc_buffer_init(struct ipc_buffer *buffer, struct mem *mem);
 void ipc_buffer_fini(struct ipc_buffer *buffer);
+/* Room for so many more in one piece, where it is known beforehand: growing copies what is there.
+ * No failure: what has no room then has none later. */
+void ipc_buffer_reserve(struct ipc_buffer *buffer, size_t more_bytes);
 /* size_bytes more at the end, zeroed; NULL on failure. Moves what the buffer holds. */
 void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes);
 void ipc_buffer_append(struct ipc_buffer *buffer, const void *bytes, size_t size_bytes);

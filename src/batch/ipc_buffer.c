@@ -20,25 +20,35 @@ void ipc_buffer_fini(struct ipc_buffer *buffer) {
     ipc_buffer_init(buffer, buffer->mem);
 }
 
-static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
-    size_t capacity = buffer->capacity_bytes < FIRST_BYTES ? FIRST_BYTES : buffer->capacity_bytes;
-    while (capacity < needed_bytes)
-        capacity = capacity > SIZE_MAX / 2 ? needed_bytes : capacity * 2;
+static bool move_to(struct ipc_buffer *buffer, size_t capacity) {
     unsigned char *bytes;
     if (buffer->bytes == NULL)
         bytes = mem_alloc(buffer->mem, NULL, capacity);
     else
         bytes = mem_resize(buffer->mem, NULL, buffer->bytes, buffer->capacity_bytes, capacity);
-    if (bytes == NULL) {
-        buffer->is_failed = true;
-        return false;
-    }
+    if (bytes == NULL) return false;
     buffer->bytes = bytes;
     buffer->capacity_bytes = capacity;
     return true;
 }
 
-void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
+static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
+    size_t capacity = buffer->capacity_bytes < FIRST_BYTES ? FIRST_BYTES : buffer->capacity_bytes;
+    while (capacity < needed_bytes)
+        capacity = capacity > SIZE_MAX / 2 ? needed_bytes : capacity * 2;
+    if (!move_to(buffer, capacity)) buffer->is_failed = true;
+    return !buffer->is_failed;
+}
+
+void ipc_buffer_reserve(struct ipc_buffer *buffer, size_t more_bytes) {
+    if (buffer->is_failed || more_bytes <= buffer->capacity_bytes - buffer->size_bytes ||
+        more_bytes > SIZE_MAX - buffer->size_bytes)
+        return;
+    (void)move_to(buffer, buffer->size_bytes + more_bytes);
+}
+
+/* Room for size_bytes more, not zeroed. NULL: none. */
+static unsigned char *make_room(struct ipc_buffer *buffer, size_t size_bytes) {
     if (buffer->is_failed)
         return NULL;
     if (KH_UNLIKELY(size_bytes > SIZE_MAX - buffer->size_bytes)) {
@@ -49,13 +59,18 @@ void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
     if ((needed > buffer->capacity_bytes || buffer->bytes == NULL) && !grow(buffer, needed))
         return NULL;
     unsigned char *room = buffer->bytes + buffer->size_bytes;
-    memset(room, 0, size_bytes);
     buffer->size_bytes = needed;
     return room;
 }
 
+void *ipc_buffer_extend(struct ipc_buffer *buffer, size_t size_bytes) {
+    unsigned char *room = make_room(buffer, size_bytes);
+    if (room != NULL) memset(room, 0, size_bytes);
+    return room;
+}
+
 void ipc_buffer_append(struct ipc_buffer *buffer, const void *bytes, size_t size_bytes) {
-    void *room = ipc_buffer_extend(buffer, size_bytes);
+    unsigned char *room = make_room(buffer, size_bytes);
     if (room != NULL && size_bytes > 0)
         memcpy(room, bytes, size_bytes);
 }

@@ -13,8 +13,9 @@
 /* Metadata of one message: the widest schema allowed (LIMIT_SCHEMA_FIELDS) needs 3 MiB for a
  * batch and LIMIT_SCHEMA_BYTES plus 3 MiB for itself; the rest is room for other writers. */
 #define IPC_METADATA_BYTES (64u << 20)
-/* The first block for bytes that a source merely promises; it doubles as they arrive. */
-#define IPC_FIRST_READ_BYTES (64u << 10)
+/* The first block for bytes that a source merely promises; it doubles as they arrive, which copies
+ * them. Most bodies fit; what does not come is address space, not memory. */
+#define IPC_FIRST_READ_BYTES (8u << 20)
 /* Body buffers begin at multiples of this: the specification's recommendation in streams and files,
  * its minimum in values, which are many and small. */
 #define IPC_STREAM_ALIGNMENT 64u

@@ -3,6 +3,7 @@
 #include "complain.h"
 #include "file.h"
 #include "heap.h"
+#include "load.h"
 #include "split.h"
 #include "store.h"
 
@@ -18,12 +19,19 @@ static const char details[] =
     "  {tailnum|none}   'none' where the column is null (else a null is an error)\n"
     "  {{ and }}        braces\n"
     "A pattern without columns puts the whole file under one key. With --onto, the new versions\n"
-    "are added to the history of an existing store.";
+    "are added to the history of an existing store.\n\n"
+    "With --path the values go into the durable database in the directory DIR, made if absent,\n"
+    "which no process may have open: in transactions of --transaction bytes (a transaction is\n"
+    "there wholly or not at all, also after a crash; the file is when the command has ended).\n"
+    "No history is deleted, whatever retention the database is otherwise opened with.\n"
+    "If the rows of each key follow one another, --grouped stores while it reads, and holds no\n"
+    "more in memory than the database does.";
 
 static const char examples[] =
     "  khonsu import --from flights.arrow --key 'flights/{day}/{carrier}' --to flights.khonsu\n"
     "  khonsu import --from more.arrow --key 'flights/{day}/{carrier}' --onto flights.khonsu \\\n"
-    "      --to flights.khonsu";
+    "      --to flights.khonsu\n"
+    "  khonsu import --from flights.arrow --key 'flights/{day}' --path flights.db --grouped";
 
 struct import {
     const char *from;
@@ -31,7 +39,7 @@ struct import {
     const char *onto;
     const char *pattern;
     int compression;
-    bool is_quiet;
+    struct load_options load;
 };
 
 static int take_batch(void *context, const kh_batch *batch) {
@@ -77,15 +85,52 @@ static int import_into(const struct import *import, struct store *store, struct 
     if (code == CLI_OK) {
         code = store_save(store, import->to, (kh_compression)import->compression);
     }
-    if (code == CLI_OK && !import->is_quiet) {
+    if (code == CLI_OK && !import->load.is_quiet) {
         (void)fprintf(stderr, "khonsu: %zu keys in %s, as of timestamp %" PRIu64 "\n",
                       split_key_count(split), import->to, timestamp);
     }
     return code;
 }
 
+static int import_to_store(const struct import *import) {
+    struct split *split = NULL;
+    struct store store;
+    int code = split_create(import->pattern, &split);
+    if (code != CLI_OK) {
+        return code;
+    }
+    code = store_open(&store, import->onto, true, NULL);
+    if (code == CLI_OK) {
+        code = import_into(import, &store, split);
+        split_free(split);
+        store_close(&store);
+    } else {
+        split_free(split);
+    }
+    return code;
+}
+
+static bool is_coherent(const struct command *command, const struct import *import) {
+    if (!command_has(command, "from", import->from) ||
+        !command_has(command, "key", import->pattern)) {
+        return false;
+    }
+    bool is_store = import->to != NULL || import->onto != NULL;
+    if (import->load.path != NULL && is_store) {
+        (void)complain(CLI_USAGE, "import: --path is a database, --to and --onto are files: give "
+                                  "one or the other (khonsu import --help says more)");
+        return false;
+    }
+    if (import->load.path == NULL && import->load.is_grouped) {
+        (void)complain(CLI_USAGE, "import: --grouped goes with --path: a file is written whole");
+        return false;
+    }
+    return import->load.path != NULL || command_has(command, "to", import->to);
+}
+
 static int run(const struct command *command, int argc, char *const *argv) {
-    struct import import = {.compression = kh_has_feature("zstd") ? KH_COMPRESS_ZSTD : 0};
+    struct import import = {.compression = kh_has_feature("zstd") ? KH_COMPRESS_ZSTD : 0,
+                            .load.transaction_bytes = 8000000};
     const struct option options[] = {
         {"from", 0, OPTION_TEXT, "FILE", "the Arrow IPC file or stream to read; - is the input",
          &import.from},
@@ -97,7 +142,13 @@ static int run(const struct command *command, int argc, char *const *argv) {
          &import.onto},
         {"compression", 0, OPTION_CHOICE, "none|lz4|zstd", "of the store; default zstd",
          &import.compression},
-        {"quiet", 'q', OPTION_FLAG, NULL, "do not say what was done", &import.is_quiet},
+        {"path", 0, OPTION_TEXT, "DIR", "the database to load into, instead of --to",
+         &import.load.path},
+        {"transaction", 0, OPTION_COUNT, "BYTES", "with --path: of one transaction; default 8M",
+         &import.load.transaction_bytes},
+        {"grouped", 0, OPTION_FLAG, NULL, "with --path: rows of one key follow one another",
+         &import.load.is_grouped},
+        {"quiet", 'q', OPTION_FLAG, NULL, "do not say what was done", &import.load.is_quiet},
     };
     struct operands operands;
     int code = CLI_OK;
@@ -108,31 +159,21 @@ static int run(const struct command *command, int argc, char *const *argv) {
     if (operands.count == 1 && import.from == NULL) {
         import.from = operands.values[0];
     }
-    if (!command_has(command, "from", import.from) ||
-        !command_has(command, "key", import.pattern) || !command_has(command, "to", import.to)) {
+    if (!is_coherent(command, &import)) {
         return CLI_USAGE;
     }
-    struct split *split = NULL;
-    struct store store;
-    code = split_create(import.pattern, &split);
-    if (code != CLI_OK) {
-        return code;
+    if (import.load.path == NULL) {
+        return import_to_store(&import);
     }
-    code = store_open(&store, import.onto, true, NULL);
-    if (code == CLI_OK) {
-        code = import_into(&import, &store, split);
-        split_free(split);
-        store_close(&store);
-    } else {
-        split_free(split);
-    }
-    return code;
+    import.load.from = import.from;
+    import.load.pattern = import.pattern;
+    return load_file(&import.load);
 }
 
 const struct command command_import = {
     .name = "import",
     .summary = "cut an Arrow file into batches by key, and store them",
-    .operands = "--from FILE --key PATTERN --to STORE [--onto STORE]",
+    .operands = "--from FILE --key PATTERN (--to STORE [--onto STORE] | --path DIR)",
     .details = details,
     .examples = examples,
     .operand_max = 1,

@@ -1,13 +1,15 @@
 /* split.c - cutting batches into values by key.
  *
- * Happy path: the columns of the pattern are found, each row's key is written as text and looked
- * up in a hash table of groups; when the batch is through, each group that got rows of it takes
- * them as one part. Parts are concatenated when the value is asked for. */
+ * Happy path: the columns of the pattern are found; where a row's differ from those of the row
+ * before, its key is written as text and looked up in a hash table of groups; when the batch is
+ * through, each group that got runs of its rows takes them as one part. Parts are concatenated when
+ * the value is asked for, or given away. */
 #include "split.h"
 
 #include "complain.h"
 #include "file.h"
 #include "heap.h"
+#include "repeat.h"
 #include "value.h"
 
 #include <stdlib.h>
@@ -19,13 +21,20 @@ struct piece {
     size_t digits;  /* fill with zeros to so many */
     char *for_null; /* NULL: a null is an error */
     int64_t column; /* in the batch at hand */
+    struct repeat repeat;
+};
+
+struct run {
+    int64_t start;
+    int64_t length;
 };
 
 struct group {
     kh_bytes key;
-    int64_t *rows; /* of the batch at hand */
-    size_t row_count;
-    size_t row_capacity;
+    struct run *runs; /* of the batch at hand */
+    size_t run_count;
+    size_t run_capacity;
+    int64_t row_count;
     kh_batch **parts;
     size_t part_count;
 };
@@ -40,13 +49,15 @@ struct split {
     size_t slot_count;
     size_t *touched; /* groups with rows of the batch at hand */
     size_t touched_count;
+    size_t newest;      /* the group of the row before */
+    size_t given_count; /* groups whose values were given away */
     int64_t batch_rows_before;
 };
 
 static struct piece *add_piece(struct split *split, const char *bytes, size_t size) {
     split->pieces = heap_resize(split->pieces, split->piece_count + 1, sizeof *split->pieces);
     struct piece *piece = &split->pieces[split->piece_count++];
-    *piece = (struct piece){heap_copy(bytes, size), false, 0, NULL, -1};
+    *piece = (struct piece){.text = heap_copy(bytes, size), .column = -1};
     return piece;
 }
 
@@ -161,7 +172,7 @@ static size_t group_of(struct split *split, kh_bytes key) {
     }
     size_t index = split->group_count++;
     kh_bytes own = {heap_copy(key.data, key.size_bytes), key.size_bytes};
-    split->groups[index] = (struct group){own, NULL, 0, 0, NULL, 0};
+    split->groups[index] = (struct group){.key = own};
     split->slots[slot] = (uint32_t)index + 1;
     if (split->group_count * 2 > split->slot_count) {
         grow(split);
@@ -171,14 +182,20 @@ static size_t group_of(struct split *split, kh_bytes key) {
 
 static void add_row(struct split *split, size_t index, int64_t row) {
     struct group *group = &split->groups[index];
-    if (group->row_count == 0) {
+    if (group->run_count == 0) {
         split->touched[split->touched_count++] = index;
     }
-    if (group->row_count == group->row_capacity) {
-        group->row_capacity = group->row_capacity == 0 ? 16 : group->row_capacity * 2;
-        group->rows = heap_resize(group->rows, group->row_capacity, sizeof *group->rows);
+    struct run *last = group->run_count == 0 ? NULL : &group->runs[group->run_count - 1];
+    group->row_count += 1;
+    if (last != NULL && last->start + last->length == row) {
+        last->length += 1;
+        return;
     }
-    group->rows[group->row_count++] = row;
+    if (group->run_count == group->run_capacity) {
+        group->run_capacity = group->run_capacity == 0 ? 1 : group->run_capacity * 2;
+        group->runs = heap_resize(group->runs, group->run_capacity, sizeof *group->runs);
+    }
+    group->runs[group->run_count++] = (struct run){row, 1};
 }
 
 static int find_columns(struct split *split, const kh_schema *schema) {
@@ -237,20 +254,69 @@ static int append_key(const struct split *split, struct text *key, const struct 
     return CLI_OK;
 }
 
+static kh_status take_part(const kh_batch *batch, const struct group *group, kh_batch **out,
+                           kh_error *error) {
+    if (group->run_count == 1) {
+        return kh_batch_slice(batch, group->runs[0].start, group->runs[0].length, out, error);
+    }
+    int64_t *rows = heap_allocate((size_t)group->row_count, sizeof *rows);
+    size_t count = 0;
+    for (size_t i = 0; i < group->run_count; ++i) {
+        for (int64_t row = 0; row < group->runs[i].length; ++row) {
+            rows[count++] = group->runs[i].start + row;
+        }
+    }
+    kh_status status = kh_batch_take(batch, rows, group->row_count, out, error);
+    free(rows);
+    return status;
+}
+
 static int take_rows(struct split *split, const kh_batch *batch) {
     for (size_t i = 0; i < split->touched_count; ++i) {
         struct group *group = &split->groups[split->touched[i]];
         kh_error error = {""};
         kh_batch *part = NULL;
-        kh_status status =
-            kh_batch_take(batch, group->rows, (int64_t)group->row_count, &part, &error);
+        kh_status status = take_part(batch, group, &part, &error);
         if (status != KH_OK) {
             return complain_status("split", status, &error);
         }
         group->parts = heap_resize(group->parts, group->part_count + 1, sizeof *group->parts);
         group->parts[group->part_count++] = part;
+        group->run_count = 0;
         group->row_count = 0;
     }
+    return CLI_OK;
+}
+
+static bool is_repeat(const struct split *split, int64_t row) {
+    if (row == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < split->piece_count; ++i) {
+        const struct piece *piece = &split->pieces[i];
+        if (piece->is_column && !repeat_is_same(&piece->repeat, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int take_row(struct split *split, struct text *key, const struct ArrowSchema *schema,
+                    const struct ArrowArray *array, int64_t row) {
+    if (!is_repeat(split, row)) {
+        int code = append_key(split, key, schema, array, row);
+        if (code != CLI_OK) {
+            return code;
+        }
+        split->newest = group_of(split, text_bytes(key));
+        if (split->newest < split->given_count) {
+            return complain(CLI_FAILED,
+                            "row %lld has the key %s again, whose rows were stored already: the "
+                            "file is not grouped",
+                            (long long)(split->batch_rows_before + row), key->bytes);
+        }
+    }
+    add_row(split, split->newest, row);
     return CLI_OK;
 }
 
@@ -266,13 +332,17 @@ int split_batch(struct split *split, const kh_batch *batch) {
     if (status != KH_OK) {
         return complain_status("split", status, &error);
     }
+    for (size_t i = 0; i < split->piece_count; ++i) {
+        struct piece *piece = &split->pieces[i];
+        if (piece->is_column) {
+            piece->repeat =
+                repeat_of(schema.children[piece->column], array.children[piece->column]);
+        }
+    }
     struct text key = {NULL, 0, 0};
     split->touched_count = 0;
     for (int64_t row = 0; row < array.length && code == CLI_OK; ++row) {
-        code = append_key(split, &key, &schema, &array, row);
-        if (code == CLI_OK) {
-            add_row(split, group_of(split, text_bytes(&key)), row);
-        }
+        code = take_row(split, &key, &schema, &array, row);
     }
     split->batch_rows_before += array.length;
     text_free(&key);
@@ -305,6 +375,28 @@ int split_value(struct split *split, size_t index, const kh_batch **out) {
     return CLI_OK;
 }
 
+int split_give(struct split *split, bool is_end, split_value_fn *give, void *context) {
+    size_t end = is_end || split->group_count == 0 ? split->group_count : split->newest;
+    for (; split->given_count < end; ++split->given_count) {
+        const kh_batch *value = NULL;
+        struct group *group = &split->groups[split->given_count];
+        int code = split_value(split, split->given_count, &value);
+        if (code == CLI_OK) {
+            code = give(context, group->key, value);
+            kh_batch_release(group->parts[0]);
+            free(group->parts);
+            free(group->runs);
+            group->parts = NULL;
+            group->runs = NULL;
+            group->part_count = 0;
+        }
+        if (code != CLI_OK) {
+            return code;
+        }
+    }
+    return CLI_OK;
+}
+
 void split_free(struct split *split) {
     if (split == NULL) {
         return;
@@ -319,7 +411,7 @@ void split_free(struct split *split) {
             kh_batch_release(group->parts[part]);
         }
         free(group->parts);
-        free(group->rows);
+        free(group->runs);
         free((void *)(uintptr_t)group->key.data);
     }
     free(split->pieces);

@@ -20,6 +20,13 @@ size_t split_key_count(const struct split *split);
  * Concatenated when first asked for. */
 kh_bytes split_key(const struct split *split, size_t index);
 int split_value(struct split *split, size_t index, const kh_batch **out);
+
+/* Values one after the other, each once, rather than all at the end. Returns an exit code. */
+typedef int split_value_fn(void *context, kh_bytes key, const kh_batch *value);
+/* Give away what is complete: at the end everything; before it all but the value of the newest row,
+ * if the rows of each key follow one another (split_batch complains when that was not so). What was
+ * given is forgotten but for its key. */
+int split_give(struct split *split, bool is_end, split_value_fn *give, void *context);
 void split_free(struct split *split);
 
 #endif

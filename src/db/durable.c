@@ -256,6 +256,10 @@ kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     return status_fail(error, KH_NO_SPACE, "the device is full");
 }
 
+bool durable_is_loading(const struct kh_db *db) {
+    return db->durable != NULL && rocks_log_is_loading(db->durable->log);
+}
+
 void durable_head(const struct kh_db *db, kh_head *out) {
     struct digest digest;
     rocks_log_head(db->durable->log, &out->number, &out->position, &digest);

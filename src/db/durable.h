@@ -25,6 +25,8 @@ const struct kh_storage *durable_storage(const struct kh_db *db);
 kh_status durable_sync_log(struct kh_db *db, kh_error *error);
 /* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */
 kh_status durable_check_room(const struct kh_db *db, kh_error *error);
+/* Is the log busy with a large group? False without a path. */
+bool durable_is_loading(const struct kh_db *db);
 /* The newest head that is on disk; and the log as a history, for the caller to fini. Of a path. */
 void durable_head(const struct kh_db *db, kh_head *out);
 struct history;

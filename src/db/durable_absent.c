@@ -33,6 +33,11 @@ kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     return KH_OK;
 }
 
+bool durable_is_loading(const struct kh_db *db) {
+    (void)db;
+    return false;
+}
+
 bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
     (void)db;
     (void)out;

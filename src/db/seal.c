@@ -14,6 +14,8 @@ struct record_codec seal_codec(struct kh_db *db, struct mem_cache *cache) {
                                  .context = &db->pipeline.schemas};
 }
 
+enum { LARGE_BYTES = 256 << 10 }; /* a frame that its room is measured for beforehand */
+
 struct parts { /* arrays of a record, in an arena */
     struct record_write *writes;
     kh_bytes *dropped;
@@ -136,6 +138,13 @@ kh_status seal_again(kh_txn *txn, enum record_kind kind, kh_error *error) {
     return seal_encode(txn, kind, &txn->frame, error);
 }
 
+/* All that the frame will need, by and large: growing to it would copy it twice over. */
+static void reserve(const kh_txn *txn, struct ipc_buffer *frame) {
+    enum { BESIDE_BYTES = 1024 }; /* of a write: key, lengths, the message's metadata */
+    uint64_t values = txn->writes.size_bytes;
+    ipc_buffer_reserve(frame, values + values / 64 + (uint64_t)txn->writes.count * BESIDE_BYTES);
+}
+
 kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *frame,
                       kh_error *error) {
     struct record record = {.kind = kind,
@@ -156,6 +165,7 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
     if (has_body && !fill(txn, &arena, &record)) status = status_no_memory(error, sizeof record);
     struct record_codec codec = seal_codec(txn->db, txn->cache);
     frame->size_bytes = 0;
+    if (has_body && txn->writes.size_bytes > LARGE_BYTES) reserve(txn, frame);
     if (status == KH_OK) status = record_encode(&codec, &record, frame, error);
     arena_fini(&arena);
     return status;

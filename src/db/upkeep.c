@@ -16,7 +16,9 @@ enum {
     ROUND_NS = 500 * 1000000, /* between two looks at the log */
     SYNC_BYTES = 64 << 20,    /* of the log between two syncs of the storage: what the log keeps
                                * for it, and what a crash makes an open replay at most */
-    SYNC_ROUNDS = 20          /* and at the latest after so many rounds */
+    SYNC_ROUNDS = 20,         /* and at the latest after so many rounds */
+    LATE_ROUNDS = 3           /* so many are left out while the log loads, which wants the disk and
+                               * a processor for itself and mostly is over soon */
 };
 
 struct upkeep {
@@ -30,6 +32,7 @@ struct upkeep {
     uint64_t unsynced_bytes;
     uint32_t rounds; /* since the last sync */
     bool is_told;    /* of a failure that goes on */
+    uint32_t late;   /* rounds left out, of the thread */
     uint32_t holds;  /* the log is not trimmed while there are any */
     /* Under the lock, RANK_DATABASE: */
     bool is_running; /* somebody has the round: all of the above is his */
@@ -172,6 +175,12 @@ void upkeep_release(struct kh_db *db) {
     leave_round(db->upkeep);
 }
 
+static bool is_put_off(struct kh_db *db) {
+    bool is_late = db->upkeep->late < LATE_ROUNDS && durable_is_loading(db);
+    db->upkeep->late = is_late ? db->upkeep->late + 1 : 0;
+    return is_late;
+}
+
 static void run(void *context) {
     struct kh_db *db = context;
     struct upkeep *upkeep = db->upkeep;
@@ -181,7 +190,7 @@ static void run(void *context) {
         (void)signal_wait(&upkeep->wake, &upkeep->lock, env_monotonic_ns(&clock) + ROUND_NS);
         if (upkeep->is_closing) break;
         lock_leave(&upkeep->lock);
-        one_round(db, false);
+        if (!is_put_off(db)) one_round(db, false);
         lock_take(&upkeep->lock);
     }
     lock_leave(&upkeep->lock);

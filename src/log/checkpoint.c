@@ -195,8 +195,6 @@ static bool is_beyond(const struct step *step, const struct raw_record *record,
 static bool visit(void *context, kh_log_position position, kh_bytes frame) {
     struct step *step = context;
     struct raw_record record;
-    step->is_ended = step->bytes >= step->bytes_max;
-    if (step->is_ended) return false;
     step->status = raw_open(frame, &record, step->error);
     if (step->status != KH_OK) return false;
     step->is_ended = is_beyond(step, &record, position);
@@ -204,7 +202,9 @@ static bool visit(void *context, kh_log_position position, kh_bytes frame) {
     step->status = take_record(step, &record);
     step->bytes += frame.size_bytes;
     step->next = position + 1;
-    return step->status == KH_OK;
+    /* Here and not at the next record: its group may be large, and reading it is for nothing. */
+    step->is_ended = step->bytes >= step->bytes_max;
+    return step->status == KH_OK && !step->is_ended;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

@@ -13,10 +13,20 @@ void groups_close(struct groups *groups) {
     groups->iterator = NULL;
 }
 
+static bool is_at(const struct groups *groups, uint64_t position) {
+    size_t key_bytes;
+    if (!rocksdb_iter_valid(groups->iterator)) return false;
+    const char *key = rocksdb_iter_key(groups->iterator, &key_bytes);
+    return key_bytes == 8 && rocks_load_u64(key) == position;
+}
+
 void groups_seek(struct groups *groups, uint64_t position) {
     unsigned char key[8];
     rocks_store_u64(key, position);
     char *message = NULL;
+    /* Mostly a group begins there; looking behind it would read another one, which may be large. */
+    rocksdb_iter_seek(groups->iterator, (const char *)key, sizeof key);
+    if (is_at(groups, position)) return;
     rocksdb_iter_seek_for_prev(groups->iterator, (const char *)key, sizeof key);
     if (rocksdb_iter_valid(groups->iterator)) return;
     /* One that cannot be read is not the same as none: groups_get says so. */

@@ -4,6 +4,7 @@
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "log/rocks_load.h"
 #include "log/state_key.h"
 #include <stdlib.h>
 #include <string.h>
@@ -134,7 +135,8 @@ static kh_status open_once(struct rocks *rocks, const char *path, enum rocks_kin
     }
     rocks->db = how == ROCKS_READ ? rocksdb_open_for_read_only(options, path, 0, &message)
                                   : rocksdb_open(options, path, &message);
-    rocksdb_options_destroy(options);
+    if (rocks->options != NULL) rocksdb_options_destroy(rocks->options);
+    rocks->options = options;
     return rocks_status(message, "the store cannot be opened", error);
 }
 
@@ -143,10 +145,18 @@ static kh_status open_once(struct rocks *rocks, const char *path, enum rocks_kin
  * recycling), puts it into tables and begins an empty one; then for use. */
 static kh_status open_instance(struct rocks *rocks, const char *path, enum rocks_kind kind,
                                enum rocks_open how, kh_error *error) {
-    kh_status status = open_once(rocks, path, kind, how, false, error);
+    kh_status status = how == ROCKS_READ ? KH_OK : rocks_load_clear(path, error);
+    if (status == KH_OK) status = open_once(rocks, path, kind, how, false, error);
     if (status != KH_OK || kind != ROCKS_LOG || how == ROCKS_READ) return status;
     rocksdb_close(rocks->db);
     return open_once(rocks, path, kind, ROCKS_WRITE, true, error);
+}
+
+static void free_rest(struct rocks *rocks) {
+    if (rocks->options != NULL) rocksdb_options_destroy(rocks->options);
+    if (rocks->filter != NULL) rocksdb_compactionfilter_destroy(rocks->filter);
+    if (rocks->path != NULL) mem_own_free(rocks->mem, rocks->path, rocks->path_bytes);
+    mem_own_free(rocks->mem, rocks, sizeof *rocks);
 }
 
 kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, enum rocks_open how,
@@ -155,10 +165,15 @@ kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, en
     if (rocks == NULL) return status_no_memory(error, sizeof *rocks);
     memset(rocks, 0, sizeof *rocks);
     rocks->mem = mem;
-    kh_status status = open_instance(rocks, path, kind, how, error);
+    rocks->path_bytes = strlen(path) + 1;
+    rocks->path = mem_own_alloc(mem, rocks->path_bytes);
+    kh_status status = rocks->path == NULL ? status_no_memory(error, rocks->path_bytes) : KH_OK;
+    if (status == KH_OK) {
+        memcpy(rocks->path, path, rocks->path_bytes);
+        status = open_instance(rocks, path, kind, how, error);
+    }
     if (status != KH_OK) {
-        if (rocks->filter != NULL) rocksdb_compactionfilter_destroy(rocks->filter);
-        mem_own_free(mem, rocks, sizeof *rocks);
+        free_rest(rocks);
         return status;
     }
     make_call_options(rocks);
@@ -170,8 +185,7 @@ void rocks_close(struct rocks *rocks) {
     if (rocks == NULL) return;
     free_call_options(rocks);
     rocksdb_close(rocks->db);
-    if (rocks->filter != NULL) rocksdb_compactionfilter_destroy(rocks->filter);
-    mem_own_free(rocks->mem, rocks, sizeof *rocks);
+    free_rest(rocks);
 }
 
 kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
@@ -199,7 +213,8 @@ kh_status rocks_erase(const char *path, kh_error *error) {
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_destroy_db(options, path, &message);
     rocksdb_options_destroy(options);
-    return rocks_status(message, "the store cannot be removed", error);
+    kh_status status = rocks_status(message, "the store cannot be removed", error);
+    return status == KH_OK ? rocks_load_clear(path, error) : status;
 }
 
 kh_status rocks_get(struct rocks *rocks, kh_bytes key, char **value, size_t *value_bytes,

@@ -8,6 +8,9 @@
 struct rocks {
     struct mem *mem;
     rocksdb_t *db;
+    rocksdb_options_t *options; /* for tables that are written beside it, too */
+    char *path;
+    size_t path_bytes;
     rocksdb_writeoptions_t *synced;   /* write-ahead log, synced */
     rocksdb_writeoptions_t *unsynced; /* write-ahead log, not synced */
     rocksdb_writeoptions_t *unlogged; /* no write-ahead log */

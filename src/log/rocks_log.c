@@ -9,19 +9,26 @@
 #include "base/status.h"
 #include "log/record_layout.h"
 #include "log/rocks_handle.h"
+#include "log/rocks_load.h"
 #include <errno.h>
 #include <string.h>
 
 enum {
     PART_BYTES = 8 << 20,         /* beyond: records of policy none wait for their group, too */
+    KEPT_BYTES = 32 << 20,        /* larger parts give their memory back once they are written */
     SYNC_NS = 200 * 1000000,      /* what was written without a sync gets one within this time */
     FULL_RETRY_NS = 50 * 1000000, /* between two tries on a full device */
+    SYNC_LOOK_NS = 500 * 1000,    /* who wants a sync looks again while another writes */
     ROOM_BYTES = 64 << 20,        /* what is left free: tables in the making, and the values' */
     LEAST_ROOM_BYTES = 16 << 20,  /* for upkeep, which may free some: a table and a new file */
     IDLE_TICKS = 64,           /* rounds without work before the thread sleeps until it is woken */
     TIME_AHEAD_MS = 10 * 1000, /* timestamps of unsynced commits are reserved so far ahead */
-    TIME_LEFT_MS = 5 * 1000    /* and again when so much is left */
+    TIME_LEFT_MS = 5 * 1000,   /* and again when so much is left */
+    HEAD_AT = 24,              /* in a part: after room for what a table file begins with */
+    BODY_AT = HEAD_AT + GROUP_HEAD_BYTES
 };
+
+_Static_assert((int)HEAD_AT >= (int)LONE_FRONT_BYTES, "the table's front fits");
 
 static uint64_t monotonic_ns(void) {
     struct env_clock clock = env_clock_system();
@@ -31,9 +38,10 @@ static uint64_t monotonic_ns(void) {
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 static void empty(struct log_part *part) {
-    struct ipc_buffer body = part->body;
-    body.size_bytes = 0;
-    *part = (struct log_part){.body = body};
+    if (part->group.capacity_bytes > KEPT_BYTES) ipc_buffer_fini(&part->group);
+    struct ipc_buffer group = part->group;
+    group.size_bytes = 0;
+    *part = (struct log_part){.group = group};
 }
 
 static void note_commit(struct log_part *part, kh_bytes frame) {
@@ -45,12 +53,15 @@ static void note_commit(struct log_part *part, kh_bytes frame) {
 
 /* False: no memory, the part is as before. */
 static bool add(struct log_part *part, const kh_bytes *frames, size_t count) {
-    size_t before = part->body.size_bytes;
+    struct ipc_buffer *group = &part->group;
+    size_t before = group->size_bytes;
+    if (before == 0) (void)ipc_buffer_extend(group, BODY_AT);
     for (size_t i = 0; i < count; i++)
-        ipc_buffer_append(&part->body, frames[i].data, frames[i].size_bytes);
-    if (part->body.is_failed) {
-        part->body.is_failed = false;
-        part->body.size_bytes = before;
+        ipc_buffer_append(group, frames[i].data, frames[i].size_bytes);
+    if (ipc_buffer_extend(group, LONE_BACK_BYTES) != NULL) group->size_bytes -= LONE_BACK_BYTES;
+    if (group->is_failed) {
+        group->is_failed = false;
+        group->size_bytes = before;
         return false;
     }
     for (size_t i = 0; i < count; i++) note_commit(part, frames[i]);
@@ -63,7 +74,7 @@ static bool add(struct log_part *part, const kh_bytes *frames, size_t count) {
 static bool is_answered_at_once(const struct rocks_log *log, kh_sync sync) {
     const struct log_part *part = log->filling;
     return sync == KH_SYNC_NONE && log->answered == log->appended &&
-           part->body.size_bytes < PART_BYTES &&
+           part->group.size_bytes < PART_BYTES &&
            KH_MS_OF_TIMESTAMP(part->last_commit) < log->mark.time_ms;
 }
 
@@ -95,21 +106,17 @@ static int append(void *context, const kh_bytes *frames, size_t count, uint64_t 
 
 /* ---- the writer ------------------------------------------------------------------------------ */
 
-static kh_status write_group(struct rocks_log *log, const unsigned char *head, kh_bytes body,
-                             uint64_t position, bool is_synced) {
-    unsigned char key[8];
-    rocks_store_u64(key, position);
-    const char *keys[] = {(const char *)key};
-    size_t key_sizes[] = {sizeof key};
-    const char *values[] = {(const char *)head, body.data};
-    size_t value_sizes[] = {GROUP_HEAD_BYTES, body.size_bytes};
+static kh_status sync_file(struct rocks_log *log, kh_error *error) {
     char *message = NULL;
-    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-    rocksdb_writebatch_putv(batch, 1, keys, key_sizes, 2, values, value_sizes);
-    rocksdb_write(log->rocks->db, is_synced ? log->rocks->synced : log->rocks->unsynced, batch,
-                  &message);
-    rocksdb_writebatch_destroy(batch);
-    return rocks_status(message, "the log cannot be written", NULL);
+    rocksdb_flush_wal(log->rocks->db, 1, &message);
+    return rocks_status(message, "the log cannot be synced", error);
+}
+
+static bool has_unsynced(struct rocks_log *log) {
+    lock_take(&log->lock);
+    bool is_there = log->unsynced_ns != 0;
+    lock_leave(&log->lock);
+    return is_there;
 }
 
 /* Before anything is answered whose record may be lost with its timestamp. */
@@ -144,18 +151,59 @@ static kh_status note_written(struct rocks_log *log, bool is_synced) {
     return KH_OK;
 }
 
-/* Seal, write, sync: as the writer, without the lock. */
-static kh_status keep(struct rocks_log *log, struct log_part *part) {
-    struct group_head head = {.first_commit = part->first_commit,
-                              .last_commit = part->last_commit,
-                              .wall_ms = env_wall_ms(&log->clock)};
-    kh_bytes body = {part->body.bytes, part->body.size_bytes};
-    unsigned char bytes[GROUP_HEAD_BYTES];
+static kh_bytes body_of(const struct log_part *part) {
+    return (kh_bytes){part->group.bytes + BODY_AT, part->group.size_bytes - BODY_AT};
+}
+
+static struct group_head head_for(const struct rocks_log *log, const struct log_part *part) {
+    return (struct group_head){.first_commit = part->first_commit,
+                               .last_commit = part->last_commit,
+                               .wall_ms = env_wall_ms(&log->clock)};
+}
+
+static kh_status put_group(struct rocks_log *log, const struct log_part *part,
+                           const unsigned char key[8]) {
+    char *message = NULL;
+    const rocksdb_writeoptions_t *options =
+        part->is_synced ? log->rocks->synced : log->rocks->unsynced;
+    rocksdb_put(log->rocks->db, options, (const char *)key, 8,
+                (const char *)part->group.bytes + HEAD_AT, part->group.size_bytes - HEAD_AT,
+                &message);
+    return rocks_status(message, "the log cannot be written", NULL);
+}
+
+/* Seal and write through the write-ahead log; sync, where somebody wants it. */
+static kh_status write_group(struct rocks_log *log, const struct log_part *part,
+                             struct chain *chain) {
+    unsigned char key[8];
+    struct group_head head = head_for(log, part);
+    rocks_store_u64(key, chain->next);
+    chain_append(chain, log->digester, &head, body_of(part), part->group.bytes + HEAD_AT);
+    kh_status status = part->is_synced ? KH_OK : reserve_time(log, part->last_commit);
+    return status == KH_OK ? put_group(log, part, key) : status;
+}
+
+/* The disk is at work on the records while they are digested for the head. */
+static kh_status load_group(struct rocks_log *log, const struct log_part *part,
+                            struct chain *chain) {
+    unsigned char key[8];
+    struct rocks_lone_load load;
+    struct group_head head = head_for(log, part);
+    rocks_store_u64(key, chain->next);
+    kh_status status = has_unsynced(log) ? sync_file(log, NULL) : KH_OK;
+    if (status != KH_OK) return status;
+    status = rocks_load_begin(&load, log->rocks, key, part->group.bytes + HEAD_AT,
+                              part->group.size_bytes - HEAD_AT, GROUP_HEAD_BYTES, NULL);
+    if (status != KH_OK) return status;
+    chain_append(chain, log->digester, &head, body_of(part), part->group.bytes + HEAD_AT);
+    return rocks_load_end(&load, NULL);
+}
+
+/* As the writer, without the lock. */
+static kh_status keep(struct rocks_log *log, const struct log_part *part) {
     struct chain chain = log->chain;
-    chain_append(&chain, log->digester, &head, body, bytes);
-    kh_status status = KH_OK;
-    if (!part->is_synced) status = reserve_time(log, part->last_commit);
-    if (status == KH_OK) status = write_group(log, bytes, body, head.first, part->is_synced);
+    kh_status status =
+        part->is_loaded ? load_group(log, part, &chain) : write_group(log, part, &chain);
     if (status != KH_OK) return status;
     log->chain = chain;
     return note_written(log, part->is_synced);
@@ -179,9 +227,10 @@ static bool wait_for_room(struct rocks_log *log) {
 
 /* Not into the last of the room: RocksDB writes tables on the side, and does not get over a
  * write-ahead file that did not fit. */
-static kh_status keep_if_room(struct rocks_log *log, struct log_part *part) {
+static kh_status keep_if_room(struct rocks_log *log, const struct log_part *part) {
     uint64_t free_bytes;
-    uint64_t needed = ROOM_BYTES + 4 * (uint64_t)part->body.size_bytes;
+    uint64_t copies = part->is_loaded ? 2 : 4; /* log, tables, the values' */
+    uint64_t needed = ROOM_BYTES + copies * part->group.size_bytes;
     if (env_free_bytes(log->path, &free_bytes) == 0 && free_bytes < needed) return KH_NO_SPACE;
     return keep(log, part);
 }
@@ -191,7 +240,7 @@ bool rocks_log_has_room(const struct rocks_log *log) {
     return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
 }
 
-static kh_status keep_patiently(struct rocks_log *log, struct log_part *part) {
+static kh_status keep_patiently(struct rocks_log *log, const struct log_part *part) {
     kh_status status = keep_if_room(log, part);
     if (status != KH_NO_SPACE) return status;
     set_full(log, true);
@@ -220,6 +269,8 @@ static bool write_one(struct rocks_log *log, bool is_thread) {
     if (log->is_writing || log->is_failed || part->count == 0) return false;
     log->is_writing = true;
     log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
+    part->is_loaded = part->group.size_bytes >= rocks_load_bytes;
+    if (part->is_loaded) part->is_synced = true;
     lock_leave(&log->lock);
     kh_status status = keep_patiently(log, part);
     lock_take(&log->lock);
@@ -236,9 +287,7 @@ static bool write_one(struct rocks_log *log, bool is_thread) {
 }
 
 static kh_status sync_written(struct rocks_log *log, kh_error *error) {
-    char *message = NULL;
-    rocksdb_flush_wal(log->rocks->db, 1, &message);
-    kh_status status = rocks_status(message, "the log cannot be synced", error);
+    kh_status status = sync_file(log, error);
     return status == KH_OK ? note_written(log, true) : status;
 }
 
@@ -277,10 +326,10 @@ static void flush(void *context, uint64_t cookie) {
 kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
     kh_status status = KH_OK;
     lock_take(&log->lock);
-    while (log->is_writing) { /* its end is near, and nobody else waits here */
-        lock_leave(&log->lock);
-        env_yield();
-        lock_take(&log->lock);
+    while (log->is_writing) { /* looked at again, since a failed or unsynced group wakes nobody */
+        log->waiters++;
+        (void)signal_wait(&log->moved, &log->lock, monotonic_ns() + SYNC_LOOK_NS);
+        log->waiters--;
     }
     if (!log->is_failed) (void)write_one(log, true);
     if (log->is_failed) {
@@ -298,7 +347,7 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
 /* Do what is due; true: something was. With the lock. */
 static bool tick(struct rocks_log *log, uint64_t now_ns, bool is_all) {
     const struct log_part *part = log->filling;
-    bool is_due = is_all || part->urgent != 0 || part->body.size_bytes >= PART_BYTES ||
+    bool is_due = is_all || part->urgent != 0 || part->group.size_bytes >= PART_BYTES ||
                   (part->count > 0 && now_ns - part->since_ns >= log->delay_ns);
     if (is_due && write_one(log, true)) return true;
     if (log->is_writing || log->is_failed || log->unsynced_ns == 0) return false;
@@ -349,6 +398,15 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, u
     return durable;
 }
 
+bool rocks_log_is_loading(struct rocks_log *log) {
+    lock_take(&log->lock);
+    const struct log_part *other = log->filling == &log->parts[0] ? &log->parts[1] : &log->parts[0];
+    bool is_loading =
+        (log->is_writing && other->is_loaded) || log->filling->group.size_bytes >= rocks_load_bytes;
+    lock_leave(&log->lock);
+    return is_loading;
+}
+
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {
     lock_take(&log->lock);
     *out = log->mark;
@@ -395,7 +453,7 @@ static void close_log(void *context) {
 
 static void free_log(struct rocks_log *log) {
     rocks_log_forget(log);
-    for (int i = 0; i < 2; i++) ipc_buffer_fini(&log->parts[i].body);
+    for (int i = 0; i < 2; i++) ipc_buffer_fini(&log->parts[i].group);
     digester_destroy(log->digester);
     signal_fini(&log->moved);
     signal_fini(&log->wake);
@@ -429,7 +487,7 @@ static struct rocks_log *make(struct mem *mem, const struct rocks_log_options *o
     lock_init(&log->lock, RANK_LOG);
     signal_init(&log->wake);
     signal_init(&log->moved);
-    for (int i = 0; i < 2; i++) ipc_buffer_init(&log->parts[i].body, mem);
+    for (int i = 0; i < 2; i++) ipc_buffer_init(&log->parts[i].group, mem);
     log_kept_init(&log->kept, mem);
     log->digester = digester_create(mem);
     if (log->digester != NULL) return log;

@@ -18,6 +18,13 @@
  * would be believing a cache that has just lied: Rebello et al., "Can Applications Recover from
  * fsync Failures?", ATC 2020).
  *
+ * Large groups (rocks_load_bytes) do not go through the write-ahead log: they are loaded as table
+ * files (rocks_load.h), which are on disk when that answers. Order: what was written before and not
+ * synced is synced first. Else a loss of power could take a group that lies in the write-ahead log
+ * and leave a later one that was loaded and acknowledged, and the log would end before it. A crash
+ * between load and mark leaves a group that nobody was answered for, whole, as after any write.
+ * Loading makes durable, so it counts as a sync, whatever policy the records have.
+ *
  * A full device is no failure: before there is no room at all, a group waits until there is some.
  * Nothing has to be taken back; who waits, waits; new records are refused with ENOSPC.
  *
@@ -49,12 +56,13 @@ struct rocks_log_options {
     void *checked_context;
 };
 
-struct log_part { /* records between append and their group */
-    struct ipc_buffer body;
+struct log_part {            /* records between append and their group */
+    struct ipc_buffer group; /* room for the head, then the records; nothing when empty */
     uint32_t count;
     uint64_t cookie; /* of the newest */
     uint64_t urgent; /* cookie of the newest that asks for its own sync, 0: none */
     bool is_synced;  /* some record asks for one */
+    bool is_loaded;  /* it is large: set when it is taken to be written */
     uint64_t first_commit;
     uint64_t last_commit;
     uint64_t since_ns; /* when its first record came */
@@ -125,6 +133,8 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, u
 /* Is there room on the device for what upkeep does to the log? Beginning or writing a write-ahead
  * file that does not fit fails the log. */
 bool rocks_log_has_room(const struct rocks_log *log);
+/* Is a large group being written, or about to be? Any thread. */
+bool rocks_log_is_loading(struct rocks_log *log);
 /* The mark as it is now: how far the log is written and synced, and its head. */
 void rocks_log_mark(struct rocks_log *log, struct mark *out);
 /* The newest head that is on disk: its number, the position behind it, its digest. Any thread. */

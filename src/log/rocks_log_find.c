@@ -24,10 +24,8 @@ static kh_status skip_to_commit(struct groups *groups, struct group_head *head, 
 
 /* Invariant: what lies below `low` has no commit above `after`; what lies at or behind `high` has
  * none at or below it, or is the end. Both are where a group begins or ends. */
-static kh_status search(struct groups *groups, uint64_t after, uint64_t end, kh_log_position *out,
-                        kh_error *error) {
-    uint64_t low = 0;
-    uint64_t high = end;
+static kh_status search(struct groups *groups, uint64_t after, uint64_t low, uint64_t high,
+                        kh_log_position *out, kh_error *error) {
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         struct group_head head;
@@ -59,9 +57,12 @@ static kh_status search(struct groups *groups, uint64_t after, uint64_t end, kh_
 kh_status rocks_log_find(struct rocks_log *log, uint64_t after, kh_log_position *out,
                          kh_error *error) {
     struct groups groups;
+    struct chain anchor;
     uint64_t durable = atomic_load_explicit(&log->durable, memory_order_acquire);
+    kh_status status = groups_read_anchor(log->values, &log->genesis, &anchor, error);
+    if (status != KH_OK) return status;
     groups_open(&groups, log->rocks);
-    kh_status status = search(&groups, after, durable, out, error);
+    status = search(&groups, after, anchor.next, durable, out, error);
     groups_close(&groups);
     return status;
 }
@@ -70,11 +71,14 @@ kh_status rocks_log_first(struct rocks_log *log, kh_log_position *out, kh_error 
     struct groups groups;
     struct group_head head;
     kh_bytes body;
+    struct chain anchor;
     uint64_t durable = atomic_load_explicit(&log->durable, memory_order_acquire);
+    kh_status status = groups_read_anchor(log->values, &log->genesis, &anchor, error);
+    if (status != KH_OK) return status;
     groups_open(&groups, log->rocks);
-    groups_seek(&groups, 0);
-    kh_status status = groups_get(&groups, &head, &body, NULL, error);
-    if (status == KH_OK) *out = head.first;
+    groups_seek(&groups, anchor.next);
+    status = groups_get(&groups, &head, &body, NULL, error);
+    if (status == KH_OK) *out = head.first < anchor.next ? durable : head.first;
     if (status == KH_END) *out = durable;
     groups_close(&groups);
     return status == KH_END ? KH_OK : status;

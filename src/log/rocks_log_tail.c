@@ -148,7 +148,11 @@ static kh_status start_chain(struct rocks_log *log, struct groups *groups, kh_lo
     if (status != KH_OK) return status;
     groups_seek(groups, at == 0 ? 0 : at - 1);
     status = groups_get(groups, &head, &body, &bytes, error);
-    if (status == KH_END || (status == KH_OK && head.first >= at)) {
+    /* Trimmed groups may be there in part: tables of later ones went, and the deletion of the rest
+     * was lost. */
+    bool is_none =
+        status == KH_END || (status == KH_OK && (head.first >= at || head.first < anchor.next));
+    if (is_none) {
         *chain = anchor;
         return KH_OK;
     }
@@ -253,7 +257,7 @@ static int read_from(struct groups *groups, struct reading *reading) {
     return 0;
 }
 
-/* Files go before what lies in others: meanwhile trimmed groups look like holes. */
+/* What is trimmed may look like holes: files go as a whole. */
 static bool is_trimmed(struct rocks_log *log, kh_log_position position) {
     struct chain anchor;
     return groups_read_anchor(log->values, &log->genesis, &anchor, NULL) == KH_OK &&
@@ -328,16 +332,18 @@ static kh_status delete_before(struct rocks_log *log, uint64_t position, kh_erro
     unsigned char to[8];
     rocks_store_u64(to, position);
     char *message = NULL;
+    if (!rocks_log_has_room(log)) return KH_NO_SPACE;
+    /* Synced, and before the files: else a loss of power could bring back groups of which later
+     * ones are gone. */
+    kh_status status = delete_range(log, (kh_bytes){from, sizeof from}, (kh_bytes){to, sizeof to},
+                                    log->rocks->synced, error);
+    if (status != KH_OK) return status;
     /* This range has its end in it: a file that ends with the first group to keep must stay. */
     unsigned char last[8];
     rocks_store_u64(last, position - 1);
     rocksdb_delete_file_in_range(log->rocks->db, (const char *)from, sizeof from,
                                  (const char *)last, sizeof last, &message);
-    kh_status status = rocks_status(message, "old files of the log cannot be deleted", error);
-    if (status != KH_OK) return status;
-    if (!rocks_log_has_room(log)) return KH_NO_SPACE;
-    return delete_range(log, (kh_bytes){from, sizeof from}, (kh_bytes){to, sizeof to},
-                        log->rocks->unsynced, error);
+    return rocks_status(message, "old files of the log cannot be deleted", error);
 }
 
 /* The newest group that ends at or before the position. KH_END: none. */

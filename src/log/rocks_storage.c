@@ -1,9 +1,13 @@
 /* rocks_storage.c - see rocks_storage.h. */
 #include "log/rocks_storage.h"
 
+#include "base/mem.h"
 #include "base/status.h"
 #include "log/rocks_handle.h"
+#include "log/rocks_load.h"
+#include "log/state_key.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Before all keys of a storage, which begin with a letter. */
@@ -23,9 +27,57 @@ static int code_of(kh_status status) {
     }
 }
 
+static int order_of(const void *left, const void *right) {
+    kh_bytes a = ((const kh_mutation *)left)->key;
+    kh_bytes b = ((const kh_mutation *)right)->key;
+    int order = memcmp(a.data, b.data, a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes);
+    if (order != 0) return order;
+    return a.size_bytes < b.size_bytes ? -1 : a.size_bytes > b.size_bytes;
+}
+
+static size_t count_before_versions(const kh_mutation *sorted, size_t count) {
+    size_t at = 0;
+    while (at < count && *(const unsigned char *)sorted[at].key.data < STATE_VERSION) at++;
+    return at;
+}
+
+/* The log's instance is flushed first, as before a sync. */
+static kh_status load_sorted(struct rocks_storage *parts, const kh_mutation *sorted, size_t count) {
+    size_t others = count_before_versions(sorted, count); /* the position at least */
+    struct rocks_table tables[] = {{sorted, others}, {sorted + others, count - others}};
+    kh_status status = rocks_flush(parts->log, NULL);
+    if (status != KH_OK) return status;
+    return rocks_load(parts->values, tables, others == count ? 1 : 2, NULL);
+}
+
+static int load(struct rocks_storage *parts, const kh_mutation *mutations, size_t mutation_count,
+                kh_log_position position) {
+    struct mem *mem = parts->values->mem;
+    size_t count = mutation_count + 1;
+    unsigned char place[8];
+    kh_mutation *sorted = mem_alloc(mem, NULL, count * sizeof *sorted);
+    if (sorted == NULL) return ENOMEM;
+    rocks_store_u64(place, position);
+    sorted[0] = (kh_mutation){{position_key, sizeof position_key}, {place, sizeof place}};
+    if (mutation_count > 0) memcpy(sorted + 1, mutations, mutation_count * sizeof *mutations);
+    qsort(sorted, count, sizeof *sorted, order_of);
+    kh_status status = load_sorted(parts, sorted, count);
+    mem_free(mem, NULL, sorted, count * sizeof *sorted);
+    return code_of(status);
+}
+
+static size_t bytes_of(const kh_mutation *mutations, size_t mutation_count) {
+    size_t size_bytes = 0;
+    for (size_t i = 0; i < mutation_count; i++)
+        size_bytes += mutations[i].key.size_bytes + mutations[i].value.size_bytes;
+    return size_bytes;
+}
+
 static int apply(void *context, const kh_mutation *mutations, size_t mutation_count,
                  kh_log_position position) {
     struct rocks *rocks = ((struct rocks_storage *)context)->values;
+    if (bytes_of(mutations, mutation_count) >= rocks_load_bytes)
+        return load(context, mutations, mutation_count, position);
     unsigned char place[8];
     char *message = NULL;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();

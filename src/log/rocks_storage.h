@@ -3,8 +3,13 @@
  *
  * What apply wrote may be lost in a crash, but only from the end: RocksDB writes whole batches in
  * order into one table of memory after the other, and flushes them in order, and the position is in
- * each batch. sync flushes the log's instance first, so that a storage that is durable up to a
- * position never stands beside a log that ends before it. */
+ * each batch. A large step is loaded as table files (rocks_load.h): the versions in one, the rest
+ * with the position in another, both or neither; so that what overlaps every memtable is a few
+ * bytes, and versions of new keys go to the lowest level. The position's own range makes RocksDB
+ * flush the memtable before, which keeps the order: a step that survives has all before it.
+ * sync, and a load, flush the log's instance first, so that a storage that is durable up to a
+ * position never stands beside a log that ends before it, and what lies below the position is in
+ * tables. */
 #ifndef KHONSU_LOG_ROCKS_STORAGE_H
 #define KHONSU_LOG_ROCKS_STORAGE_H
 

@@ -4,13 +4,15 @@
  *
  *     test_flip [--seed N] [--samples N] [--all] [--shape NAME] [--file NAME] [--at BYTE]
  *
- * Three databases of some hundred records are made once, each by a process of its own:
+ * Four databases of some hundred records are made once, each by a process of its own:
  *   kept     closed, with its whole log, by retention
  *   swept    closed, its log trimmed
  *   killed   left by a process that ended without closing it; the log is in the write-ahead log
+ *   loaded   as kept; groups and steps of some KB are tables that were taken in (rocks_load.h)
  * Each damage is done to a copy, and looked at by a process of its own, since damaged files may do
  * anything to who reads them. --all: every byte of the first KiB of each file, and some hundred
  * samples of the rest. --file and --at: one damage, in words. */
+#include "log/rocks_load.h"
 #include "support/directory.h"
 
 #include <khonsu.h>
@@ -28,8 +30,8 @@
 
 enum { ROUNDS = 40, KEYS = 8, BIG_BYTES = 40000, FILES_MAX = 64, NAME_BYTES = 300 };
 enum { HANG_S = 60 };
-enum { SHAPES = 3 };
-static const char *const shapes[SHAPES] = {"kept", "swept", "killed"};
+enum { SHAPES = 4, LOADED = 3, LOAD_BYTES = 8000 };
+static const char *const shapes[SHAPES] = {"kept", "swept", "killed", "loaded"};
 
 static void must(bool is_true, const char *what) {
     if (is_true) return;
@@ -106,7 +108,8 @@ static void make_one(const char *path, int shape) {
     kh_db *db = NULL;
     kh_schema *numbers = NULL;
     kh_schema *texts = NULL;
-    must(open_at(path, shape == 0, &db, NULL) == KH_OK, "open");
+    if (shape == LOADED) rocks_load_bytes = LOAD_BYTES;
+    must(open_at(path, shape == 0 || shape == LOADED, &db, NULL) == KH_OK, "open");
     must(kh_schema_build(db, number_names, number_formats, 1, &numbers, NULL) == KH_OK, "schema");
     must(kh_schema_build(db, text_names, text_formats, 1, &texts, NULL) == KH_OK, "schema");
     fill(db, numbers, texts, 0, ROUNDS);

@@ -161,6 +161,7 @@ def parse(arguments):
     parser.add_argument("--run")
     parser.add_argument("--trace", help="judge this trace; run nothing")
     parser.add_argument("--check", required=True)
+    parser.add_argument("--program", help="stands for {program} in both commands")
     parser.add_argument("--shim", default=os.path.join(HERE, "../../build/dev/powerloss.so"))
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--cut", type=int, action="append", help="this one; may be repeated")
@@ -176,6 +177,9 @@ def parse(arguments):
     parser.add_argument("--run-timeout", type=float, default=600)
     parser.add_argument("--any-exit", action="store_true", help="the workload may be killed")
     options = parser.parse_args(arguments)
+    if options.program:
+        options.check = options.check.replace("{program}", shlex.quote(options.program))
+        options.run = options.run and options.run.replace("{program}", shlex.quote(options.program))
     if bool(options.run) == bool(options.trace):
         parser.error("one of --run and --trace")
     return options
