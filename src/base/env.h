@@ -63,5 +63,8 @@ void env_event_close(int descriptor);
 enum { ENV_LARGE_PAGE_BYTES = 2 * 1024 * 1024 };
 void *env_map(size_t size_bytes);
 void env_unmap(void *block, size_t size_bytes);
+/* Free pages of the C library's heap go back to the kernel, where the library can do that. As long
+ * as a look at the whole heap. */
+void env_trim_heap(void);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -179,6 +180,12 @@ void *env_map(size_t size_bytes) {
     (void)madvise(block, whole & ~(large - 1), MADV_HUGEPAGE);
 #endif
     return block;
+}
+
+void env_trim_heap(void) {
+#if defined(__GLIBC__)
+    (void)malloc_trim(0);
+#endif
 }
 
 void env_unmap(void *block, size_t size_bytes) {

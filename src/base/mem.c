@@ -52,6 +52,7 @@ struct mem {
     bool is_pooled;
     bool is_closed;
     struct lock lock; /* all below */
+    bool is_thrifty;  /* see mem_be_thrifty */
     struct mem_cache *caches;
     struct mem_block *magazines[CLASSES];
     struct mem_list loose[CLASSES]; /* blocks freed without a cache */
@@ -103,6 +104,11 @@ static inline size_t class_of(size_t rounded) {
                                      : SMALL_CLASSES + (rounded - MEM_SMALL_LAST) / MEDIUM_STEP - 1;
 }
 
+static size_t class_bytes(size_t class) {
+    return class < SMALL_CLASSES ? (class + 1) * MEM_SMALL_STEP
+                                 : MEM_SMALL_LAST + (class - SMALL_CLASSES + 1) * MEDIUM_STEP;
+}
+
 static uint32_t magazine_size(size_t rounded) {
     size_t count = MAGAZINE_BYTES / rounded;
     return count > MAGAZINE_MOST ? MAGAZINE_MOST : (uint32_t)(count == 0 ? 1 : count);
@@ -110,10 +116,7 @@ static uint32_t magazine_size(size_t rounded) {
 
 /* Two magazines: what one gives back is not at once taken again. */
 static uint32_t cached_most(size_t class) {
-    size_t rounded = class < SMALL_CLASSES
-                         ? (class + 1) * MEM_SMALL_STEP
-                         : MEM_SMALL_LAST + (class - SMALL_CLASSES + 1) * MEDIUM_STEP;
-    uint32_t most = 2 * magazine_size(rounded);
+    uint32_t most = 2 * magazine_size(class_bytes(class));
     return most > CACHED_LEAST ? most : CACHED_LEAST;
 }
 
@@ -256,6 +259,23 @@ static bool add_slab(struct mem *mem) {
     return true;
 }
 
+/* An idle block of at least four times the size, to be carved; of the largest class that has some.
+ * Only whole magazines are idle for sure: the rest of one stays. Lock held. */
+static bool carve_idle(struct mem *mem, size_t rounded) {
+    size_t least = 4 * rounded;
+    if (!mem->is_thrifty || least > POOLED_LAST) return false;
+    for (size_t class = CLASSES; class -- > 0 && class_bytes(class) >= least;) {
+        struct mem_block *block = mem->magazines[class];
+        if (block == NULL) continue;
+        if (block->next != NULL) block->next->next_magazine = block->next_magazine;
+        mem->magazines[class] = block->next != NULL ? block->next : block->next_magazine;
+        mem->carve_next = (unsigned char *)block;
+        mem->carve_end = mem->carve_next + class_bytes(class);
+        return true;
+    }
+    return false;
+}
+
 /* A run of blocks of one class from the shared lists or a slab, NULL: no memory. Lock held. */
 static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rounded) {
     struct mem_block *first = mem->magazines[class];
@@ -269,7 +289,7 @@ static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rou
         return first;
     }
     if ((size_t)(mem->carve_end - mem->carve_next) < rounded) {
-        if (!add_slab(mem)) return NULL;
+        if (!carve_idle(mem, rounded) && !add_slab(mem)) return NULL;
     }
     /* Blocks whose size is a multiple of 16 are aligned to 16. */
     size_t skew = (uintptr_t)mem->carve_next & 15;
@@ -431,6 +451,12 @@ uint64_t mem_live_bytes(const struct mem *mem) {
     lock_leave(&shared->lock);
     sum += atomic_load_explicit(&shared->charged_bytes, memory_order_relaxed);
     return sum > 0 ? (uint64_t)sum : 0;
+}
+
+void mem_be_thrifty(struct mem *mem) {
+    lock_take(&mem->lock);
+    mem->is_thrifty = true;
+    lock_leave(&mem->lock);
 }
 
 void mem_charge(struct mem *mem, int64_t size_bytes) {

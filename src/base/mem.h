@@ -62,6 +62,10 @@ void mem_own_free(struct mem *mem, void *block, size_t size_bytes);
 /* Run this when the context goes, after its last block was freed. One function per context. */
 void mem_at_end(struct mem *mem, void (*run)(void *argument), void *argument);
 
+/* From now on small blocks are carved from larger ones that lie idle, before more memory is asked
+ * for: what large values have left serves keys and heads. It does not come back to the large. */
+void mem_be_thrifty(struct mem *mem);
+
 /* Bytes in live blocks. Exact when no cache is in use, else within 64 KiB per cache. */
 uint64_t mem_live_bytes(const struct mem *mem);
 /* Account foreign memory that the context keeps alive (adopted Arrow buffers), +/- bytes. */

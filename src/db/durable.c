@@ -92,10 +92,12 @@ static kh_status open_stores(struct kh_db *db, kh_error *error) {
     struct mem *mem = db->home.mem;
     char path[4096];
     join(path, durable, "log");
+    uint64_t memory_bytes = db->limits.memory_bytes;
     kh_status status = rocks_open(mem, path, ROCKS_LOG, ROCKS_WRITE, &durable->rocks_log, error);
     if (status != KH_OK) return status;
     join(path, durable, "values");
-    return rocks_open(mem, path, ROCKS_VALUES, ROCKS_WRITE, &durable->rocks_values, error);
+    return rocks_open_within(mem, path, ROCKS_VALUES, ROCKS_WRITE, memory_bytes,
+                             &durable->rocks_values, error);
 }
 
 static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) {
@@ -258,6 +260,10 @@ kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
 
 bool durable_is_loading(const struct kh_db *db) {
     return db->durable != NULL && rocks_log_is_loading(db->durable->log);
+}
+
+uint64_t durable_memory_bytes(const struct kh_db *db) {
+    return db->durable == NULL ? 0 : rocks_memory_bytes(db->limits.memory_bytes);
 }
 
 void durable_head(const struct kh_db *db, kh_head *out) {

@@ -21,6 +21,8 @@ kh_status durable_open(struct kh_db *db, const kh_options *options, kh_error *er
 /* Its log and its storage, for pipeline_open and upkeep_open. NULL without a path. */
 const struct kh_log *durable_log(const struct kh_db *db);
 const struct kh_storage *durable_storage(const struct kh_db *db);
+/* Memory that a database of a path takes beside the library's own, about; 0 without a path. */
+uint64_t durable_memory_bytes(const struct kh_db *db);
 /* What was written to the log so far is on disk: before a storage takes it. */
 kh_status durable_sync_log(struct kh_db *db, kh_error *error);
 /* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */

@@ -33,6 +33,11 @@ kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     return KH_OK;
 }
 
+uint64_t durable_memory_bytes(const struct kh_db *db) {
+    (void)db;
+    return 0;
+}
+
 bool durable_is_loading(const struct kh_db *db) {
     (void)db;
     return false;

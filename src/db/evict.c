@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "db/db.h"
+#include "db/durable.h"
 #include "db/section.h"
 #include "db/upkeep.h"
 #include <string.h>
@@ -12,6 +13,10 @@ enum {
     CHUNKS = 64,          /* in one call */
     STRETCH_LEAST = 1024, /* entries that cool together */
     STRETCHES = 8,        /* of all keys */
+    TRIM_SHARE = 8,       /* of the limit: so much must have gone before the heap is trimmed, */
+    TRIM_MS = 200,        /* and so long ago the last time must be */
+    KEY_BYTES = 64,       /* an entry with a short key, about */
+    COLD_BYTES = 48,      /* a cold version */
     PATIENCE = 16         /* calls that wait for borrowers to end: most do at once */
 };
 
@@ -34,14 +39,16 @@ struct evictor {
     uint64_t evict_above;
     uint64_t evict_below;
     uint64_t heat_below; /* values that come back stay */
-    uint64_t open_below; /* the same while a database is opened: its keys are still to come */
+    uint64_t for_keys;   /* what values leave to keys and heads that are still to come */
     enum phase phase;
-    bool is_evicting;   /* from evict_above down to evict_below */
-    bool is_end;        /* the stretch ends behind the last key */
-    struct place hand;  /* the last key that was handled */
-    struct place begin; /* the stretch: keys after begin, */
-    struct place end;   /* up to end */
-    uint64_t left;      /* entries to be marked */
+    bool is_evicting;    /* from evict_above down to evict_below */
+    bool is_end;         /* the stretch ends behind the last key */
+    struct place hand;   /* the last key that was handled */
+    struct place begin;  /* the stretch: keys after begin, */
+    struct place end;    /* up to end */
+    uint64_t untrimmed;  /* bytes that went since the heap was trimmed */
+    uint64_t trimmed_ms; /* and when that was */
+    uint64_t left;       /* entries to be marked */
     uint32_t patience;
     uint64_t vain;   /* entries looked at since a value went, or could go */
     uint64_t stored; /* as of the last look */
@@ -251,11 +258,21 @@ static bool is_vain(const struct kh_db *db) {
 
 /* ---- when ------------------------------------------------------------------------------------ */
 
+/* Memory that is used, or kept for keys that are still to come: what large values leave behind in
+ * the heap does not serve small blocks, so that values must not fill it first. */
+static uint64_t used_bytes(const struct kh_db *db) {
+    const struct store *store = &db->store;
+    uint64_t keys = atomic_load_explicit(&store->keys, memory_order_relaxed);
+    uint64_t cold = atomic_load_explicit(&store->versions_cold, memory_order_relaxed);
+    uint64_t there = index_size_bytes(store->index) + keys * KEY_BYTES + cold * COLD_BYTES;
+    uint64_t for_keys = db->evictor->for_keys;
+    return mem_live_bytes(db->home.mem) + (there < for_keys ? for_keys - there : 0);
+}
+
 bool evict_has_room(const struct kh_db *db) {
     if (db->evictor == NULL) return true;
     if (is_short_always()) return has_room_now();
-    uint64_t below = db->is_open ? db->evictor->heat_below : db->evictor->open_below;
-    return mem_live_bytes(db->home.mem) < below;
+    return used_bytes(db) < db->evictor->heat_below;
 }
 
 /* live: without what was taken out and is not free yet. In the section. */
@@ -267,12 +284,25 @@ static bool is_wanted(struct evictor *evictor, uint64_t live) {
     return evictor->is_evicting;
 }
 
+/* Large values leave holes in the C library's heap, which it does not give back by itself. Now and
+ * then: trimming looks at the whole heap. In the section; what is due is done outside of it. */
+static bool is_trim_due(struct kh_db *db) {
+    struct evictor *evictor = db->evictor;
+    if (evictor->untrimmed < evictor->evict_above / TRIM_SHARE) return false;
+    uint64_t now_ms = env_monotonic_ns(&db->clock) / 1000000u;
+    if (now_ms - evictor->trimmed_ms < TRIM_MS) return false;
+    evictor->untrimmed = 0;
+    evictor->trimmed_ms = now_ms;
+    return true;
+}
+
 bool evict_some(struct kh_db *db, const struct reclaimer *who) {
     struct evictor *evictor = db->evictor;
     if (evictor == NULL) return false;
-    uint64_t live = mem_live_bytes(db->home.mem);
+    uint64_t live = used_bytes(db);
     if (live <= evictor->cool_above && !is_short_always()) return false;
     bool goes_on = true;
+    bool is_due = false;
     epoch_open(&db->store.epoch, who->record);
     for (int chunk = 0; chunk < CHUNKS && goes_on; chunk++) {
         latch_take(&db->section);
@@ -281,11 +311,14 @@ bool evict_some(struct kh_db *db, const struct reclaimer *who) {
             bool is_over;
             uint64_t bytes = move_hand(db, who, &is_over);
             live = bytes < live ? live - bytes : 0;
+            evictor->untrimmed += bytes;
             goes_on = !is_over && !is_vain(db);
         }
+        is_due |= is_trim_due(db);
         latch_leave(&db->section);
     }
     epoch_close(&db->store.epoch, who->record);
+    if (is_due) env_trim_heap();
     if (live > evictor->evict_above || is_short_always()) upkeep_hurry(db);
     return goes_on && !is_short_always();
 }
@@ -293,16 +326,23 @@ bool evict_some(struct kh_db *db, const struct reclaimer *who) {
 void evict_at_open(struct kh_db *db) {
     struct evictor *evictor = db->evictor;
     struct reclaimer who = {&db->step_epoch, db->step_cache};
-    if (evictor == NULL || mem_live_bytes(db->home.mem) <= evictor->evict_above) return;
+    if (evictor == NULL || used_bytes(db) <= evictor->evict_above) return;
     while (evict_some(db, &who)) epoch_drain(&db->store.epoch, who.record, who.cache);
     epoch_drain(&db->store.epoch, who.record, who.cache);
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-kh_status evict_open(struct kh_db *db, kh_error *error) {
+/* Without what RocksDB takes of it, but half of it at least. */
+uint64_t evict_limit(const struct kh_db *db) {
     uint64_t limit = db->limits.memory_bytes;
-    if (limit == 0 || db->upkeep == NULL) return KH_OK;
+    uint64_t others = durable_memory_bytes(db);
+    return others < limit / 2 ? limit - others : limit / 2;
+}
+
+kh_status evict_open(struct kh_db *db, kh_error *error) {
+    if (db->limits.memory_bytes == 0 || db->upkeep == NULL) return KH_OK;
+    uint64_t limit = evict_limit(db);
     struct evictor *evictor = mem_own_alloc(db->home.mem, sizeof *evictor);
     if (evictor == NULL) return status_no_memory(error, sizeof *evictor);
     memset(evictor, 0, sizeof *evictor);
@@ -317,8 +357,9 @@ kh_status evict_open(struct kh_db *db, kh_error *error) {
     evictor->evict_above = limit - limit / 8;
     evictor->evict_below = limit - limit / 16 * 3;
     evictor->heat_below = limit - limit / 16;
-    evictor->open_below = limit / 2;
+    evictor->for_keys = limit / 8 * 3;
     db->evictor = evictor;
+    mem_be_thrifty(db->home.mem);
     begin_stretch(db);
     return KH_OK;
 }

@@ -14,7 +14,7 @@
 
 static bool is_over(const struct kh_db *db, uint64_t more_bytes) {
     uint64_t live = mem_live_bytes(db->home.mem);
-    return live + more_bytes > db->limits.memory_bytes;
+    return live + more_bytes > evict_limit(db);
 }
 
 static kh_status wait_for_memory(kh_txn *txn, uint64_t more_bytes, kh_error *error) {

@@ -21,6 +21,7 @@
 
 #include "khonsu/status.h"
 #include <stdbool.h>
+#include <stdint.h>
 
 struct mem;
 
@@ -36,6 +37,13 @@ enum rocks_open {
 /* KH_IO, with RocksDB's message; KH_CORRUPT where it says so. */
 kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, enum rocks_open how,
                      struct rocks **out, kh_error *error);
+/* The same with buffers and a cache of about a sixteenth of memory_bytes, where the usual ones are
+ * larger; 0: the usual ones. */
+kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind kind,
+                            enum rocks_open how, uint64_t memory_bytes, struct rocks **out,
+                            kh_error *error);
+/* What a log and values take of that, about, with what compactions hold. */
+uint64_t rocks_memory_bytes(uint64_t memory_bytes);
 /* NULL is allowed. Nothing is flushed. */
 void rocks_close(struct rocks *rocks);
 

@@ -15,8 +15,12 @@ enum {
     WAL_FILES_KEPT = 4, /* for reuse: two in use, two between a flush and their deletion */
     BLOCK_BYTES = 16 << 10,
     CACHE_BYTES = 32 << 20, /* blocks; values that are read often live in the engine's memory */
-    SKIP_ANY = 3,           /* kSkipAnyCorruptedRecords */
-    FATAL_ONLY = 4          /* FATAL_LEVEL: what goes into its file LOG, after the options */
+    BUFFERS = 3,            /* of an instance: one in use, one or two on their way to the disk */
+    COMPACTION_BYTES = 8 << 20, /* blocks of the tables that are read and written */
+    LEAST_BYTES = 1 << 20,      /* of a buffer or the cache within a memory limit, */
+    SHARE = 64,                 /* of which each takes one part of so many */
+    SKIP_ANY = 3,               /* kSkipAnyCorruptedRecords */
+    FATAL_ONLY = 4              /* FATAL_LEVEL: what goes into its file LOG, after the options */
 };
 
 kh_status rocks_status(char *message, const char *what, kh_error *error) {
@@ -38,7 +42,7 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, how == ROCKS_CREATE);
     rocksdb_options_set_paranoid_checks(options, 1);
-    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_max_write_buffer_number(options, BUFFERS);
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_max_log_file_size(options, 1 << 20);
     rocksdb_options_set_keep_log_file_num(options, 4);
@@ -47,6 +51,18 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
     rocksdb_options_set_info_log_level(options, FATAL_ONLY);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     return options;
+}
+
+static size_t within(uint64_t memory_bytes, size_t usual_bytes) {
+    uint64_t share = memory_bytes / SHARE;
+    if (share == 0 || share >= usual_bytes) return usual_bytes;
+    return share < LEAST_BYTES ? LEAST_BYTES : (size_t)share;
+}
+
+uint64_t rocks_memory_bytes(uint64_t memory_bytes) {
+    return (uint64_t)BUFFERS * within(memory_bytes, VALUES_BUFFER_BYTES) +
+           within(memory_bytes, CACHE_BYTES) + (uint64_t)BUFFERS * LOG_BUFFER_BYTES +
+           COMPACTION_BYTES;
 }
 
 /* Positions only grow: files do not overlap, so that compactions move them and rewrite nothing. */
@@ -89,9 +105,10 @@ static void set_values_options(struct rocks *rocks, rocksdb_options_t *options) 
         rocks->filter =
             rocksdb_compactionfilter_create(NULL, keep_state, is_forgotten, filter_name);
     rocksdb_options_set_compaction_filter(options, rocks->filter);
-    rocksdb_cache_t *cache = rocksdb_cache_create_lru(CACHE_BYTES);
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru(within(rocks->memory_bytes, CACHE_BYTES));
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-    rocksdb_options_set_write_buffer_size(options, VALUES_BUFFER_BYTES);
+    size_t buffer_bytes = within(rocks->memory_bytes, VALUES_BUFFER_BYTES);
+    rocksdb_options_set_write_buffer_size(options, buffer_bytes);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
     rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
     rocksdb_block_based_options_set_block_cache(table, cache);
@@ -161,10 +178,17 @@ static void free_rest(struct rocks *rocks) {
 
 kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, enum rocks_open how,
                      struct rocks **out, kh_error *error) {
+    return rocks_open_within(mem, path, kind, how, 0, out, error);
+}
+
+kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind kind,
+                            enum rocks_open how, uint64_t memory_bytes, struct rocks **out,
+                            kh_error *error) {
     struct rocks *rocks = mem_own_alloc(mem, sizeof *rocks);
     if (rocks == NULL) return status_no_memory(error, sizeof *rocks);
     memset(rocks, 0, sizeof *rocks);
     rocks->mem = mem;
+    rocks->memory_bytes = memory_bytes;
     rocks->path_bytes = strlen(path) + 1;
     rocks->path = mem_own_alloc(mem, rocks->path_bytes);
     kh_status status = rocks->path == NULL ? status_no_memory(error, rocks->path_bytes) : KH_OK;
