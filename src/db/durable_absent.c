@@ -21,12 +21,6 @@ const struct kh_storage *durable_storage(const struct kh_db *db) {
     return NULL;
 }
 
-kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
-    (void)db;
-    (void)error;
-    return KH_OK;
-}
-
 kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;
@@ -40,6 +34,12 @@ bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
 }
 
 kh_status durable_compact(struct kh_db *db, kh_error *error) {
+    (void)db;
+    (void)error;
+    return KH_OK;
+}
+
+kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;
     return KH_OK;
