@@ -10,7 +10,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
-    install clean bench bench-quick bench-durable bench-render bench-program bench-setup
+    install clean bench bench-quick bench-durable bench-recovery bench-budget bench-render \
+    bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -123,6 +124,17 @@ bench-quick: bench-program
 bench-durable: bench-program
 	$(REPORT) --program $(BENCH) --only durable --json build/bench/durable.json \
 	    --docs build/bench/durable-docs
+
+# What opening costs: RECOVERY="--only storage --callgrind --directory /dev/shm/recovery", say.
+RECOVERY ?=
+bench-recovery: setup
+	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
+	@cmake --build build/release --parallel $(JOBS) --target recovery
+	$(PYTHON_VENV) bench/report/recovery.py --program build/release/recovery $(RECOVERY)
+
+# A database of ten times its memory, in a control group; needs the right to make one.
+bench-budget: bench-program
+	$(PYTHON_VENV) bench/budget/budget.py --json build/bench/budget.json
 
 bench-render: setup
 	$(REPORT) --render docs/performance/report.json --docs docs

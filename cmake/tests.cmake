@@ -50,7 +50,7 @@ function(khonsu_add_program source directory label)
   add_test(NAME ${name} COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
   set_tests_properties(${name} PROPERTIES LABELS ${label} ENVIRONMENT "${test_environment}")
   # Tests that bring their own log or directory run once.
-  if(stem MATCHES "^(as_of|backup|changes|durable|outcome|read_only|storage|verify)")
+  if(stem MATCHES "^(as_of|backup|changes|durable|opening|outcome|read_only|storage|verify)")
     return()
   endif()
   # The same promises over a user's log, whose answers come when somebody waits for them.
@@ -65,6 +65,13 @@ function(khonsu_add_program source directory label)
     add_test(NAME ${name}_over_path COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
     set_tests_properties(${name}_over_path PROPERTIES LABELS ${label}
       ENVIRONMENT "${test_environment};KH_TEST_LOG=path")
+  endif()
+  # And with values that leave memory whenever they can.
+  if(KHONSU_DURABLE AND KHONSU_HASH_FRONT AND NOT KHONSU_SANITIZE MATCHES "thread" AND
+     stem MATCHES "^(deferrable|dropped_writes|hermitage|policy_.*|savepoints|live|model)$")
+    add_test(NAME ${name}_over_cold COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}_over_cold PROPERTIES LABELS ${label}
+      ENVIRONMENT "${test_environment};KH_TEST_LOG=cold;KH_TEST_WORLDS=12")
   endif()
 endfunction()
 

@@ -97,14 +97,20 @@ typedef struct kh_clock {
 } kh_clock;
 
 typedef enum kh_log_level { KH_LOG_ERROR = 0, KH_LOG_WARNING = 1, KH_LOG_NOTICE = 2 } kh_log_level;
-/* Message hook: the only output of the library (default: none). Any thread, outside of locks. */
+/* Message hook: the only output of the library (default: none). Any thread, outside of locks. With
+ * KH_LOG_NOTICE, from within kh_db_open where there is something to read: "opening ..." when that
+ * begins, "opening: ..." at most once a second, how far it is, "opened: ..." when it has succeeded;
+ * for people, the words may change. */
 typedef void kh_message_fn(void *context, kh_log_level level, const char *message);
 
 /* Bounds; 0 means the default. Beyond one: KH_TOO_BIG, or KH_BUSY where waiting can help. */
 typedef struct kh_limits {
     size_t size;                  /* sizeof(kh_limits) */
-    uint64_t memory_bytes;        /* of the whole database; default: none. At the limit writers wait
-                                   * up to their timeout for memory to be reclaimed, then KH_BUSY */
+    uint64_t memory_bytes;        /* of the whole database; default: none. With a path or a storage
+                                   * values that were not read lately leave memory above 7/8 of it,
+                                   * and are read back when they are wanted (docs/durability.md).
+                                   * At the limit writers wait up to their timeout for memory to be
+                                   * reclaimed, then KH_BUSY */
     uint64_t batch_bytes;         /* one batch; default 4 GiB */
     uint64_t txn_bytes;           /* values written by one transaction; default 1 GiB */
     uint32_t txn_writes;          /* keys written by one transaction; default 1,000,000 */
@@ -352,6 +358,8 @@ typedef struct kh_stats {
     kh_histogram section_ns; /* of that, inside the commit section */
     uint32_t hot_key_count;
     kh_hot_key hot_keys[KH_HOT_KEYS];
+    uint64_t versions_cold; /* of versions_live, those whose values are in the storage only */
+    uint64_t fetches;       /* values read back from the storage */
 } kh_stats;
 /* A consistent enough copy: each number is exact at some moment of the call. */
 KH_API KH_WARN_UNUSED kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error);

@@ -127,8 +127,8 @@ static kh_status read_messages(struct value_reader *r, const struct field *root,
     }
 }
 
-kh_status ipc_decode_value(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
-                           kh_bytes bytes, kh_batch **out, kh_error *error) {
+kh_status ipc_decode_any(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                         kh_bytes bytes, kh_batch **out, kh_error *error) {
     struct value_reader r = {.mem = mem, .cache = cache, .rest = bytes, .error = error};
     struct ArrowArray array = {.release = NULL};
     size_t values_bytes = 0;
@@ -154,4 +154,13 @@ kh_status ipc_decode_value(struct mem *mem, struct mem_cache *cache, const kh_sc
     mem_free(mem, cache, r.values, values_bytes);
     ipc_slots_fini(&r.slots);
     return ipc_status(status);
+}
+
+kh_status ipc_decode_value(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                           kh_bytes bytes, kh_batch **out, kh_error *error) {
+    kh_batch *row = ipc_decode_row(mem, cache, schema, bytes);
+    if (row == NULL)
+        return ipc_decode_any(mem, cache, schema, bytes, out, error);
+    *out = row;
+    return KH_OK;
 }

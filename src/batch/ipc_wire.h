@@ -227,6 +227,12 @@ struct field ipc_wrap_values(const struct field *of);
 /* Decode and move out the only column. */
 kh_status ipc_decode_values(const struct ipc_decoding *decoding, struct ArrowArray *out,
                             kh_error *error);
+/* A value of one row by the short way (ipc_value_row.c). NULL: the long way takes it, or refuses;
+ * and any value by the long way. */
+kh_batch *ipc_decode_row(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                         kh_bytes bytes);
+kh_status ipc_decode_any(struct mem *mem, struct mem_cache *cache, const kh_schema *schema,
+                         kh_bytes bytes, kh_batch **out, kh_error *error);
 /* The words of a failed import are right, its status is not: the bytes were bad, not a caller. */
 kh_status ipc_status(kh_status status);
 

@@ -3,6 +3,7 @@
 #include "complain.h"
 #include "heap.h"
 #include "key_text.h"
+#include "opening.h"
 #include "output.h"
 
 #include <stdlib.h>
@@ -142,7 +143,7 @@ static int list_once(struct listing *listing) {
     options.path = listing->path;
     options.flags = KH_OPEN_READ_ONLY | KH_OPEN_NO_THREADS;
     of.prefix = text_bytes(&listing->prefix);
-    kh_status status = kh_db_open(&options, &db, &error);
+    kh_status status = opening_open(&options, &db, &error);
     if (status == KH_BUSY && listing->is_following) {
         return CLI_OK; /* the next look comes */
     }

@@ -1,6 +1,7 @@
 /* command_compact.c - khonsu compact: history that is kept no longer leaves a database's files. */
 #include "command.h"
 #include "complain.h"
+#include "opening.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -40,11 +41,11 @@ static bool parse_span(const char *argument, uint64_t *ms) {
     return false;
 }
 
-static int compact(const char *path, const kh_options *options, bool is_quiet) {
+static int compact(const char *path, kh_options *options, bool is_quiet) {
     kh_error error = {""};
     kh_db *db = NULL;
     kh_stats stats = {.size = sizeof stats};
-    kh_status status = kh_db_open(options, &db, &error);
+    kh_status status = opening_open(options, &db, &error);
     if (status != KH_OK) {
         return complain_status("compact", status, &error);
     }

@@ -11,6 +11,7 @@
 #include "complain.h"
 #include "file.h"
 #include "heap.h"
+#include "opening.h"
 #include "split.h"
 
 #include <stdlib.h>
@@ -401,7 +402,7 @@ static int open_database(struct flights *flights, const struct flights_source *s
     options.sync = source->path == NULL ? KH_SYNC_DEFAULT : source->sync;
     flights->is_durable = source->path != NULL;
     double began = now_seconds();
-    kh_status status = kh_db_open(&options, &flights->db, &error);
+    kh_status status = opening_open(&options, &flights->db, &error);
     flights->open_seconds = now_seconds() - began;
     return status == KH_OK
                ? CLI_OK

@@ -21,22 +21,21 @@ KH_ALWAYS_INLINE bool link_version(struct kh_db *db, const struct write *write, 
                                    uint64_t phi) {
     struct entry *entry = write->entry;
     struct version *version = write->staged;
-    struct version *newest = atomic_load_explicit(&entry->head, memory_order_relaxed);
+    struct version *newest = entry_head(entry);
     kh_assert(entry_newest(entry) < commit);
     version->commit = commit;
     version->stamp.spi = phi;
     atomic_store_explicit(&version->older, newest, memory_order_relaxed);
     entry_link(entry, version);
-    if (KH_UNLIKELY(db->store.retention_bytes != 0) && newest != NULL &&
-        version_batch(newest) != NULL)
-        store_count(&db->store.superseded_bytes, (int64_t)batch_size_bytes(version_batch(newest)));
+    if (KH_UNLIKELY(db->store.retention_bytes != 0) && newest != NULL)
+        store_count(&db->store.superseded_bytes, (int64_t)version_value_bytes(newest));
     note_recent(db, entry, commit);
     return newest == NULL;
 }
 
 /* A write dropped by policy is a late read of the newest version. */
 static void stamp_late_read(kh_txn *txn, const struct write *write) {
-    struct version *newest = atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+    struct version *newest = entry_head(write->entry);
     uint64_t phi = txn->verdict.phi;
     if (txn->is_certified && newest->stamp.ps < phi) newest->stamp.ps = phi;
 }
@@ -95,12 +94,11 @@ KH_ALWAYS_INLINE void reclaim_superseded(kh_txn *txn, const struct reclaimer *wh
         if (KH_UNLIKELY(write->kind == WRITE_NONE || write->fate == FATE_DROPPED)) continue;
         struct version *head = write->staged;
         bool has_older = atomic_load_explicit(&head->older, memory_order_relaxed) != NULL;
-        if (KH_LIKELY(is_free && has_older) &&
-            atomic_load_explicit(&write->entry->head, memory_order_relaxed) == head) {
+        if (KH_LIKELY(is_free && has_older) && entry_head(write->entry) == head) {
             reclaim_below(&db->store, who, head);
             has_older = false;
         }
-        if (KH_UNLIKELY(has_older || version_batch(head) == NULL))
+        if (KH_UNLIKELY(has_older || version_is_tombstone(head)))
             reclaim_note(&db->store, write->entry);
     }
 }
@@ -111,7 +109,7 @@ static void tell_watchers(kh_txn *txn) {
         const struct write *write = &txn->writes.writes[i];
         if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED) continue;
         watch_publish(&db->watches, write->key, txn->committed,
-                      version_batch(write->staged) == NULL);
+                      version_is_tombstone(write->staged));
     }
 }
 
@@ -161,9 +159,9 @@ void apply_unwind(kh_txn *txn, const struct reclaimer *who) {
         if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED || write->staged == NULL)
             continue;
         struct version *version = write->staged;
-        kh_assert(atomic_load_explicit(&write->entry->head, memory_order_relaxed) == version);
+        kh_assert(entry_head(write->entry) == version);
         struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
-        atomic_store_explicit(&write->entry->head, older, memory_order_release);
+        entry_set_head(write->entry, older);
         reclaim_retire(&db->store, who, version);
         write->staged = NULL;
         if (older == NULL) {
@@ -173,24 +171,50 @@ void apply_unwind(kh_txn *txn, const struct reclaimer *who) {
     }
 }
 
+/* A version of an entry that nobody reads yet. A place in the reclaimer's queue is reserved. */
+static void link_restored(struct kh_db *db, struct entry *entry, struct version *version,
+                          uint64_t commit) {
+    struct store *store = &db->store;
+    bool is_deleted = version_is_tombstone(version);
+    struct write write = {
+        .kind = is_deleted ? WRITE_DELETE : WRITE_PUT, .entry = entry, .staged = version};
+    store_count(&store->versions_live, 1);
+    if (version_is_cold(version)) store_count(&store->versions_cold, 1);
+    bool is_only = link_version(db, &write, commit, commit);
+    if (is_only) store_count(&store->keys, 1);
+    /* Of a read-only opening nothing is ever garbage, and a key's only value is none. */
+    if (!(db->flags & KH_OPEN_READ_ONLY) && (!is_only || is_deleted)) reclaim_note(store, entry);
+    if (commit > store->clock) store->clock = commit;
+}
+
 kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct mem_cache *cache,
                          kh_bytes key, const kh_batch *batch, uint64_t commit, kh_error *error) {
     struct store *store = &db->store;
     struct entry *entry = NULL;
+    struct version *version = version_create(store->mem, cache, batch);
+    if (version == NULL) {
+        batch_release((kh_batch *)batch, cache);
+        return status_no_memory(error, sizeof *version);
+    }
     kh_status status = reclaim_reserve(store, 1, error);
     if (status == KH_OK)
         status = index_upsert(store->index, record, cache, key, index_hash(store->index, key),
                               &entry, error);
-    if (status != KH_OK) return status;
-    struct version *version = version_create(store->mem, cache, batch);
-    if (version == NULL) return status_no_memory(error, sizeof *version);
-    struct write write = {
-        .kind = batch == NULL ? WRITE_DELETE : WRITE_PUT, .entry = entry, .staged = version};
-    store_count(&store->versions_live, 1);
-    bool is_only = link_version(db, &write, commit, commit);
-    if (is_only) store_count(&store->keys, 1);
-    /* Of a read-only opening nothing is ever garbage, and a key's only value is none. */
-    if (!(db->flags & KH_OPEN_READ_ONLY) && (!is_only || batch == NULL)) reclaim_note(store, entry);
-    if (commit > store->clock) store->clock = commit;
-    return KH_OK;
+    if (status == KH_OK)
+        link_restored(db, entry, version, commit);
+    else
+        version_discard(store->mem, cache, version);
+    return status;
+}
+
+kh_status apply_loaded(struct kh_db *db, struct index_load *load, kh_bytes key,
+                       struct version *version, uint64_t commit, kh_error *error) {
+    struct entry *entry = NULL;
+    kh_status status = reclaim_reserve(&db->store, 1, error);
+    if (status == KH_OK) status = index_load_entry(load, key, &entry, error);
+    if (status == KH_OK)
+        link_restored(db, entry, version, commit);
+    else
+        version_discard(db->store.mem, load->cache, version);
+    return status;
 }

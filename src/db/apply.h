@@ -19,8 +19,12 @@ void apply_at_once(kh_txn *txn, const struct reclaimer *who);
 void apply_unwind(kh_txn *txn, const struct reclaimer *who);
 /* Stamps of a tracked serializable transaction without writes. */
 void apply_read_stamps(kh_txn *txn, uint64_t stamp);
-/* A replayed or restored write: one version linked and visible at once (open; nobody reads yet). */
+/* A replayed or restored write: one version linked and visible at once (open; nobody reads yet).
+ * Value or version are moved, on failure too. */
 kh_status apply_restored(struct kh_db *db, struct epoch_record *record, struct mem_cache *cache,
                          kh_bytes key, const kh_batch *batch, uint64_t commit, kh_error *error);
+/* The same while the index is being loaded: keys come in order, versions of a key oldest first. */
+kh_status apply_loaded(struct kh_db *db, struct index_load *load, kh_bytes key,
+                       struct version *version, uint64_t commit, kh_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/env_file.h"
 #include "base/status.h"
 #include "db/identity.h"
+#include "db/opening.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 enum { PATH_BYTES = 3800, TRIES = 16 };
 
 static kh_status open_log(struct mem *mem, struct at_rest *at_rest, kh_log_position at,
-                          const struct env_clock *clock, kh_error *error) {
+                          const struct env_clock *clock, struct opening *opening, kh_error *error) {
     struct rocks_log_options options = {.log = at_rest->rocks_log,
                                         .values = at_rest->rocks_values,
                                         .identity = at_rest->identity,
@@ -23,6 +24,7 @@ static kh_status open_log(struct mem *mem, struct at_rest *at_rest, kh_log_posit
                                         .mark_file = -1,
                                         .at = at,
                                         .clock = *clock};
+    if (opening != NULL) opening_check(opening, &options);
     return rocks_log_create(mem, &options, &at_rest->log, error);
 }
 
@@ -57,12 +59,12 @@ static kh_status open_files(struct mem *mem, const char *path, struct at_rest *o
 }
 
 static kh_status open_once(struct mem *mem, const char *path, const struct env_clock *clock,
-                           struct at_rest *out, kh_error *error) {
+                           struct opening *opening, struct at_rest *out, kh_error *error) {
     kh_log_position at = 0;
     memset(out, 0, sizeof *out);
     kh_status status = open_files(mem, path, out, error);
     if (status == KH_OK) status = find_position(out, &at, error);
-    if (status == KH_OK) status = open_log(mem, out, at, clock, error);
+    if (status == KH_OK) status = open_log(mem, out, at, clock, opening, error);
     if (status != KH_OK) at_rest_close(out);
     return status;
 }
@@ -77,15 +79,15 @@ static bool is_quiet(const char *path, int *lock) {
 }
 
 kh_status at_rest_open(struct mem *mem, const char *path, const struct env_clock *clock,
-                       struct at_rest *out, kh_error *error) {
+                       struct opening *opening, struct at_rest *out, kh_error *error) {
     if (strlen(path) == 0 || strlen(path) >= PATH_BYTES)
         return status_fail(error, KH_INVALID, "a path of %zu bytes", strlen(path));
     for (int i = 0; i < TRIES; i++) {
-        kh_status status = open_once(mem, path, clock, out, error);
+        kh_status status = open_once(mem, path, clock, opening, out, error);
         if (status != KH_CORRUPT && status != KH_IO) return status;
         int lock = -1;
         if (is_quiet(path, &lock)) {
-            status = open_once(mem, path, clock, out, error);
+            status = open_once(mem, path, clock, opening, out, error);
             env_close(lock);
             return status;
         }
@@ -106,9 +108,10 @@ kh_status at_rest_open_parts(struct mem *mem, const char *log, const char *value
     if (status == KH_OK)
         status = rocks_open(mem, values, ROCKS_VALUES, ROCKS_READ, &out->rocks_values, error);
     if (status == KH_OK) status = find_position(out, &at, error);
-    if (status == KH_OK) status = open_log(mem, out, 0, &clock, error);
+    if (status == KH_OK) status = open_log(mem, out, 0, &clock, NULL, error);
     if (status == KH_OK) {
         struct mark end;
+        rocks_log_forget(out->log); /* nobody replays it */
         rocks_log_mark(out->log, &end);
         if (end.next < at)
             status = status_fail(error, KH_CORRUPT, "the log ends before record %llu",

@@ -21,10 +21,12 @@ struct at_rest {
     struct rocks_storage storage;
 };
 
-/* KH_INVALID: not the directory of a database; KH_BUSY: a writer was faster each time; KH_CORRUPT,
- * KH_IO, KH_UNSUPPORTED, KH_NO_MEMORY. On failure nothing is held. */
+/* opening is told how far the check of the log's end is; NULL: nobody is. KH_INVALID: not the
+ * directory of a database; KH_BUSY: a writer was faster each time; KH_CORRUPT, KH_IO,
+ * KH_UNSUPPORTED, KH_NO_MEMORY. On failure nothing is held. */
+struct opening;
 kh_status at_rest_open(struct mem *mem, const char *path, const struct env_clock *clock,
-                       struct at_rest *out, kh_error *error);
+                       struct opening *opening, struct at_rest *out, kh_error *error);
 /* The same of two instances in places of their own that nobody writes; identity and mark are in
  * *out already. All of the log is followed, each digest of it. */
 kh_status at_rest_open_parts(struct mem *mem, const char *log, const char *values,

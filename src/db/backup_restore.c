@@ -25,7 +25,7 @@ static kh_status restore_database(struct mem *mem, const char *from, const char 
     struct env_clock clock = env_clock_system();
     struct at_rest source;
     struct clone clone;
-    kh_status status = at_rest_open(mem, from, &clock, &source, error);
+    kh_status status = at_rest_open(mem, from, &clock, NULL, &source, error);
     if (status != KH_OK) return status;
     status = clone_begin(&clone, mem, to, error);
     if (status == KH_OK) status = clone_fill(&clone, &source, moment, error);

@@ -68,8 +68,7 @@ static void give_up_entries(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
         struct entry *entry = index_find(db->store.index, write->key, write->hash);
-        if (entry == NULL || atomic_load_explicit(&entry->head, memory_order_relaxed) != NULL)
-            continue;
+        if (entry == NULL || entry_head(entry) != NULL) continue;
         if (reclaim_reserve(&db->store, 1 + db->pipeline.notes_reserved, NULL) != KH_OK) break;
         reclaim_note(&db->store, entry);
         has_empty = true;
@@ -261,8 +260,7 @@ static kh_status end_dropped(kh_txn *txn) {
         for (uint32_t i = 0; i < txn->writes.count; i++) {
             const struct write *write = &txn->writes.writes[i];
             if (write->kind == WRITE_NONE) continue;
-            struct version *newest =
-                atomic_load_explicit(&write->entry->head, memory_order_relaxed);
+            struct version *newest = entry_head(write->entry);
             if (newest->stamp.ps < txn->verdict.phi) newest->stamp.ps = txn->verdict.phi;
         }
     }
@@ -492,8 +490,7 @@ bool commit_is_current(kh_txn *txn) {
     epoch_open(&db->store.epoch, &txn->epoch);
     for (uint32_t i = 0; i < txn->reads.item_count && is_newest; i++) {
         const struct entry *entry = txn->reads.items[i].entry;
-        const struct version *newest = atomic_load_explicit(&entry->head, memory_order_acquire);
-        is_newest = newest->commit <= txn->snapshot;
+        is_newest = entry_head(entry)->commit <= txn->snapshot;
     }
     epoch_close(&db->store.epoch, &txn->epoch);
     return is_newest;

@@ -1,6 +1,7 @@
 /* cursor.c - opening, stepping and closing a scan. See cursor.h. */
 #include "db/cursor.h"
 
+#include "db/fetch.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,6 +157,10 @@ static void free_cursor(struct kh_cursor *cursor) {
     mem_free(cursor->mem, cache, cursor, sizeof *cursor);
 }
 
+static bool is_simple(const struct kh_cursor *cursor) {
+    return cursor->own_count == 0 && !cursor->keeps_bases;
+}
+
 kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cursor **out,
                       kh_error *error) {
     struct kh_cursor *cursor = mem_alloc(txn->db->home.mem, txn->cache, sizeof *cursor);
@@ -178,7 +183,7 @@ kh_status cursor_open(kh_txn *txn, const kh_scan_options *options, struct kh_cur
     cursor->is_store_done = cursor->to.data != NULL && key_compare(cursor->from, cursor->to) >= 0;
     cursor->own_next = cursor->is_reverse ? cursor->own_count : 0;
     cursor->keeps_bases = txn->isolation == KH_READ_COMMITTED && txn->policy >= KH_MERGE;
-    cursor->is_simple = cursor->own_count == 0 && !cursor->keeps_bases;
+    cursor->is_simple = is_simple(cursor);
     cursor->next = txn->cursors;
     txn->cursors = cursor;
     *out = cursor;
@@ -202,16 +207,32 @@ static kh_status remember_raw(struct kh_cursor *cursor, kh_bytes key, kh_error *
     return KH_OK;
 }
 
+/* False: no value at the timestamp. One in the storage only stays NULL until its turn comes. */
+static bool look_closer(struct kh_cursor *cursor, struct entry *entry, const kh_batch **out) {
+    const struct version *version = cursor->is_keys_only
+                                        ? entry_visible(entry, cursor->timestamp)
+                                        : entry_read(entry, cursor->timestamp);
+    if (version == NULL || version_is_tombstone(version)) return false;
+    if (cursor->is_keys_only) return true;
+    if (version_is_cold(version)) {
+        cursor->is_simple = false;
+    } else {
+        *out = version_batch(version);
+    }
+    return true;
+}
+
 /* Keep the entries that are live at the timestamp. The next ones are brought into the cache
  * meanwhile: a scan is bound by their misses. Values wait for cursor_next. */
 static void keep_live(struct kh_cursor *cursor, struct entry **entries, size_t count) {
     enum { AHEAD = 24 };
     size_t kept = 0;
+    cursor->is_simple = is_simple(cursor);
     for (size_t i = 0; i < count && i < AHEAD; i++) __builtin_prefetch(entries[i]);
     for (size_t i = 0; i < count; i++) {
         if (i + AHEAD < count) __builtin_prefetch(entries[i + AHEAD]);
-        const kh_batch *batch = entry_value(entries[i], cursor->timestamp);
-        if (KH_UNLIKELY(batch == NULL)) continue;
+        const kh_batch *batch = entry_value_fast(entries[i], cursor->timestamp);
+        if (KH_UNLIKELY(batch == NULL) && !look_closer(cursor, entries[i], &batch)) continue;
         cursor->buffer[kept++] = (struct cursor_entry){entry_key(entries[i]), batch};
     }
     cursor->buffer_count = kept;
@@ -255,6 +276,7 @@ static kh_status fill_once(struct kh_cursor *cursor, kh_error *error) {
 static kh_status fill(struct kh_cursor *cursor, kh_error *error) {
     kh_status status = KH_OK;
     struct kh_db *db = cursor->txn->db;
+    read_note_lending(cursor->anchor != NULL ? cursor->anchor : cursor->txn);
     epoch_open(&db->store.epoch, &cursor->txn->epoch);
     while (status == KH_OK && cursor->buffer_next == cursor->buffer_count && !cursor->is_store_done)
         status = fill_once(cursor, error);
@@ -317,14 +339,36 @@ static kh_status next_own(struct kh_cursor *cursor, struct own_entry *own, kh_by
     return KH_OK;
 }
 
+static struct entry *entry_of(const struct cursor_entry *found) {
+    return (struct entry *)(void *)((unsigned char *)(uintptr_t)found->key.data -
+                                    offsetof(struct entry, key));
+}
+
+/* Its turn has come: it may be back in memory by now. What is fetched is not put there: a scan
+ * would drive out what point reads want. */
+static kh_status fetch(struct kh_cursor *cursor, struct cursor_entry *found, kh_error *error) {
+    kh_txn *txn = cursor->txn;
+    epoch_open(&txn->db->store.epoch, &txn->epoch);
+    const struct version *version = entry_read(entry_of(found), cursor->timestamp);
+    uint64_t cold_commit = version_is_cold(version) ? version->commit : 0;
+    if (cold_commit == 0) found->batch = version_batch(version);
+    epoch_close(&txn->db->store.epoch, &txn->epoch);
+    if (cold_commit == 0) return KH_OK;
+    kh_batch *batch = NULL;
+    kh_status status = fetch_seen(txn, found->key, cold_commit, &batch, error);
+    if (status != KH_OK) return status;
+    batch_release(cursor->current, txn->cache);
+    found->batch = cursor->current = batch;
+    return KH_OK;
+}
+
 /* Each value read is held as a base. */
 static kh_status keep_scanned(struct kh_cursor *cursor, const struct cursor_entry *entry,
                               kh_error *error) {
     kh_txn *txn = cursor->txn;
     struct kept_base *base = arena_alloc(&txn->arena, sizeof *base);
     if (base == NULL) return status_no_memory(error, sizeof *base);
-    base->entry = (struct entry *)(void *)((unsigned char *)(uintptr_t)entry->key.data -
-                                           offsetof(struct entry, key));
+    base->entry = entry_of(entry);
     base->timestamp = cursor->timestamp;
     base->batch = batch_retain(entry->batch);
     base->next = txn->bases;
@@ -334,10 +378,12 @@ static kh_status keep_scanned(struct kh_cursor *cursor, const struct cursor_entr
 
 static kh_status next_stored(struct kh_cursor *cursor, kh_bytes *key, const kh_batch **value,
                              kh_error *error) {
-    if (cursor->keeps_bases) {
-        kh_status status = keep_scanned(cursor, &cursor->buffer[cursor->buffer_next], error);
-        if (status != KH_OK) return status;
-    }
+    struct cursor_entry *found = &cursor->buffer[cursor->buffer_next];
+    kh_status status = KH_OK;
+    bool is_wanted = (value != NULL && !cursor->is_keys_only) || cursor->keeps_bases;
+    if (KH_UNLIKELY(found->batch == NULL) && is_wanted) status = fetch(cursor, found, error);
+    if (status == KH_OK && cursor->keeps_bases) status = keep_scanned(cursor, found, error);
+    if (status != KH_OK) return status;
     cursor_give_stored(cursor, key, value);
     return KH_OK;
 }

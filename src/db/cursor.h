@@ -22,7 +22,7 @@ struct own_entry {  /* an own write inside the range, as it was when the cursor 
 
 struct cursor_entry {
     kh_bytes key;
-    const kh_batch *batch;
+    const kh_batch *batch; /* NULL: in the storage only, or nobody wants it */
 };
 
 struct kh_cursor {
@@ -36,7 +36,7 @@ struct kh_cursor {
     bool is_store_done;
     bool is_tracked;
     bool keeps_bases; /* read committed with a policy that may need what was read as a base */
-    bool is_simple;   /* neither that nor own writes in the range */
+    bool is_simple;   /* neither that, nor own writes in the range, nor values to be fetched */
     uint64_t left;    /* entries until the limit */
     kh_bytes from;    /* inclusive, size 0: the first key */
     kh_bytes to;      /* exclusive, data NULL: none */

@@ -6,8 +6,10 @@
 
 #include "batch/schema.h"
 #include "db/durable.h"
+#include "db/evict.h"
 #include "db/handle.h"
 #include "db/janitor.h"
+#include "db/opening.h"
 #include "db/pipeline.h"
 #include "db/prepared.h"
 #include "db/restore.h"
@@ -239,6 +241,7 @@ static void destroy(struct kh_db *db) {
     if (db->has_pipeline) pipeline_close(db);
     upkeep_close(db);
     durable_close(db);
+    evict_close(db);
     fini_store(db);
     ranges_fini(&db->ranges);
     if (db->has_hubs) {
@@ -274,6 +277,17 @@ static struct kh_db *create(const kh_options *options) {
     return db;
 }
 
+/* What the log and the storage have, and then the threads. */
+static kh_status start(struct kh_db *db, const kh_options *options, kh_error *error) {
+    kh_status status = upkeep_open(db, options->storage, error);
+    if (status == KH_OK) status = evict_open(db, error);
+    if (status == KH_OK) status = restore_all(db, error);
+    if (status == KH_OK) evict_at_open(db);
+    if (status == KH_OK) status = upkeep_start(db, error);
+    if (status == KH_OK) status = janitor_start(db, error);
+    return status;
+}
+
 kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
     kh_assert(out != NULL && "kh_db_open: out is NULL");
     kh_options known = default_options;
@@ -287,16 +301,17 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
     if (db == NULL) return status_no_memory(error, sizeof *db);
     set_options(db, options);
     db->home.batch_bytes_max = db->limits.batch_bytes;
+    struct opening opening;
+    opening_begin(&opening, db, options);
     status = make_tables(db, options, error);
     if (status == KH_OK && options->path != NULL) status = durable_open(db, options, error);
     if (status == KH_OK) {
         status = pipeline_open(db, db->durable != NULL ? durable_log(db) : options->log, error);
         db->has_pipeline = true;
     }
-    if (status == KH_OK) status = upkeep_open(db, options->storage, error);
-    if (status == KH_OK) status = restore_all(db, error);
-    if (status == KH_OK) status = upkeep_start(db, error);
-    if (status == KH_OK) status = janitor_start(db, error);
+    if (status == KH_OK) status = start(db, options, error);
+    opening_end(&opening, status);
+    db->opening = NULL;
     if (status != KH_OK) {
         destroy(db);
         return status;

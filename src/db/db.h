@@ -105,6 +105,8 @@ struct kh_db {
     const struct kh_storage *storage;
     struct durable *durable; /* of a path; NULL: in memory */
     struct upkeep *upkeep;   /* of a storage; NULL: none */
+    struct evictor *evictor; /* of a storage and a memory limit; NULL: all values stay */
+    struct opening *opening; /* while kh_db_open has not returned */
     _Atomic uint32_t feeds;  /* open change feeds, streams of them included */
     struct lock feed_lock;   /* RANK_DATABASE: the list of them */
     struct kh_changes *first_feed;

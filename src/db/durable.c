@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "db/at_rest.h"
 #include "db/identity.h"
+#include "db/opening.h"
 #include "log/rocks_history.h"
 #include "log/rocks_log.h"
 #include "log/rocks_storage.h"
@@ -131,6 +132,7 @@ static kh_status open_log(struct kh_db *db, kh_error *error) {
         .clock = db->clock,
         .has_thread = (db->flags & KH_OPEN_NO_THREADS) == 0,
     };
+    opening_check(db->opening, &options);
     return rocks_log_create(db->home.mem, &options, &durable->log, error);
 }
 
@@ -178,7 +180,8 @@ static kh_status open_to_read(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
     struct at_rest at_rest;
     uint64_t id;
-    kh_status status = at_rest_open(db->home.mem, durable->path, &db->clock, &at_rest, error);
+    kh_status status =
+        at_rest_open(db->home.mem, durable->path, &db->clock, db->opening, &at_rest, error);
     if (status != KH_OK) return status;
     durable->mark = at_rest.mark;
     durable->was_clean = true; /* no timestamp is given out */
@@ -267,6 +270,17 @@ bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
     return true;
 }
 
+uint64_t durable_values_bytes(const struct kh_db *db) {
+    return db->durable == NULL ? 0 : rocks_bytes(db->durable->rocks_values);
+}
+
+uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from) {
+    kh_head head;
+    if (db->durable == NULL) return 0;
+    durable_head(db, &head);
+    return head.position - from;
+}
+
 kh_status durable_compact(struct kh_db *db, kh_error *error) {
     const struct durable *durable = db->durable;
     if (durable == NULL) return KH_OK;
@@ -281,6 +295,7 @@ kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
 
 void durable_restored(struct kh_db *db) {
     const struct durable *durable = db->durable;
+    rocks_log_forget(durable->log);
     kh_timestamp reserved = KH_TIMESTAMP_OF_MS(durable->mark.time_ms);
     if (!durable->was_clean && db->store.clock < reserved) db->store.clock = reserved;
 }

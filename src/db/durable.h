@@ -34,6 +34,10 @@ struct durable_stores {
     struct rocks *rocks_values;
 };
 bool durable_stores(const struct kh_db *db, struct durable_stores *out);
+/* How much there is to read at open: bytes of the storage, about, and records that the log has from
+ * a position on. 0: not known. */
+uint64_t durable_values_bytes(const struct kh_db *db);
+uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from);
 /* Rewrite its files without what was deleted. KH_OK also without a path. */
 kh_status durable_compact(struct kh_db *db, kh_error *error);
 /* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */

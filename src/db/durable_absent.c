@@ -33,6 +33,17 @@ bool durable_stores(const struct kh_db *db, struct durable_stores *out) {
     return false;
 }
 
+uint64_t durable_values_bytes(const struct kh_db *db) {
+    (void)db;
+    return 0;
+}
+
+uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from) {
+    (void)db;
+    (void)from;
+    return 0;
+}
+
 kh_status durable_compact(struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;

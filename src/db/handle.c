@@ -49,6 +49,8 @@ static kh_status create(struct kh_db *db, kh_txn **out, kh_error *error) {
     txn->line = &db->store.snapshots.lines[index];
     txn->descriptor = -1;
     atomic_init(&txn->state, TXN_TAKEN);
+    atomic_init(&txn->lent_serial, UINT64_MAX);
+    txn->careful_below = db->evictor != NULL ? KH_SERIALIZABLE : KH_READ_COMMITTED;
     snapshot_drop(txn->line);
     arena_init(&txn->arena, mem, txn->cache);
     epoch_register(&db->store.epoch, &txn->epoch);

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "db/cursor.h"
 #include "db/durable.h"
+#include "db/evict.h"
 #include "db/section.h"
 #include "db/upkeep.h"
 
@@ -21,7 +22,7 @@ static kh_status pin_one(kh_txn *txn, const kh_batch *batch) {
 static kh_status pin_views(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->reads.item_count; i++) {
         const struct version *version = entry_visible(txn->reads.items[i].entry, txn->snapshot);
-        if (version == NULL) continue;
+        if (version == NULL || version_is_cold(version)) continue; /* a fetched one is held */
         kh_status status = pin_one(txn, version_batch(version));
         if (status != KH_OK) return status;
     }
@@ -103,6 +104,7 @@ static bool round_of(struct kh_db *db, size_t count) {
     section_progress(db);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, who.record);
+    if (evict_some(db, &who)) has_work = true;
     if (epoch_poll(&db->store.epoch, who.record, who.cache)) has_work = true;
     section_release_deferred(db);
     return has_work;
@@ -193,6 +195,7 @@ void kh_db_step(kh_db *db) {
     expire(db, now_ms, &has_active);
     durable_step(db);
     upkeep_step(db);
+    (void)evict_some(db, &who);
     /* Twice: the first pass may make lone tombstones, and free what pins the second's. */
     step_once(db, &who);
     step_once(db, &who);

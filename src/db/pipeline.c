@@ -69,8 +69,7 @@ static void finish(kh_txn *txn, kh_status status) {
 void pipeline_note_empty(kh_txn *txn) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
-        if (write->kind != WRITE_NONE &&
-            atomic_load_explicit(&write->entry->head, memory_order_relaxed) == NULL)
+        if (write->kind != WRITE_NONE && entry_head(write->entry) == NULL)
             reclaim_note(&txn->db->store, write->entry);
     }
 }

@@ -6,6 +6,7 @@
  * a newer snapshot first, which also ends the life of earlier borrowed views. */
 #include "db/read.h"
 
+#include "db/fetch.h"
 #include <string.h>
 
 kh_status read_refuse_key(kh_bytes key, kh_error *error) {
@@ -16,8 +17,26 @@ kh_status read_refuse_key(kh_bytes key, kh_error *error) {
 }
 
 void read_statement(kh_txn *txn) {
-    if (txn->isolation == KH_READ_COMMITTED)
-        txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, SLOT_READ);
+    if (txn->isolation != KH_READ_COMMITTED) return;
+    txn->snapshot = snapshot_take(txn->line, &txn->db->store.visible, SLOT_READ);
+    /* What the statement before has lent is not lent any more. */
+    if (txn->db->evictor != NULL)
+        atomic_store_explicit(&txn->lent_serial, UINT64_MAX, memory_order_release);
+}
+
+void read_note_lending(kh_txn *txn) {
+    if (txn->db->evictor == NULL) return;
+    uint64_t serial = atomic_load_explicit(&txn->state, memory_order_relaxed) >> STATE_BITS;
+    if (atomic_load_explicit(&txn->lent_serial, memory_order_relaxed) == serial) return;
+    /* Sequentially consistent: before the head of an entry is looked at for marks. */
+    (void)atomic_exchange_explicit(&txn->lent_serial, serial, memory_order_seq_cst);
+}
+
+/* A peek at read committed is a statement; one of a database whose values may leave memory says
+ * that it lends. */
+static void peek_carefully(kh_txn *txn) {
+    read_statement(txn);
+    read_note_lending(txn);
 }
 
 /* Read committed with a policy that may need the base: hold what was read. */
@@ -41,11 +60,28 @@ static kh_status track_base(kh_txn *txn, struct entry *entry, const kh_batch *ba
     return status;
 }
 
+/* Not the newest version, or it has no value, or one that was not read for long or is in the
+ * storage only. */
+__attribute__((noinline)) static kh_status look_closer(kh_txn *txn, struct entry *entry,
+                                                       kh_bytes key, uint64_t hash,
+                                                       const kh_batch **out, kh_error *error) {
+    const struct version *version = entry_read(entry, txn->snapshot);
+    if (version == NULL) return KH_OK;
+    if (version_is_cold(version))
+        return fetch_for_read(txn, key, hash, version->commit, out, error);
+    *out = version_batch(version);
+    return KH_OK;
+}
+
 /* Inlined into the two calls that most programs make most. */
 __attribute__((always_inline)) static inline kh_status
 look_up(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out, kh_error *error) {
     struct entry *entry = index_find_inline(txn->db->store.index, key, hash);
-    const kh_batch *batch = entry == NULL ? NULL : entry_value(entry, txn->snapshot);
+    const kh_batch *batch = entry == NULL ? NULL : entry_value_fast(entry, txn->snapshot);
+    if (KH_UNLIKELY(batch == NULL) && entry != NULL) {
+        kh_status status = look_closer(txn, entry, key, hash, &batch, error);
+        if (status != KH_OK) return status;
+    }
     *out = batch;
     if (!txn->is_tracking) return KH_OK;
     if (KH_UNLIKELY(batch == NULL))
@@ -69,6 +105,17 @@ kh_status read_hold(kh_txn *txn, kh_batch *batch, kh_error *error) {
     held->batch = batch;
     held->next = txn->held;
     txn->held = held;
+    return KH_OK;
+}
+
+kh_status read_hold_statement(kh_txn *txn, kh_batch *batch, kh_error *error) {
+    struct held_batch *held = txn->held;
+    if (held == NULL) return read_hold(txn, batch, error);
+    for (struct held_batch *other = held->next; other != NULL; other = other->next)
+        batch_release(other->batch, txn->cache);
+    batch_release(held->batch, txn->cache);
+    held->batch = batch;
+    held->next = NULL;
     return KH_OK;
 }
 
@@ -116,7 +163,7 @@ kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error 
     if (KH_UNLIKELY(status != KH_OK)) return status;
     status = read_check_key(key, error);
     if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
-    if (KH_UNLIKELY(txn->isolation == KH_READ_COMMITTED)) read_statement(txn);
+    if (KH_UNLIKELY(txn->isolation <= txn->careful_below)) peek_carefully(txn);
     const kh_batch *batch;
     epoch_open(&txn->db->store.epoch, &txn->epoch);
     status = read_any(txn, key, &batch, error);
@@ -183,10 +230,38 @@ kh_status kh_txn_get_many(kh_txn *txn, const kh_bytes *keys, size_t key_count, k
     return handle_answer(txn, status);
 }
 
-kh_status kh_txn_exists(kh_txn *txn, kh_bytes key, bool *out, kh_error *error) {
+/* Is there a value, whatever it is: nothing is fetched for that. */
+static kh_status find(kh_txn *txn, kh_bytes key, uint64_t hash, bool *out, kh_error *error) {
+    struct entry *entry = index_find(txn->db->store.index, key, hash);
+    const struct version *version = entry == NULL ? NULL : entry_visible(entry, txn->snapshot);
+    *out = version != NULL && !version_is_tombstone(version);
+    if (!txn->is_tracking) return KH_OK;
+    if (*out) return readset_add(&txn->reads, &txn->arena, entry, txn->snapshot, error);
+    return readset_add_absent(&txn->reads, &txn->arena, key, txn->snapshot, error);
+}
+
+/* Own writes, and policies that may need what was read as a base, are read as a whole. */
+static kh_status find_any(kh_txn *txn, kh_bytes key, bool *out, kh_error *error) {
+    uint64_t hash = index_hash(txn->db->store.index, key);
+    if (txn->policy < KH_MERGE && writeset_find(&txn->writes, key, hash) == NULL)
+        return find(txn, key, hash, out, error);
     const kh_batch *batch = NULL;
-    kh_status status = kh_txn_peek(txn, key, &batch, error);
-    if (status != KH_OK && status != KH_NOT_FOUND) return status;
-    *out = status == KH_OK;
-    return KH_OK;
+    kh_status status = read_any(txn, key, &batch, error);
+    *out = batch != NULL;
+    return status;
+}
+
+kh_status kh_txn_exists(kh_txn *txn, kh_bytes key, bool *out, kh_error *error) {
+    kh_status status = handle_enter(txn, error);
+    if (status != KH_OK) return status;
+    status = read_check_key(key, error);
+    if (status != KH_OK) return handle_answer(txn, status);
+    read_statement(txn);
+    bool is_there = false;
+    epoch_open(&txn->db->store.epoch, &txn->epoch);
+    status = find_any(txn, key, &is_there, error);
+    epoch_close(&txn->db->store.epoch, &txn->epoch);
+    txn_count(&txn->counters.reads, 1);
+    if (status == KH_OK) *out = is_there;
+    return handle_answer(txn, status);
 }

@@ -14,13 +14,17 @@ static inline kh_status read_check_key(kh_bytes key, kh_error *error) {
 }
 /* At read committed: a new statement begins, at the newest published timestamp. */
 void read_statement(kh_txn *txn);
+/* Values are lent by this handle's snapshot from now on (store/cold.h): before they are found. */
+void read_note_lending(kh_txn *txn);
 /* The store's value at the snapshot, tracked; *out borrowed, NULL: absent. */
 kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
                        kh_error *error);
 /* The value of an own pending write (marks it as read back); *out NULL: deleted. */
 kh_status read_own(kh_txn *txn, struct write *write, const kh_batch **out, kh_error *error);
-/* Hold a reference (moved) until the transaction is closed. */
+/* Hold a reference (moved) until the transaction is closed; or, at read committed, until the next
+ * that is held so: what earlier statements have lent is not lent any more. */
 kh_status read_hold(kh_txn *txn, kh_batch *batch, kh_error *error);
+kh_status read_hold_statement(kh_txn *txn, kh_batch *batch, kh_error *error);
 void read_resolve_context(kh_txn *txn, struct resolve_context *out);
 
 #endif

@@ -9,20 +9,29 @@
 
 #include "db/apply.h"
 #include "db/durable.h"
+#include "db/evict.h"
+#include "db/fetch.h"
 #include "db/handle.h"
+#include "db/opening.h"
 #include "db/prepared.h"
 #include "db/seal.h"
 #include "db/section.h"
 #include "db/stage.h"
 #include "db/upkeep.h"
 #include "log/state_key.h"
+#include "store/cold.h"
 #include <errno.h>
 #include <string.h>
 
+/* New keys that the log may bring: its records may be of the same few, and room for them is wasted
+ * then. */
+enum { EXPECTED_MOST = 1 << 20 };
+
 struct restore {
     struct kh_db *db;
-    uint64_t until;  /* what was committed later is left out */
-    uint64_t newest; /* commit that is there, left out or not */
+    uint64_t until;         /* what was committed later is left out */
+    uint64_t newest;        /* commit that is there, left out or not */
+    struct index_load load; /* of the storage's versions */
     kh_status status;
     kh_error *error;
 };
@@ -35,8 +44,10 @@ static kh_status corrupt(struct restore *restore, const char *what) {
 
 /* ---- what the storage has -------------------------------------------------------------------- */
 
-static kh_status decode_stored(struct restore *restore, uint64_t commit, kh_bytes value,
-                               kh_batch **out) {
+/* Memory is full: the value stays where it is. It was looked at all the same. *out NULL: it is a
+ * deletion, which costs nothing. */
+static kh_status leave_cold(struct restore *restore, uint64_t commit, kh_bytes value,
+                            struct version **out) {
     struct kh_db *db = restore->db;
     uint32_t number;
     uint32_t flags;
@@ -45,23 +56,32 @@ static kh_status decode_stored(struct restore *restore, uint64_t commit, kh_byte
     if (!state_parse_value(commit, value, &number, &flags, &bytes))
         return corrupt(restore, "a damaged value");
     if (flags & STATE_FLAG_DELETED) return KH_OK;
-    const kh_schema *schema = log_schemas_find(&db->pipeline.schemas, number);
-    if (schema == NULL) return corrupt(restore, "a value of an unknown schema");
-    return ipc_decode_value(db->home.mem, db->step_cache, schema, bytes, out, restore->error);
+    *out = cold_create(db->home.mem, db->step_cache, bytes.size_bytes);
+    return *out != NULL ? KH_OK : status_no_memory(restore->error, sizeof **out);
+}
+
+static kh_status take_hot(struct restore *restore, uint64_t commit, kh_bytes value,
+                          struct version **out) {
+    struct kh_db *db = restore->db;
+    kh_batch *batch = NULL;
+    kh_status status = fetch_decode(db, db->step_cache, commit, value, &batch, restore->error);
+    if (status != KH_OK) return status;
+    *out = version_create(db->home.mem, db->step_cache, batch);
+    if (*out != NULL) return KH_OK;
+    batch_release(batch, db->step_cache);
+    return status_no_memory(restore->error, sizeof **out);
 }
 
 static kh_status restore_version(struct restore *restore, kh_bytes key, uint64_t commit,
                                  kh_bytes value) {
-    struct kh_db *db = restore->db;
-    kh_batch *batch = NULL;
+    struct version *version = NULL;
+    kh_status status = KH_OK;
     if (commit > restore->newest) restore->newest = commit;
     if (commit > restore->until) return KH_OK;
-    kh_status status = decode_stored(restore, commit, value, &batch);
+    if (!evict_has_room(restore->db)) status = leave_cold(restore, commit, value, &version);
+    if (status == KH_OK && version == NULL) status = take_hot(restore, commit, value, &version);
     if (status != KH_OK) return status;
-    status =
-        apply_restored(db, &db->step_epoch, db->step_cache, key, batch, commit, restore->error);
-    if (status != KH_OK) batch_release(batch, NULL);
-    return status;
+    return apply_loaded(restore->db, &restore->load, key, version, commit, restore->error);
 }
 
 static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
@@ -74,6 +94,7 @@ static bool visit_version(void *context, kh_bytes stored_key, kh_bytes value) {
         restore->status = corrupt(restore, "a malformed key");
     else
         restore->status = restore_version(restore, key, commit, value);
+    opening_step(restore->db->opening, 1, stored_key.size_bytes + value.size_bytes);
     return restore->status == KH_OK;
 }
 
@@ -111,6 +132,19 @@ static kh_status scan_kind(struct restore *restore, enum state_kind kind,
                        "the storage cannot be read (errno %d)", code);
 }
 
+/* Keys come in order: the index is loaded, not searched. */
+static kh_status load_versions(struct restore *restore) {
+    struct kh_db *db = restore->db;
+    uint64_t behind = durable_records_behind(db, upkeep_applied(db));
+    uint64_t more = behind < EXPECTED_MOST ? behind : EXPECTED_MOST;
+    opening_enter(db->opening, OPENING_VALUES, 0, durable_values_bytes(db));
+    index_load_begin(&restore->load, db->store.index, db->step_cache);
+    kh_status status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = index_load_end(&restore->load, more, restore->error);
+    if (status != KH_OK) store_abandon_load(&db->store, &restore->load);
+    return status;
+}
+
 /* ---- what the log has more ------------------------------------------------------------------- */
 
 static kh_status restore_writes(struct restore *restore, const struct record *record) {
@@ -120,10 +154,7 @@ static kh_status restore_writes(struct restore *restore, const struct record *re
         kh_batch *batch = write->batch == NULL ? NULL : batch_retain(write->batch);
         kh_status status = apply_restored(db, &db->step_epoch, db->step_cache, write->key, batch,
                                           record->commit, restore->error);
-        if (status != KH_OK) {
-            batch_release(batch, NULL);
-            return status;
-        }
+        if (status != KH_OK) return status;
     }
     section_note_outcome(db, record->id, record->commit);
     return KH_OK;
@@ -269,6 +300,7 @@ static kh_status restore_record(void *context, kh_log_position position,
     default:
         break;
     }
+    opening_step(db->opening, 1, record->frame_bytes);
     if (record->commit > restore->newest) restore->newest = record->commit;
     if (record->commit > db->store.clock) db->store.clock = record->commit;
     if (record->id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
@@ -280,7 +312,7 @@ static kh_status restore_record(void *context, kh_log_position position,
 static kh_status restore_storage(struct restore *restore) {
     struct kh_db *db = restore->db;
     kh_status status = scan_kind(restore, STATE_SCHEMA, visit_frame);
-    if (status == KH_OK) status = scan_kind(restore, STATE_VERSION, visit_version);
+    if (status == KH_OK) status = load_versions(restore);
     if (status == KH_OK) status = scan_kind(restore, STATE_PREPARED, visit_frame);
     uint64_t newest = upkeep_newest_commit(db);
     if (newest > restore->newest) restore->newest = newest;
@@ -326,9 +358,11 @@ kh_status restore_all(struct kh_db *db, kh_error *error) {
     }
     if (status == KH_OK && db->pipeline.log != NULL) {
         struct record_codec codec = seal_codec(db, db->step_cache);
+        opening_enter(db->opening, OPENING_RECORDS, durable_records_behind(db, from), 0);
         status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
                             &restore, &db->pipeline.position, error);
     }
+    index_load_settle(db->store.index);
     if (status == KH_OK && db->as_of != 0) status = drop_all_prepared(&restore);
     if (status == KH_OK && db->as_of != 0) status = check_moment(&restore);
     epoch_close(&db->store.epoch, &db->step_epoch);

@@ -30,7 +30,7 @@ static bool make_parts(const kh_txn *txn, struct arena *arena, struct parts *out
 }
 
 static uint64_t newest_commit(const struct write *write) {
-    const struct version *newest = atomic_load_explicit(&write->entry->head, memory_order_acquire);
+    const struct version *newest = entry_head(write->entry);
     return newest == NULL ? 0 : newest->commit;
 }
 
@@ -70,8 +70,7 @@ static void fill_writes(const kh_txn *txn, const struct parts *parts, struct rec
             parts->dropped[record->dropped_count++] = write->key;
             continue;
         }
-        const struct version *newest =
-            atomic_load_explicit(&write->entry->head, memory_order_acquire);
+        const struct version *newest = entry_head(write->entry);
         parts->writes[record->write_count++] =
             (struct record_write){.key = write->key,
                                   .batch = version_batch(write->staged),

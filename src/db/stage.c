@@ -5,6 +5,7 @@
  * pinned by a reference while foreign code may run; certify compares. */
 #include "db/stage.h"
 
+#include "db/fetch.h"
 #include "db/pipeline.h"
 #include "db/section.h"
 #include <string.h>
@@ -44,6 +45,8 @@ struct pinned { /* what a computed write is computed from, with references */
     kh_batch *theirs;
     kh_batch *base;
     uint64_t theirs_commit;
+    uint64_t theirs_cold; /* the commit of a value that is in the storage only, 0: it is here */
+    uint64_t base_cold;
     bool has_base; /* false: it is not known any more */
     bool is_rival;
 };
@@ -52,11 +55,19 @@ static kh_batch *retain_or_null(const kh_batch *batch) {
     return batch == NULL ? NULL : batch_retain(batch);
 }
 
+static void pin_value(const struct version *version, kh_batch **out, uint64_t *cold_commit) {
+    if (version == NULL) return;
+    if (version_is_cold(version)) {
+        *cold_commit = version->commit;
+    } else {
+        *out = retain_or_null(version_batch(version));
+    }
+}
+
 static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned *out) {
     out->has_base = true;
     if (txn->isolation != KH_READ_COMMITTED) {
-        const struct version *version = entry_visible(entry, txn->snapshot);
-        out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+        pin_value(entry_visible(entry, txn->snapshot), &out->base, &out->base_cold);
         return;
     }
     uint64_t read = readset_timestamp(&txn->reads, entry, entry_key(entry));
@@ -72,24 +83,57 @@ static void pin_base(const kh_txn *txn, const struct entry *entry, struct pinned
             readset_is_absent(&txn->reads, entry, entry_key(entry), read, txn->policy >= KH_MERGE);
         return;
     }
-    const struct version *version = entry_visible(entry, txn->birth);
-    out->base = version == NULL ? NULL : retain_or_null(version_batch(version));
+    pin_value(entry_visible(entry, txn->birth), &out->base, &out->base_cold);
 }
 
-static void pin(kh_txn *txn, const struct write *write, struct pinned *out) {
+static void pin_now(kh_txn *txn, const struct write *write, struct pinned *out) {
     struct kh_db *db = txn->db;
     *out = (struct pinned){.has_base = true};
     epoch_open(&db->store.epoch, &txn->epoch);
     const struct entry *entry = index_find(db->store.index, write->key, write->hash);
-    const struct version *newest =
-        entry == NULL ? NULL : atomic_load_explicit(&entry->head, memory_order_acquire);
+    const struct version *newest = entry == NULL ? NULL : entry_head(entry);
     if (newest != NULL) {
         out->theirs_commit = newest->commit;
-        out->theirs = retain_or_null(version_batch(newest));
+        pin_value(newest, &out->theirs, &out->theirs_cold);
         out->is_rival = newest->commit > rival_bound(txn, write, entry);
         if (out->is_rival && write->kind != WRITE_ROWS) pin_base(txn, entry, out);
     }
     epoch_close(&db->store.epoch, &txn->epoch);
+}
+
+static void unpin(kh_txn *txn, struct pinned *pinned) {
+    batch_release(pinned->base, txn->cache);
+    batch_release(pinned->theirs, txn->cache);
+}
+
+/* The base is one that the transaction sees. No snapshot holds the newest version: it may have been
+ * overwritten and swept meanwhile; then *is_gone. */
+static kh_status fetch_pinned(kh_txn *txn, const struct write *write, struct pinned *pinned,
+                              bool *is_gone, kh_error *error) {
+    kh_status status = KH_OK;
+    if (pinned->base_cold != 0)
+        status = fetch_seen(txn, write->key, pinned->base_cold, &pinned->base, error);
+    if (status != KH_OK || pinned->theirs_cold == 0) return status;
+    status = fetch_value(txn->db, txn->cache, write->key, pinned->theirs_cold, &pinned->theirs,
+                         error);
+    *is_gone = status == KH_OK && pinned->theirs == NULL;
+    return status;
+}
+
+static kh_status pin(kh_txn *txn, const struct write *write, struct pinned *out, kh_error *error) {
+    uint64_t missed = 0; /* commit of a value that was not there */
+    for (;;) {
+        bool is_gone = false;
+        pin_now(txn, write, out);
+        if (KH_LIKELY((out->theirs_cold | out->base_cold) == 0)) return KH_OK;
+        kh_status status = fetch_pinned(txn, write, out, &is_gone, error);
+        if (status == KH_OK && !is_gone) return KH_OK;
+        unpin(txn, out);
+        if (status != KH_OK) return status;
+        if (out->theirs_cold == missed)
+            return status_fail(error, KH_CORRUPT, "the storage has lost a value");
+        missed = out->theirs_cold;
+    }
 }
 
 static kh_status make_version(kh_txn *txn, struct write *write, kh_batch *value, kh_error *error) {
@@ -136,16 +180,16 @@ static kh_status stage_computed(kh_txn *txn, struct write *write, kh_error *erro
     version_discard(txn->db->home.mem, txn->cache, write->staged);
     write->staged = NULL;
     write->is_callback_dropped = false;
-    pin(txn, write, &pinned);
+    kh_status status = pin(txn, write, &pinned, error);
+    if (status != KH_OK) return status;
     if (write->kind == WRITE_ROWS && pinned.is_rival && write->policy == KH_IGNORE &&
         !txn->is_certified) { /* certify drops it, or finds it read back */
         write->is_staged_on = false;
         batch_release(pinned.theirs, txn->cache);
         return KH_OK;
     }
-    kh_status status = compute(txn, write, &pinned, &value, error);
-    batch_release(pinned.base, txn->cache);
-    batch_release(pinned.theirs, txn->cache);
+    status = compute(txn, write, &pinned, &value, error);
+    unpin(txn, &pinned);
     if (status != KH_OK) {
         note_conflict(txn, write, status, pinned.theirs_commit);
         return status;
@@ -205,7 +249,7 @@ KH_ALWAYS_INLINE kh_status stage_entry(kh_txn *txn, struct write *write, kh_erro
         if (status != KH_OK) return status;
     }
     /* In the section it is unlinked: its line should be there by then. */
-    __builtin_prefetch(atomic_load_explicit(&write->entry->head, memory_order_relaxed));
+    __builtin_prefetch(entry_head(write->entry));
     write->rival_above = rival_bound(txn, write, write->entry);
     return KH_OK;
 }

@@ -32,6 +32,7 @@ static void add_handle(const struct txn_counters *from, kh_stats *to) {
     ADD(retries);
     ADD(restages);
     ADD(claims);
+    ADD(fetches);
     ADD(reads);
     ADD(scanned);
     ADD(writes);
@@ -94,6 +95,7 @@ kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
     out->keys = read_counter(&db->store.keys);
     out->versions_live = read_counter(&db->store.versions_live);
     out->versions_reclaimed = read_counter(&db->store.versions_reclaimed);
+    out->versions_cold = read_counter(&db->store.versions_cold);
     out->memory_bytes = mem_live_bytes(db->home.mem);
     out->index_bytes = index_size_bytes(db->store.index);
     latch_take(&db->section);

@@ -64,6 +64,8 @@ static const struct series all_series[] = {
     SERIES(keys, "keys", "", GAUGE, "Keys with a version, tombstones included."),
     SERIES(versions_live, "versions", "", GAUGE, "Versions in the store."),
     SERIES(versions_reclaimed, "versions_reclaimed_total", "", COUNTER, "Versions freed."),
+    SERIES(versions_cold, "versions_cold", "", GAUGE, "Versions with values in the storage only."),
+    SERIES(fetches, "fetches_total", "", COUNTER, "Values read back from the storage."),
     SERIES(memory_bytes, "memory_bytes", "", GAUGE, "Memory of the database."),
     SERIES(index_bytes, "index_bytes", "", GAUGE, "Memory of the index of keys."),
     SERIES(snapshots, "snapshots", "", GAUGE, "Open transactions that hold a snapshot."),

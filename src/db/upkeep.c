@@ -10,7 +10,9 @@
 #include <string.h>
 
 enum {
-    STEP_BYTES = 4 << 20,     /* of the log in one step: what is held in memory for it */
+    STEP_BYTES = 4 << 20,     /* of the log in one step: what is held in memory for it; */
+    STEP_LEAST_BYTES = 1 << 16,
+    STEP_SHARE = 64,          /* with a memory limit at most one part of so many */
     ROUND_NS = 500 * 1000000, /* between two looks at the log */
     SYNC_BYTES = 64 << 20,    /* of the log between two syncs of the storage: what the log keeps
                                * for it, and what a crash makes an open replay at most */
@@ -21,8 +23,10 @@ struct upkeep {
     struct checkpoint checkpoint;
     _Atomic kh_log_position shown; /* checkpoint.applied, for others */
     _Atomic uint64_t shown_horizon;
+    _Atomic uint64_t shown_commit; /* checkpoint.newest_commit */
     kh_log_position synced; /* the storage is durable up to here */
     kh_log_position synced_swept;
+    size_t step_bytes;
     uint64_t unsynced_bytes;
     uint32_t rounds; /* since the last sync */
     bool is_told;    /* of a failure that goes on */
@@ -36,13 +40,15 @@ struct upkeep {
     struct env_thread *thread;
 };
 
-/* Nobody reads below this any more, in memory or by timestamp. */
+/* Nobody reads below this any more, in memory or by timestamp. The bound is read first, then the
+ * slots: whoever registers a snapshot below the bound after that look will see the bound, and take
+ * a newer one (store/snapshot.h). */
 static uint64_t horizon_of(struct kh_db *db) {
-    uint64_t horizon = snapshot_oldest(&db->store.snapshots);
     bool is_kept = (db->store.retention_ms | db->store.retention_bytes) != 0;
-    uint64_t bound =
-        is_kept ? atomic_load_explicit(&db->store.horizon, memory_order_acquire) : db_visible(db);
-    return horizon < bound ? horizon : bound;
+    uint64_t bound = atomic_load_explicit(is_kept ? &db->store.horizon : &db->store.visible,
+                                          memory_order_seq_cst);
+    uint64_t oldest = snapshot_oldest(&db->store.snapshots);
+    return oldest < bound ? oldest : bound;
 }
 
 static void tell(struct kh_db *db, kh_status status, const kh_error *error) {
@@ -63,11 +69,14 @@ static kh_status apply_all(struct kh_db *db, kh_error *error) {
     kh_status status = durable_sync_log(db, error);
     while (status == KH_OK && has_more) {
         kh_log_position before = upkeep->checkpoint.applied;
-        status = checkpoint_step(&upkeep->checkpoint, horizon_of(db), STEP_BYTES, &has_more, error);
+        status = checkpoint_step(&upkeep->checkpoint, horizon_of(db), upkeep->step_bytes, &has_more,
+                                 error);
         atomic_store_explicit(&upkeep->shown_horizon, upkeep->checkpoint.horizon,
                               memory_order_release);
         if (upkeep->checkpoint.applied == before) continue;
-        upkeep->unsynced_bytes += STEP_BYTES;
+        atomic_store_explicit(&upkeep->shown_commit, upkeep->checkpoint.newest_commit,
+                              memory_order_release);
+        upkeep->unsynced_bytes += upkeep->step_bytes;
         atomic_store_explicit(&upkeep->shown, upkeep->checkpoint.applied, memory_order_release);
     }
     return status;
@@ -189,6 +198,12 @@ static kh_status check(const struct kh_storage *storage, kh_error *error) {
                        storage->version, storage->size);
 }
 
+static size_t step_bytes_of(const kh_limits *limits) {
+    uint64_t share = limits->memory_bytes / STEP_SHARE;
+    if (share == 0 || share > STEP_BYTES) return STEP_BYTES;
+    return share < STEP_LEAST_BYTES ? STEP_LEAST_BYTES : (size_t)share;
+}
+
 kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_error *error) {
     if (storage == NULL) storage = durable_storage(db);
     if (storage == NULL) return KH_OK;
@@ -207,6 +222,8 @@ kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_err
     signal_init(&upkeep->idle);
     atomic_init(&upkeep->shown, upkeep->checkpoint.applied);
     atomic_init(&upkeep->shown_horizon, upkeep->checkpoint.horizon);
+    atomic_init(&upkeep->shown_commit, upkeep->checkpoint.newest_commit);
+    upkeep->step_bytes = step_bytes_of(&db->limits);
     upkeep->synced = upkeep->checkpoint.applied;
     upkeep->synced_swept = upkeep->checkpoint.swept;
     db->storage = storage;
@@ -228,6 +245,18 @@ uint64_t upkeep_newest_commit(const struct kh_db *db) {
 
 uint64_t upkeep_horizon(const struct kh_db *db) {
     return atomic_load_explicit(&db->upkeep->shown_horizon, memory_order_acquire);
+}
+
+uint64_t upkeep_stored(const struct kh_db *db) {
+    return atomic_load_explicit(&db->upkeep->shown_commit, memory_order_acquire);
+}
+
+void upkeep_hurry(struct kh_db *db) {
+    struct upkeep *upkeep = db->upkeep;
+    if (upkeep->thread == NULL || upkeep_stored(db) >= db_visible(db)) return;
+    lock_take(&upkeep->lock);
+    signal_wake_all(&upkeep->wake);
+    lock_leave(&upkeep->lock);
 }
 
 kh_status upkeep_start(struct kh_db *db, kh_error *error) {

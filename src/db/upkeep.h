@@ -19,6 +19,10 @@ kh_log_position upkeep_applied(const struct kh_db *db);
 uint64_t upkeep_newest_commit(const struct kh_db *db);
 /* What is visible at or above it is in the storage: older versions may have been swept. */
 uint64_t upkeep_horizon(const struct kh_db *db);
+/* The storage has every version up to this commit, but for what was swept. Any thread. */
+uint64_t upkeep_stored(const struct kh_db *db);
+/* Memory waits for the storage: do not wait for the next round. Not in the section. */
+void upkeep_hurry(struct kh_db *db);
 kh_status upkeep_start(struct kh_db *db, kh_error *error);
 /* All that there is to do now. Without a thread of its own, or as that thread. */
 void upkeep_step(struct kh_db *db);

@@ -2,10 +2,13 @@
  *
  * Nothing is shared before commit: a write copies its key into the arena and takes a reference of
  * its batch. Failures leave the pending writes as they were. At the memory limit a writer waits, up
- * to its timeout, for reclamation; the oldest snapshot is named in the message. */
+ * to its timeout, for reclamation, and takes values out of memory that a storage has (evict.h); the
+ * oldest snapshot is named in the message. */
 #include "batch/import_row.h"
+#include "db/evict.h"
 #include "db/read.h"
 #include "db/section.h"
+#include "db/upkeep.h"
 
 #include <string.h>
 
@@ -23,6 +26,9 @@ static kh_status wait_for_memory(kh_txn *txn, uint64_t more_bytes, kh_error *err
         section_reclaim(db, &who, db->store.queue.count + db->store.parked.count);
         epoch_close(&db->store.epoch, &txn->epoch);
         latch_leave(&db->section);
+        upkeep_step(db);
+        while (is_over(db, more_bytes) && evict_some(db, &who))
+            epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         if (!is_over(db, more_bytes)) return KH_OK;
         latch_take(&db->section);

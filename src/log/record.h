@@ -70,6 +70,7 @@ struct record {
     kh_bytes delta;          /* semantic delta: opaque here, usually empty */
     const kh_schema *schema; /* RECORD_SCHEMA */
     uint32_t schema_number;
+    size_t frame_bytes; /* of a decoded one: how long its frame is */
 };
 
 /* How decoding finds the schema of a number (of the codec's mem): NULL when there is none. */

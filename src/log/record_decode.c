@@ -372,6 +372,7 @@ kh_status record_decode(const struct record_codec *codec, kh_bytes frame, struct
     struct reader reader = {bytes + RECORD_HEAD_BYTES, frame.size_bytes - RECORD_HEAD_BYTES};
     status = decode_head(&decoder, bytes);
     if (status == KH_OK) status = decode_sections(&decoder, &reader);
+    decoder.record.frame_bytes = frame.size_bytes;
     if (status == KH_OK)
         *out = decoder.record;
     else

@@ -45,6 +45,9 @@ kh_status rocks_flush(struct rocks *rocks, kh_error *error);
 kh_status rocks_compact(struct rocks *rocks, kh_error *error);
 /* Remove an instance that nobody has open, with its directory. It need not be there or whole. */
 kh_status rocks_erase(const char *path, kh_error *error);
+/* Bytes of the keys and values in its table files, about (what was overwritten counts until a
+ * compaction). 0: not known. */
+uint64_t rocks_bytes(struct rocks *rocks);
 /* Is there nothing in it? False also when it cannot be read. */
 bool rocks_is_empty(struct rocks *rocks);
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "log/state_key.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -209,6 +210,20 @@ kh_status rocks_get(struct rocks *rocks, kh_bytes key, char **value, size_t *val
     kh_status status = rocks_status(message, "the store cannot be read", error);
     if (status == KH_OK && *value == NULL) return KH_NOT_FOUND;
     return status;
+}
+
+/* RocksDB gives the sums as text only: "raw key size=N; ... raw value size=N; ...". */
+static uint64_t number_behind(const char *text, const char *name) {
+    const char *at = strstr(text, name);
+    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10);
+}
+
+uint64_t rocks_bytes(struct rocks *rocks) {
+    char *text = rocksdb_property_value(rocks->db, "rocksdb.aggregated-table-properties");
+    if (text == NULL) return 0;
+    uint64_t sum = number_behind(text, "raw key size=") + number_behind(text, "raw value size=");
+    rocksdb_free(text);
+    return sum;
 }
 
 bool rocks_is_empty(struct rocks *rocks) {

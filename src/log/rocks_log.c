@@ -380,7 +380,9 @@ void rocks_log_stop(struct rocks_log *log) {
     signal_wake_all(&log->wake);
     lock_leave(&log->lock);
     if (log->thread != NULL) env_thread_join(log->thread);
+    lock_take(&log->lock); /* upkeep may be asking for a sync */
     log->thread = NULL;
+    lock_leave(&log->lock);
 }
 
 /* The database's last call: whatever is left is written, so that the engine need not know of it. */
@@ -392,6 +394,7 @@ static void close_log(void *context) {
 }
 
 static void free_log(struct rocks_log *log) {
+    rocks_log_forget(log);
     for (int i = 0; i < 2; i++) ipc_buffer_fini(&log->parts[i].body);
     digester_destroy(log->digester);
     signal_fini(&log->moved);
@@ -427,6 +430,7 @@ static struct rocks_log *make(struct mem *mem, const struct rocks_log_options *o
     signal_init(&log->wake);
     signal_init(&log->moved);
     for (int i = 0; i < 2; i++) ipc_buffer_init(&log->parts[i].body, mem);
+    log_kept_init(&log->kept, mem);
     log->digester = digester_create(mem);
     if (log->digester != NULL) return log;
     free_log(log);
@@ -438,7 +442,7 @@ kh_status rocks_log_create(struct mem *mem, const struct rocks_log_options *opti
     struct rocks_log *log = make(mem, options);
     if (log == NULL) return status_no_memory(error, sizeof *log);
     chain_genesis(log->digester, &options->identity, &log->genesis);
-    kh_status status = rocks_log_find_end(log, options->at, error);
+    kh_status status = rocks_log_find_end(log, options, error);
     if (status == KH_OK && options->has_thread && !log->is_read_only) {
         log->thread = env_thread_start("khonsu-log", run, log);
         if (log->thread == NULL)

@@ -29,6 +29,7 @@
 #include "base/lock.h"
 #include "khonsu/log.h"
 #include "log/group.h"
+#include "log/log_kept.h"
 #include "log/mark.h"
 #include "log/rocks.h"
 
@@ -43,6 +44,9 @@ struct rocks_log_options {
     uint64_t delay_ns;  /* of what nobody waits for */
     struct env_clock clock;
     bool has_thread;
+    /* Of the log's end, so much was checked. NULL: nobody asks. */
+    void (*checked)(void *context, uint64_t record_count, uint64_t size_bytes);
+    void *checked_context;
 };
 
 struct log_part { /* records between append and their group */
@@ -92,6 +96,7 @@ struct rocks_log {
     struct digest genesis;
     /* readers */
     _Atomic uint64_t durable; /* position */
+    struct log_kept kept;     /* of the end that was checked at open, until rocks_log_forget */
     struct env_thread *thread;
 };
 
@@ -129,7 +134,11 @@ void rocks_log_head(struct rocks_log *log, uint64_t *number, kh_log_position *ne
 /* ---- rocks_log_tail.c ------------------------------------------------------------------------ */
 
 /* Find the chain at the end of the log, and the end. Cuts a torn tail unless read-only. */
-kh_status rocks_log_find_end(struct rocks_log *log, kh_log_position at, kh_error *error);
+kh_status rocks_log_find_end(struct rocks_log *log, const struct rocks_log_options *options,
+                             kh_error *error);
+/* The records that find_end has checked are kept in memory for who reads them next; no more. Not
+ * while anybody reads. */
+void rocks_log_forget(struct rocks_log *log);
 int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
                    void *visit_context);
 int rocks_log_trim(void *context, kh_log_position before);

@@ -109,9 +109,18 @@ static kh_status cut_from(struct rocks_log *log, uint64_t position, kh_error *er
                         log->rocks->synced, error);
 }
 
+/* The group is the next one of the chain, which has moved on over it. */
+static void note_checked(struct rocks_log *log, const struct rocks_log_options *options,
+                         const struct group_head *head, kh_bytes body) {
+    log_kept_add(&log->kept, head->first, head->record_count, body);
+    if (options->checked != NULL)
+        options->checked(options->checked_context, head->record_count, body.size_bytes);
+}
+
 /* Move the chain on over all groups that follow it. *is_torn: another lies behind them. */
-static kh_status follow(struct rocks_log *log, struct groups *groups, struct chain *chain,
-                        bool *is_torn, kh_error *error) {
+static kh_status follow(struct rocks_log *log, const struct rocks_log_options *options,
+                        struct groups *groups, struct chain *chain, bool *is_torn,
+                        kh_error *error) {
     struct group_head head;
     kh_bytes body;
     kh_bytes bytes;
@@ -120,6 +129,7 @@ static kh_status follow(struct rocks_log *log, struct groups *groups, struct cha
         if (head.first >= chain->next) {
             status = chain_follow(chain, log->digester, bytes, &head, body, error);
             if (status != KH_OK) break;
+            note_checked(log, options, &head, body);
         }
         groups_next(groups);
     }
@@ -172,7 +182,9 @@ static kh_status settle_end(struct rocks_log *log, const struct chain *chain, kh
     return mark_write(log->mark_file, &log->mark, true, error);
 }
 
-kh_status rocks_log_find_end(struct rocks_log *log, kh_log_position at, kh_error *error) {
+kh_status rocks_log_find_end(struct rocks_log *log, const struct rocks_log_options *options,
+                             kh_error *error) {
+    kh_log_position at = options->at;
     struct groups groups;
     struct chain chain;
     bool is_torn = false;
@@ -180,7 +192,7 @@ kh_status rocks_log_find_end(struct rocks_log *log, kh_log_position at, kh_error
     kh_status status = start_chain(log, &groups, at, &chain, error);
     if (status == KH_OK) {
         groups_seek(&groups, chain.next);
-        status = follow(log, &groups, &chain, &is_torn, error);
+        status = follow(log, options, &groups, &chain, &is_torn, error);
         if (is_torn) status = KH_OK;
     }
     groups_close(&groups);
@@ -202,24 +214,27 @@ struct reading {
     kh_log_position end;
     kh_log_visit_fn *visit;
     void *context;
+    bool is_stopped; /* the visitor has had enough */
 };
 
 /* False: the visitor has had enough, or the group ends the reading. */
-static bool visit_group(const struct reading *reading, const struct group_head *head, kh_bytes body,
+static bool visit_group(struct reading *reading, const struct group_head *head, kh_bytes body,
                         bool *is_broken) {
     size_t at = 0;
     kh_bytes frame;
     kh_log_position position = head->first;
     while (group_next_frame(body, &at, &frame, is_broken)) {
         if (position >= reading->end) return false;
-        if (position >= reading->from && !reading->visit(reading->context, position, frame))
+        if (position >= reading->from && !reading->visit(reading->context, position, frame)) {
+            reading->is_stopped = true;
             return false;
+        }
         position++;
     }
     return !*is_broken;
 }
 
-static int read_from(struct groups *groups, const struct reading *reading) {
+static int read_from(struct groups *groups, struct reading *reading) {
     struct group_head head;
     kh_bytes body;
     kh_log_position next = reading->from;
@@ -245,6 +260,34 @@ static bool is_trimmed(struct rocks_log *log, kh_log_position position) {
            position < anchor.next;
 }
 
+static int read_stored(struct rocks_log *log, struct reading *reading) {
+    if (reading->from >= reading->end || reading->is_stopped) return 0;
+    struct groups groups;
+    groups_open(&groups, log->rocks);
+    int code = read_from(&groups, reading);
+    groups_close(&groups);
+    return code;
+}
+
+/* What lies before the records that are kept, these, and what lies behind. */
+static int read_beside_kept(struct rocks_log *log, struct reading *reading) {
+    const struct log_kept *kept = &log->kept;
+    kh_log_position end = reading->end;
+    reading->end = kept->first < end ? kept->first : end;
+    int code = read_stored(log, reading);
+    if (code != 0 || reading->is_stopped) return code;
+    reading->end = kept->next < end ? kept->next : end;
+    if (!log_kept_visit(kept, reading->from, reading->end, reading->visit, reading->context))
+        return 0;
+    reading->from = kept->next > reading->from ? kept->next : reading->from;
+    reading->end = end;
+    return read_stored(log, reading);
+}
+
+void rocks_log_forget(struct rocks_log *log) {
+    log_kept_fini(&log->kept);
+}
+
 int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
                    void *visit_context) {
     struct rocks_log *log = context;
@@ -253,10 +296,7 @@ int rocks_log_read(void *context, kh_log_position from, kh_log_visit_fn *visit,
                               .visit = visit,
                               .context = visit_context};
     if (from >= reading.end) return 0;
-    struct groups groups;
-    groups_open(&groups, log->rocks);
-    int code = read_from(&groups, &reading);
-    groups_close(&groups);
+    int code = read_beside_kept(log, &reading);
     return code == EBADMSG && is_trimmed(log, from) ? ENODATA : code;
 }
 

@@ -24,21 +24,25 @@ size_t state_version_key(kh_bytes key, uint64_t commit, unsigned char *out) {
     return (size_t)(next + 8 - out);
 }
 
-/* How far the escaped key goes from `at`; the plain one is copied. False: it has no end. */
+/* How far the escaped key goes from `at`; the plain one is copied, a run between two zeroes at a
+ * time. False: it has no end. */
 static bool unescape(const unsigned char *bytes, size_t size_bytes, size_t *at, unsigned char *out,
                      size_t *key_bytes) {
     size_t length = 0;
-    for (size_t i = *at; i + 1 < size_bytes; i++) {
-        if (bytes[i] != ESCAPE) {
-            out[length++] = bytes[i];
-        } else if (bytes[i + 1] == ESCAPED_ZERO) {
-            out[length++] = ESCAPE;
-            i++;
-        } else {
-            *at = i + 2;
+    size_t next = *at;
+    while (next + 1 < size_bytes) {
+        const unsigned char *zero = memchr(bytes + next, ESCAPE, size_bytes - 1 - next);
+        if (zero == NULL) return false;
+        size_t run = (size_t)(zero - (bytes + next));
+        memcpy(out + length, bytes + next, run);
+        length += run;
+        next += run + 2;
+        if (zero[1] != ESCAPED_ZERO) {
+            *at = next;
             *key_bytes = length;
-            return bytes[i + 1] == END_OF_KEY;
+            return zero[1] == END_OF_KEY;
         }
+        out[length++] = ESCAPE;
     }
     return false;
 }
@@ -50,9 +54,9 @@ bool state_parse_version_key(kh_bytes bytes, unsigned char *out, size_t *key_byt
     if (bytes.size_bytes < 1 || start[0] != STATE_VERSION) return false;
     if (!unescape(start, bytes.size_bytes, &at, out, key_bytes)) return false;
     if (*key_bytes == 0 || *key_bytes > 65535 || bytes.size_bytes != at + 8) return false;
-    uint64_t number = 0;
-    for (int i = 0; i < 8; i++) number = number << 8 | start[at + (size_t)i];
-    *commit = number;
+    uint64_t number;
+    memcpy(&number, start + at, sizeof number);
+    *commit = __builtin_bswap64(number); /* little-endian machines only (cmake/platform.cmake) */
     return number != 0;
 }
 

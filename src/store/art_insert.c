@@ -29,12 +29,7 @@ static bool make_entry(struct insertion *insertion) {
     size_t size = insertion->key.size_bytes;
     struct entry *entry = mem_alloc(insertion->art->mem, insertion->cache, grave_entry_size(size));
     if (entry == NULL) return false;
-    atomic_init(&entry->head, NULL);
-    atomic_init(&entry->newest, 0);
-    entry->hash = (uint32_t)insertion->hash;
-    entry->key_bytes = (uint16_t)size;
-    atomic_init(&entry->flags, 0);
-    memcpy(entry->key, insertion->key.data, size);
+    entry_init(entry, insertion->key, insertion->hash);
     insertion->entry = entry;
     return true;
 }

@@ -68,6 +68,26 @@ void front_fini(struct front *front) {
     lock_fini(&front->lock);
 }
 
+bool front_reserve(struct front *front, struct mem_cache *cache, uint64_t entry_count) {
+    struct front_table *empty = atomic_load_explicit(&front->current, memory_order_relaxed);
+    uint64_t lines = empty->line_count;
+    while (entry_count > capacity((uint32_t)lines) && lines <= UINT32_MAX) lines += lines / 2;
+    if (lines > UINT32_MAX) return false;
+    if (lines == empty->line_count) return true;
+    struct front_table *table = table_create(front->mem, cache, (uint32_t)lines);
+    if (table == NULL) return false;
+    atomic_store_explicit(&front->current, table, memory_order_release);
+    set_limits(front, table->line_count);
+    atomic_store_explicit(&front->shrink_below, 0, memory_order_relaxed);
+    table_free(&empty->limbo, cache);
+    return true;
+}
+
+void front_settle(struct front *front) {
+    const struct front_table *table = atomic_load_explicit(&front->current, memory_order_relaxed);
+    set_limits(front, table->line_count);
+}
+
 static struct entry *line_find(const struct front_line *line, kh_bytes key, uint64_t tag) {
     for (unsigned i = 0; i < FRONT_LINE_SLOTS; i++) {
         uint64_t slot = atomic_load_explicit(&line->slots[i], memory_order_acquire) ^ tag;

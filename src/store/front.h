@@ -7,8 +7,9 @@
  * THE DANGER is an entry in the front that has been retired: a later reader would find freed
  * memory. It cannot be, because
  *   1. an entry is put in exactly once, by the upsert that makes it, while that upsert still holds
- *      the guard of the tree node that is to hold it: no remover knows the entry before. Nobody
- *      else puts in what he found (a reader that misses here and finds in the tree does not);
+ *      the guard of the tree node that is to hold it: no remover knows the entry before (or by the
+ *      load of an index that no other thread uses yet, load.h). Nobody else puts in what he found
+ *      (a reader that misses here and finds in the tree does not);
  *   2. it is copied only from the table before (previous) to its successor (current), under the
  *      lock, and removal clears both of these under the same lock. So once removed, it is in
  *      neither and is not copied again;
@@ -67,6 +68,11 @@ struct front {
 bool front_init(struct front *front, struct mem *mem, struct epoch *epoch);
 /* Its tables; the entries are not touched. No other thread uses it. */
 void front_fini(struct front *front);
+/* Make an empty front as large as it would have become with entry_count entries in it; it stays so
+ * large, however few they are, until front_settle. No other thread uses it yet. False: no memory,
+ * it is as it was. */
+bool front_reserve(struct front *front, struct mem_cache *cache, uint64_t entry_count);
+void front_settle(struct front *front);
 /* Put in a new entry that is not in the tree yet, or whose node is still locked (see 1). */
 void front_add(struct front *front, struct entry *entry, uint64_t hash);
 /* Take an entry out. It must not be retired before, nor put in again. */
@@ -134,6 +140,16 @@ static inline bool front_init(struct front *front, struct mem *mem, struct epoch
     return true;
 }
 static inline void front_fini(struct front *front) {
+    (void)front;
+}
+static inline bool front_reserve(struct front *front, struct mem_cache *cache,
+                                 uint64_t entry_count) {
+    (void)front;
+    (void)cache;
+    (void)entry_count;
+    return false;
+}
+static inline void front_settle(struct front *front) {
     (void)front;
 }
 static inline void front_add(struct front *front, struct entry *entry, uint64_t hash) {

@@ -113,7 +113,7 @@ struct view { /* of one pass */
 
 static enum look look_at_lone(const struct view *view, const struct entry *entry,
                               const struct version *lone) {
-    if (version_batch(lone) != NULL) return LOOK_CLEAN;
+    if (!version_is_tombstone(lone)) return LOOK_CLEAN;
     if (flags_of(entry) & (ENTRY_HELD | ENTRY_HELD_SHARED | ENTRY_CLAIMED)) return LOOK_AGAIN;
     uint64_t commit = lone->commit;
     if (commit > view->visible || commit > view->until) return LOOK_AGAIN;
@@ -126,7 +126,7 @@ static enum look look_at_lone(const struct view *view, const struct entry *entry
 
 static enum look prune(struct store *store, const struct reclaimer *who, const struct view *view,
                        struct entry *entry) {
-    struct version *newer = atomic_load_explicit(&entry->head, memory_order_relaxed);
+    struct version *newer = entry_head(entry);
     if (newer == NULL) {
         bool is_wanted = flags_of(entry) & (ENTRY_HELD | ENTRY_HELD_SHARED | ENTRY_CLAIMED);
         return is_wanted ? LOOK_AGAIN : LOOK_REMOVE;
@@ -152,7 +152,7 @@ static enum look prune(struct store *store, const struct reclaimer *who, const s
 
 /* The entry leaves the index; its tombstone, if any, is retired with it. */
 static bool remove_entry(struct store *store, const struct reclaimer *who, struct entry *entry) {
-    struct version *lone = atomic_load_explicit(&entry->head, memory_order_relaxed);
+    struct version *lone = entry_head(entry);
     set_flags(entry, ENTRY_DEAD, 0);
     if (!index_remove(store->index, who->record, who->cache, entry)) {
         set_flags(entry, 0, ENTRY_DEAD);
@@ -160,7 +160,7 @@ static bool remove_entry(struct store *store, const struct reclaimer *who, struc
     }
     if (lone != NULL) {
         store_count(&store->keys, -1);
-        atomic_store_explicit(&entry->head, NULL, memory_order_release);
+        entry_set_head(entry, NULL);
         reclaim_retire(store, who, lone);
     }
     return true;
@@ -188,8 +188,7 @@ static void prefetch_next(const struct entry_queue *queue, size_t count) {
     if (count > MOST) count = MOST;
     size_t near = count < queue->count ? count : queue->count;
     for (size_t i = 0; i < near; i++)
-        __builtin_prefetch(
-            atomic_load_explicit(&queue->ring[ring_slot(queue, i)]->head, memory_order_relaxed));
+        __builtin_prefetch(entry_head(queue->ring[ring_slot(queue, i)]));
     size_t far = 2 * count < queue->count ? 2 * count : queue->count;
     for (size_t i = near; i < far; i++) __builtin_prefetch(queue->ring[ring_slot(queue, i)]);
 }

@@ -27,13 +27,13 @@ kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32
 }
 
 static void free_chain(struct store *store, struct entry *entry) {
-    struct version *version = atomic_load_explicit(&entry->head, memory_order_relaxed);
+    struct version *version = entry_head(entry);
     while (version != NULL) {
         struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
         version_discard(store->mem, NULL, version);
         version = older;
     }
-    atomic_store_explicit(&entry->head, NULL, memory_order_relaxed);
+    entry_set_head(entry, NULL);
 }
 
 static void free_all_chains(struct store *store) {
@@ -46,6 +46,13 @@ static void free_all_chains(struct store *store) {
         for (size_t i = 0; i < count; i++) free_chain(store, entries[i]);
         if (count > 0) bound = entry_key(entries[count - 1]);
     } while (count == BATCH);
+}
+
+void store_abandon_load(struct store *store, struct index_load *load) {
+    while (index_load_show_part(load)) {
+        free_all_chains(store);
+        art_fini(&store->index->art);
+    }
 }
 
 void store_fini(struct store *store) {

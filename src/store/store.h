@@ -7,6 +7,7 @@
 #define KHONSU_STORE_STORE_H
 
 #include "store/index.h"
+#include "store/load.h"
 #include "store/snapshot.h"
 #include "store/version.h"
 
@@ -33,6 +34,7 @@ struct store {
     _Atomic uint64_t versions_reclaimed;
     _Atomic uint64_t keys;
     _Atomic uint64_t superseded_bytes; /* values of versions that are not the newest */
+    _Atomic uint64_t versions_cold;    /* whose values are in the storage only */
     _Alignas(64) uint64_t retention_ms;
     uint64_t retention_bytes;
     struct entry_queue queue;  /* to be looked at */
@@ -44,6 +46,8 @@ struct store {
 kh_status store_init(struct store *store, struct mem *mem, uint64_t seed, uint32_t lines_max);
 /* Frees all versions and entries. No section, no transaction, no other thread is left. */
 void store_fini(struct store *store);
+/* After a load has failed: free what it has made, versions and entries. The index is empty then. */
+void store_abandon_load(struct store *store, struct index_load *load);
 
 static inline void store_count(_Atomic uint64_t *counter, int64_t change) {
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
@@ -97,16 +101,25 @@ void reclaim_note(struct store *store, struct entry *entry);
 void reclaim_retire(struct store *store, const struct reclaimer *who, struct version *version);
 void reclaim_free_version(struct epoch_entry *limbo, struct mem_cache *cache);
 
+/* A version that is in no chain any more: freed once nobody can reach it. */
+KH_ALWAYS_INLINE void reclaim_hand_over(struct store *store, const struct reclaimer *who,
+                                        struct version *version) {
+    enum { LARGE = 16384 };
+    if (KH_LIKELY(!version_is_cold(version))) {
+        const kh_batch *batch = version_batch(version);
+        if (KH_LIKELY(batch != NULL) &&
+            KH_UNLIKELY(batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
+            who->record->is_urgent = true;
+    }
+    epoch_retire(&store->epoch, who->record, &version->limbo, reclaim_free_version);
+}
+
 KH_ALWAYS_INLINE void reclaim_retire_inline(struct store *store, const struct reclaimer *who,
                                             struct version *version) {
-    enum { LARGE = 16384 };
-    const kh_batch *batch = version_batch(version);
-    if (KH_LIKELY(batch != NULL) &&
-        KH_UNLIKELY(batch->kind != BATCH_PACKED || batch->block_bytes > LARGE))
-        who->record->is_urgent = true;
     store_count(&store->versions_live, -1);
     store_count(&store->versions_reclaimed, 1);
-    epoch_retire(&store->epoch, who->record, &version->limbo, reclaim_free_version);
+    if (KH_UNLIKELY(version_is_cold(version))) store_count(&store->versions_cold, -1);
+    reclaim_hand_over(store, who, version);
 }
 
 /* Take the version below newer out of its chain. */
@@ -116,8 +129,8 @@ KH_ALWAYS_INLINE void reclaim_unlink_below(struct store *store, const struct rec
     struct version *older = atomic_load_explicit(&version->older, memory_order_relaxed);
     if (version->stamp.spi < newer->stamp.spi) newer->stamp.spi = version->stamp.spi;
     atomic_store_explicit(&newer->older, older, memory_order_release);
-    if (KH_UNLIKELY(store->retention_bytes != 0) && version_batch(version) != NULL)
-        store_count(&store->superseded_bytes, -(int64_t)batch_size_bytes(version_batch(version)));
+    if (KH_UNLIKELY(store->retention_bytes != 0))
+        store_count(&store->superseded_bytes, -(int64_t)version_value_bytes(version));
     reclaim_retire_inline(store, who, version);
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static struct version *newest_of(const struct entry *entry) {
-    return atomic_load_explicit(&entry->head, memory_order_acquire);
+    return entry_head(entry);
 }
 
 /* What the policy makes of a rival; the values were staged before. */

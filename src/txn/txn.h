@@ -44,7 +44,7 @@ struct txn_counters {
     _Atomic uint64_t aborts_busy, aborts_held, aborts_rows, aborts_other;
     _Atomic uint64_t resolved_ignore, resolved_replace, resolved_append, resolved_merge;
     _Atomic uint64_t resolved_callback, resolved_rows;
-    _Atomic uint64_t retries, restages, claims, reads, scanned, writes;
+    _Atomic uint64_t retries, restages, claims, reads, scanned, writes, fetches;
 };
 
 static inline void txn_count(_Atomic uint64_t *counter, uint64_t change) {
@@ -89,6 +89,7 @@ struct kh_txn {
     bool is_tracking;      /* reads go to the read set */
     bool is_certified;     /* serializable and tracked: certified at commit */
     bool has_own_options;  /* id_column or resolve are not the database's */
+    uint8_t careful_below; /* a peek at this kh_isolation or below goes the long way (handle) */
     uint32_t sample_count; /* commits of this handle, for the histogram's sample */
     struct mem_cache *cache;
     /* memory, reads and writes: kept by the handle from use to use */
@@ -99,6 +100,7 @@ struct kh_txn {
     struct txn_counters counters;
     /* identity and options */
     uint64_t birth;            /* published timestamp at begin */
+    _Atomic uint64_t lent_serial; /* the last use in which values were lent (db/read.h) */
     _Atomic uint64_t begin_ms; /* tick */
     kh_txn_id id;              /* low 0: not assigned yet */
     uint64_t id_next;          /* rest of the block of ids reserved by this handle */

@@ -142,9 +142,8 @@ static void test_every_type(void **state) {
 }
 
 static void count_message(void *context, kh_log_level level, const char *message) {
-    (void)level;
     (void)message;
-    ++*(int *)context;
+    *(int *)context += level != KH_LOG_NOTICE; /* those are of the opening */
 }
 
 static kh_txn *begin_reader(kh_db *db) {

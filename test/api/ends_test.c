@@ -92,6 +92,7 @@ struct heard {
 
 static void hear(void *context, kh_log_level level, const char *message) {
     struct heard *heard = context;
+    if (level == KH_LOG_NOTICE) return; /* of the opening */
     assert_int_equal(level, KH_LOG_WARNING);
     heard->count++;
     (void)snprintf(heard->last, sizeof heard->last, "%s", message);

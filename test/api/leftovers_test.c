@@ -102,7 +102,9 @@ static void test_refused_keys_leave_no_entry(void **state) {
 static void test_deleted_keys_leave_no_entry(void **state) {
     (void)state;
     enum { KEYS = 2000 };
-    kh_db *db = kit_open();
+    kh_options options = kit_options();
+    options.timeout_ms = 600 * 1000; /* of the reader, beside as many syncs of a busy disk */
+    kh_db *db = kit_open_with(&options);
     char key[64];
     uint64_t before = stats_of(db).index_bytes;
     kh_txn *reader = kit_begin(db, KH_REPEATABLE_READ);

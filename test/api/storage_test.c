@@ -289,6 +289,36 @@ static void test_spoiled_values(void **state) {
     close_fixture(&f);
 }
 
+/* Keys come in order, or the storage is not one. */
+static void test_out_of_order(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    kit_store(f.db, "k", 1);
+    kit_store(f.db, "m", 2);
+    kit_close(f.db);
+    struct map_entry *first = f.map.first;
+    while (*(const char *)first->key.data != 'V') first = first->next;
+    struct map_entry kept = *first;
+    struct map_entry *second = first->next;
+    first->key = second->key;
+    first->value = second->value;
+    second->key = kept.key;
+    second->value = kept.value;
+    kh_db *db = NULL;
+    kh_error error = {""};
+    kit_is(kh_db_open(&f.options, &db, &error), KH_CORRUPT);
+    assert_non_null(strstr(error.message, "order"));
+    second->key = first->key;
+    second->value = first->value;
+    first->key = kept.key;
+    first->value = kept.value;
+    f.db = kit_open_with(&f.options);
+    kit_load_is(f.db, "k", 1);
+    kit_load_is(f.db, "m", 2);
+    close_fixture(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_come_back),
@@ -299,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_prepared),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_spoiled_values),
+        cmocka_unit_test(test_out_of_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

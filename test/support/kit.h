@@ -60,8 +60,10 @@ kh_allocator kit_memory_hook(struct kit_memory *memory);
 
 /* ---- databases ------------------------------------------------------------------------------- */
 
-/* KH_TEST_LOG=path: databases that say nothing of a log get a directory (kit.c). */
+/* KH_TEST_LOG=path: databases that say nothing of a log get a directory (kit.c). KH_TEST_LOG=cold:
+ * the same, and values leave memory whenever a transaction begins. */
 bool kit_is_over_path(void);
+bool kit_is_cold(void);
 /* In memory, without threads. */
 kh_options kit_options(void);
 kh_db *kit_open(void);

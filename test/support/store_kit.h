@@ -64,7 +64,7 @@ static inline struct version *store_kit_link(struct store_kit *kit, struct entry
     version->commit = commit;
     version->stamp.spi = spi;
     version->stamp.ps = ps;
-    struct version *newest = atomic_load(&entry->head);
+    struct version *newest = entry_head(entry);
     atomic_store(&version->older, newest);
     entry_link(entry, version);
     store_count(&kit->store.versions_live, 1);

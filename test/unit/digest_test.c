@@ -31,6 +31,12 @@ static const struct {
     {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmno"
      "pqrsmnopqrstnopqrstu",
      1, "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+    {"a", 255,
+     "b0f3323e7a3cad8ae6778340cc2a17ae0cb31c818df3767cda7c3dd423725e90"}, /* around what is put
+                                                                             together first */
+    {"a", 256, "02d7160d77e18c6447be80c2e355c7ed4388545271702c50253b0914c65ce5fe"},
+    {"a", 257, "e8d95cc2b4bc198c54b40bd214df958afb65f5e73d2c2eafe0593cf5c635c1f0"},
+    {"a", 258, "1ebbdab335e054015f0fc17f62770609723d92c640b65ba9974d666c364a3a63"},
     {"a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
 };
 
@@ -45,7 +51,7 @@ static void known_inputs_however_they_are_split(void **state) {
         char *text = malloc(size_bytes);
         assert_non_null(text);
         for (size_t at = 0; at < size_bytes; at++) text[at] = vectors[i].text[at % length];
-        size_t splits = size_bytes < 200 ? size_bytes : 3;
+        size_t splits = size_bytes < 300 ? size_bytes : 3;
         for (size_t split = 1; split <= splits; split++) {
             struct digest digest;
             digest_of(digester, (unsigned char)text[0], (kh_bytes){text + 1, split - 1},

@@ -44,7 +44,7 @@ static void upsert_both(struct index_kit *kit, struct index_kit_list *list, kh_b
     assert_int_equal(index_kit_compare(entry_key(entry), key), 0);
     assert_int_equal(entry->hash, (uint32_t)index_hash(kit->index, key));
     assert_int_equal(atomic_load(&entry->flags), 0);
-    assert_null(atomic_load(&entry->head));
+    assert_null(entry_head(entry));
     index_kit_note(list, key, entry);
 }
 

@@ -62,7 +62,7 @@ static void pass(struct yard *yard) {
 static void has_commits(const struct entry *entry, const char *expected) {
     char text[128] = "";
     size_t used = 0;
-    for (const struct version *version = atomic_load(&entry->head); version != NULL;
+    for (const struct version *version = entry_head(entry); version != NULL;
          version = atomic_load(&version->older))
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%llu", used == 0 ? "" : " ",
                                  (unsigned long long)version->commit);
@@ -141,7 +141,7 @@ static void test_stamps_are_inherited(void **state) {
     struct yard *yard = *state;
     keep_tombstones(yard);
     struct entry *entry = chain(yard, "k", decades, 4);
-    struct version *newest = atomic_load(&entry->head);
+    struct version *newest = entry_head(entry);
     atomic_load(&newest->older)->stamp.spi = 7;
     store_kit_slot(&yard->kit, 0, SLOT_READ, 15);
     note(yard, entry);
@@ -190,11 +190,11 @@ static void test_retention(void **state) {
 static void test_all_below(void **state) {
     struct yard *yard = *state;
     struct entry *entry = chain(yard, "k", decades, 4);
-    atomic_load(&atomic_load(&entry->head)->older)->stamp.spi = 3;
+    atomic_load(&entry_head(entry)->older)->stamp.spi = 3;
     struct reclaimer who = {yard->kit.record, yard->kit.cache};
-    reclaim_below(&yard->kit.store, &who, atomic_load(&entry->head));
+    reclaim_below(&yard->kit.store, &who, entry_head(entry));
     has_commits(entry, "40");
-    assert_int_equal(atomic_load(&entry->head)->stamp.spi, 3);
+    assert_int_equal(entry_head(entry)->stamp.spi, 3);
     assert_int_equal(atomic_load(&yard->kit.store.versions_live), 1);
 }
 
@@ -204,7 +204,7 @@ static void test_all_below(void **state) {
 static bool goes(struct yard *yard, const char *key, uint64_t ps, unsigned flags) {
     uint64_t commit = 40;
     struct entry *entry = chain(yard, key, &commit, 1);
-    atomic_load(&entry->head)->stamp.ps = ps;
+    entry_head(entry)->stamp.ps = ps;
     atomic_fetch_or(&entry->flags, (uint16_t)flags);
     note(yard, entry);
     pass(yard);
