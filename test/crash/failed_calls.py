@@ -52,6 +52,7 @@ STATUSES = {
     "commit": {"KH_UNKNOWN", "KH_POISONED", "KH_NO_SPACE"},
     "prepare": {"KH_UNKNOWN", "KH_POISONED", "KH_NO_SPACE"},
     "decide": {"KH_UNKNOWN", "KH_POISONED", "KH_NO_SPACE"},
+    "read": {"KH_IO"},
     "compact": {"KH_IO", "KH_NO_SPACE", "KH_POISONED"},
     "backup": {"KH_IO", "KH_NO_SPACE", "KH_POISONED", "KH_CORRUPT"},
 }
@@ -109,14 +110,15 @@ class Campaign:
         self.outside, self.options = outside, options
         self.dice = random.Random(options.seed)
         self.found = collections.Counter(
-            runs=0, failed_calls=0, not_reached=0, openings_refused=0, poisoned=0, unknown=0,
-            waited_for_space=0, asserted=0, acknowledged=0)
+            runs=0, failed_calls=0, not_reached=0, openings_refused=0, reads_refused=0,
+            poisoned=0, unknown=0, waited_for_space=0, asserted=0, acknowledged=0)
 
     def note(self, how, status, lines):
         found = self.found
         found["runs"] += 1
         found["failed_calls" if words(lines, "fault") else "not_reached"] += 1
         found["openings_refused"] += any(each[0] == "open" for each in words(lines, "status"))
+        found["reads_refused"] += any(each[0] == "read" for each in words(lines, "status"))
         found["poisoned"] += bool(words(lines, "poisoned"))
         found["unknown"] += bool(words(lines, "lost"))
         found["asserted"] += status == -signal.SIGABRT
