@@ -235,11 +235,6 @@ static kh_status keep_if_room(struct rocks_log *log, const struct log_part *part
     return keep(log, part);
 }
 
-bool rocks_log_has_room(const struct rocks_log *log) {
-    uint64_t free_bytes;
-    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
-}
-
 static kh_status keep_patiently(struct rocks_log *log, const struct log_part *part) {
     kh_status status = keep_if_room(log, part);
     if (status != KH_NO_SPACE) return status;
@@ -405,6 +400,11 @@ bool rocks_log_is_loading(struct rocks_log *log) {
         (log->is_writing && other->is_loaded) || log->filling->group.size_bytes >= rocks_load_bytes;
     lock_leave(&log->lock);
     return is_loading;
+}
+
+bool rocks_log_has_room(const struct rocks_log *log) {
+    uint64_t free_bytes;
+    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
 }
 
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {

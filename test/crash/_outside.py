@@ -21,6 +21,7 @@ LIVES = {
     "closed": ("occcccccx", "occcccckccRcxocx"),
     "long": ("", "nwwwwwwwwwwwwwwcccskccx"),
     "backed-up": ("nccccccbx", "ncbccbccx"),
+    "cold": ("nvvvvvvvvvvvvcckx", "mrcsrccrx"),
 }
 
 

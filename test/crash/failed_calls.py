@@ -45,6 +45,7 @@ WAYS = {
     "full": ("full", "write,open,size,look"),
     "dead": ("dead", ""),
 }
+SLOW = ("long", "backed-up", "cold")  # lives of which half as many calls are tried
 # docs/operate.md; what a failing call of the system may give.
 STATUSES = {
     "open": {"KH_IO", "KH_NO_SPACE"},
@@ -52,6 +53,7 @@ STATUSES = {
     "commit": {"KH_UNKNOWN", "KH_POISONED", "KH_NO_SPACE"},
     "prepare": {"KH_UNKNOWN", "KH_POISONED", "KH_NO_SPACE"},
     "decide": {"KH_UNKNOWN", "KH_POISONED", "KH_NO_SPACE"},
+    "read": {"KH_IO"},
     "compact": {"KH_IO", "KH_NO_SPACE", "KH_POISONED"},
     "backup": {"KH_IO", "KH_NO_SPACE", "KH_POISONED", "KH_CORRUPT"},
 }
@@ -109,14 +111,15 @@ class Campaign:
         self.outside, self.options = outside, options
         self.dice = random.Random(options.seed)
         self.found = collections.Counter(
-            runs=0, failed_calls=0, not_reached=0, openings_refused=0, poisoned=0, unknown=0,
-            waited_for_space=0, asserted=0, acknowledged=0)
+            runs=0, failed_calls=0, not_reached=0, openings_refused=0, reads_refused=0,
+            poisoned=0, unknown=0, waited_for_space=0, asserted=0, acknowledged=0)
 
     def note(self, how, status, lines):
         found = self.found
         found["runs"] += 1
         found["failed_calls" if words(lines, "fault") else "not_reached"] += 1
         found["openings_refused"] += any(each[0] == "open" for each in words(lines, "status"))
+        found["reads_refused"] += any(each[0] == "read" for each in words(lines, "status"))
         found["poisoned"] += bool(words(lines, "poisoned"))
         found["unknown"] += bool(words(lines, "lost"))
         found["asserted"] += status == -signal.SIGABRT
@@ -148,8 +151,8 @@ class Campaign:
         failures = 0
         for name, way in pairs:
             total = self.outside.count(name, WAYS[way][1])
-            numbers = [self.options.at] if self.options.at else \
-                spread(total, self.options.each, self.dice)
+            each = (self.options.each + 1) // 2 if name in SLOW else self.options.each
+            numbers = [self.options.at] if self.options.at else spread(total, each, self.dice)
             for number in numbers:
                 try:
                     self.one(name, way, number)
@@ -166,7 +169,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     add_options(parser)
     parser.add_argument("--each", type=int, default=int(os.environ.get("KH_FAULT_EACH", "2")),
-                        help="calls of each life and way; 0: all")
+                        help="calls of each life (of slow ones half) and way; 0: all")
     parser.add_argument("--only", help="LIFE:WAY", default=os.environ.get("KH_FAULT_ONLY"))
     parser.add_argument("--at", type=int, default=0)
     parser.add_argument("--failures", type=int, default=1, help="how many end it; 0: none does")

@@ -4,11 +4,12 @@
  *     khonsu-life check DIR LINES    compare DIR with the lines of its runs, in a file; then commit
  *     khonsu-life verify DIR LINES   the same, and kh_verify when it is closed
  *
- * A script is letters: o open with threads, n without, x close, c commit the next transaction, w
- * the same with a mebibyte of ballast, s one step of upkeep, k compact, r compare with the model, R
- * the same through a read-only opening beside, b back up to DIR.backups, ! end without closing. The
- * transactions are those of life_model.h, one after the other, each with a sync policy by its
- * number; every fourth is prepared first.
+ * A script is letters: o open with threads, n without, m the same with memory for 8 MiB only, x
+ * close, c commit the next transaction, w the same with a mebibyte of ballast, v with one under a
+ * key of its own, s one step of upkeep, k compact, r compare with the model, R the same through a
+ * read-only opening beside, b back up to DIR.backups, ! end without closing. The transactions are
+ * those of life_model.h, one after the other, each with a sync policy by its number; every fourth
+ * is prepared first.
  *
  * Lines, each written at once (the program may be killed at any moment, and calls may fail):
  *     open N              opened; the first N transactions are there
@@ -19,7 +20,8 @@
  *                         prepared
  *     backup B N          made, with the first N transactions in it
  *     status WHAT NAME    a call failed with that status
- *     poisoned, closed, end
+ *     poisoned, unreadable, closed, end
+ *     cold N fetches M    when it is closed: of values that are not in memory
  *
  * What must hold in this process it checks itself: after a commit that was lost or poisoned no
  * other is acknowledged, reads go on and see what was, and opening again works. Exit status: 0, or
@@ -33,7 +35,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BALLAST_BYTES = 1 << 20, OPEN_TRIES = 4, SPACE_TRIES = 40 };
+enum { BALLAST_BYTES = 1 << 20, LITTLE_MEMORY_BYTES = 8 << 20, OPEN_TRIES = 4, SPACE_TRIES = 40 };
 
 static void say_words(const char *before, const char *format, va_list arguments) {
     char line[512];
@@ -72,10 +74,12 @@ static void message(void *context, kh_log_level level, const char *text) {
     life_say("message %.200s", text);
 }
 
-static kh_status open_at(const char *path, uint32_t flags, kh_db **out, kh_error *error) {
+static kh_status open_at(const char *path, uint32_t flags, uint64_t memory_bytes, kh_db **out,
+                         kh_error *error) {
     kh_options options = KH_OPTIONS_INIT;
     options.path = path;
     options.flags = flags;
+    options.limits.memory_bytes = memory_bytes;
     options.message = message;
     return kh_db_open(&options, out, error);
 }
@@ -97,7 +101,7 @@ bool life_open(struct life *life, uint32_t flags) {
     kh_error error = {""};
     kh_status status = KH_OK;
     for (int i = 0; i < OPEN_TRIES; i++) {
-        status = open_at(life->path, flags, &life->db, &error);
+        status = open_at(life->path, flags, life->memory_bytes, &life->db, &error);
         if (status == KH_OK) break;
         life_say_status("open", status, &error);
     }
@@ -112,8 +116,11 @@ bool life_open(struct life *life, uint32_t flags) {
 }
 
 void life_close(struct life *life) {
+    kh_stats stats = {.size = sizeof stats};
     kh_schema_release(life->numbers);
     kh_schema_release(life->texts);
+    if (life->memory_bytes != 0 && kh_db_stats(life->db, &stats, NULL) == KH_OK)
+        life_say("cold %" PRIu64 " fetches %" PRIu64, stats.versions_cold, stats.fetches);
     kh_status status = kh_db_close(life->db);
     life_must(status == KH_OK, "close: %s", kh_status_name(status));
     life->db = NULL;
@@ -131,10 +138,12 @@ static void put(struct life *life, kh_txn *txn, const char *key, kh_scalar scala
     kh_batch_release(batch);
 }
 
-static void put_ballast(struct life *life, kh_txn *txn, int64_t i) {
+static void put_ballast(struct life *life, kh_txn *txn, int64_t i, bool is_apart) {
     static char text[BALLAST_BYTES];
+    char key[32] = MODEL_BALLAST;
     memset(text, 'a' + (int)(i % 26), sizeof text);
-    put(life, txn, MODEL_BALLAST, (kh_scalar){KH_SCALAR_BYTES, {.bytes = {text, sizeof text}}});
+    if (is_apart) (void)snprintf(key, sizeof key, "%s/%02d", MODEL_BALLAST, (int)(i % 100));
+    put(life, txn, key, (kh_scalar){KH_SCALAR_BYTES, {.bytes = {text, sizeof text}}});
 }
 
 static void fill(struct life *life, kh_txn *txn, int64_t i) {
@@ -219,11 +228,11 @@ static void settle(struct life *life) {
     life_say("done %" PRId64, life->count);
 }
 
-static void commit_next(struct life *life, bool with_ballast) {
+static void commit_next(struct life *life, enum ballast ballast) {
     int64_t i = life->count + 1;
     kh_txn *txn = begin(life, i);
     fill(life, txn, i);
-    if (with_ballast) put_ballast(life, txn, i);
+    if (ballast != BALLAST_NONE) put_ballast(life, txn, i, ballast == BALLAST_APART);
     life_say("try %" PRId64 " %" PRIu64, i, kh_txn_get_id(txn).low);
     bool is_prepared = i % 4 == 3 && step(life, txn, "prepare", false, kh_txn_prepare);
     if (is_prepared) life_say("prepared %" PRId64, i);
@@ -238,9 +247,9 @@ static void commit_next(struct life *life, bool with_ballast) {
     life_say("%s %" PRId64, policy_of(i) == KH_SYNC_NONE ? "soft" : "done", i);
 }
 
-void life_commit(struct life *life, bool with_ballast) {
+void life_commit(struct life *life, enum ballast ballast) {
     if (!life->is_poisoned) settle(life);
-    if (!life->is_poisoned) commit_next(life, with_ballast);
+    if (!life->is_poisoned) commit_next(life, ballast);
 }
 
 /* ---- the script ------------------------------------------------------------------------------ */
@@ -254,7 +263,7 @@ static void compact(struct life *life) {
 static void read_beside(const struct life *life) {
     kh_db *db = NULL;
     kh_error error = {""};
-    kh_status status = open_at(life->path, KH_OPEN_READ_ONLY | KH_OPEN_NO_THREADS, &db, &error);
+    kh_status status = open_at(life->path, KH_OPEN_READ_ONLY | KH_OPEN_NO_THREADS, 0, &db, &error);
     if (status != KH_OK) {
         life_say_status("read-only", status, &error);
         return;
@@ -276,14 +285,19 @@ static void act(struct life *life, char letter) {
     switch (letter) {
     case 'o':
     case 'n':
-        if (!life_open(life, letter == 'n' ? KH_OPEN_NO_THREADS : 0)) _exit(0);
+    case 'm':
+        life->memory_bytes = letter == 'm' ? LITTLE_MEMORY_BYTES : 0;
+        if (!life_open(life, letter == 'o' ? 0 : KH_OPEN_NO_THREADS)) _exit(0);
         break;
     case 'x':
         life_close(life);
         break;
     case 'c':
     case 'w':
-        life_commit(life, letter == 'w');
+    case 'v':
+        life_commit(life, letter == 'c'   ? BALLAST_NONE
+                          : letter == 'w' ? BALLAST_SAME
+                                          : BALLAST_APART);
         revive(life);
         break;
     case 's':

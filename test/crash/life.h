@@ -8,6 +8,7 @@ struct life {
     const char *path;
     kh_db *db; /* NULL: not open */
     uint32_t flags;
+    uint64_t memory_bytes; /* its limit; 0: none */
     kh_schema *numbers;
     kh_schema *texts;
     int64_t count;    /* transactions that are there, as far as this process knows */
@@ -45,7 +46,9 @@ void life_check_backup(const struct life *life, uint64_t number, int64_t count);
 /* False: refused, and said. */
 bool life_open(struct life *life, uint32_t flags);
 void life_close(struct life *life);
-/* The next transaction. with_ballast: a mebibyte of it, for the log's sake. */
-void life_commit(struct life *life, bool with_ballast);
+/* A mebibyte beside what a transaction writes, to make the log long, or memory too small. */
+enum ballast { BALLAST_NONE, BALLAST_SAME, BALLAST_APART };
+/* The next transaction. */
+void life_commit(struct life *life, enum ballast ballast);
 
 #endif

@@ -3,8 +3,8 @@
  *
  * Transaction i writes its number under "last", under "s/<i mod 8>" and under the new key "e/<i>",
  * deletes "e/<i - 3>", and every eighth writes a text of 12,000 bytes under "b/0" or "b/1". So a
- * database that has lost, doubled or halved anything is like none of these states. The key
- * "ballast" is no part of it: it is written to make the log long. */
+ * database that has lost, doubled or halved anything is like none of these states. Keys
+ * that begin with "ballast" are no part of it: a letter, a mebibyte of times. */
 #ifndef TEST_CRASH_LIFE_MODEL_H
 #define TEST_CRASH_LIFE_MODEL_H
 
