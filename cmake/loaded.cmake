@@ -13,7 +13,7 @@ foreach(stem IN ITEMS as_of backup changes durable outcome read_only verify)
     $<TARGET_NAME_IF_EXISTS:api_support> khonsu_internal na_arrow "${CMOCKA_LIBRARY}")
   add_test(NAME ${name} COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
   set_tests_properties(${name} PROPERTIES LABELS unit
-    ENVIRONMENT "${test_environment};KH_TEST_LOADED=1")
+    ENVIRONMENT "${test_environment}")
 endforeach()
 if(KHONSU_COVERAGE OR KHONSU_SANITIZE)
   return()

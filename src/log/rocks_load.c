@@ -12,7 +12,7 @@ enum { NAME_BYTES = 4096 };
 
 /* Below it a group shares syncs and tables with others and costs one sync; a load costs four (the
  * file twice, the directory, the manifest). docs/decisions/0041 has the measurements. */
-size_t rocks_load_bytes = 1 << 20;
+size_t rocks_load_bytes = 2 << 20;
 
 static void name_of(const char *path, size_t number, char out[NAME_BYTES]) {
     (void)snprintf(out, NAME_BYTES, "%s.load%zu", path, number + 1);
@@ -88,7 +88,8 @@ kh_status rocks_load(struct rocks *rocks, const struct rocks_table *tables, size
         status = write_table(rocks, names[i], &tables[i], error);
     }
     if (status == KH_OK) status = take_in(rocks, list, table_count, error);
-    if (status != KH_OK) (void)rocks_load_clear(rocks->path, NULL);
+    /* Names are still there also where a file system has no links and RocksDB has copied. */
+    (void)rocks_load_clear(rocks->path, NULL);
     return status;
 }
 
@@ -120,6 +121,6 @@ kh_status rocks_load_end(struct rocks_lone_load *load, kh_error *error) {
     if (code != 0) return unwritten(load->rocks, code, error);
     name_of(load->rocks->path, 0, name);
     kh_status status = take_in(load->rocks, list, 1, error);
-    if (status != KH_OK) (void)rocks_load_clear(load->rocks->path, NULL);
+    (void)rocks_load_clear(load->rocks->path, NULL);
     return status;
 }

@@ -44,6 +44,11 @@ static void empty(struct log_part *part) {
     *part = (struct log_part){.group = group};
 }
 
+/* Where nobody asks for a sync, the write-ahead log is cheaper for longer. */
+static bool is_large(const struct log_part *part) {
+    return part->group.size_bytes >= (part->is_synced ? rocks_load_bytes : PART_BYTES);
+}
+
 static void note_commit(struct log_part *part, kh_bytes frame) {
     uint64_t commit = layout_u64((const unsigned char *)frame.data + AT_COMMIT);
     if (commit == 0) return;
@@ -264,7 +269,7 @@ static bool write_one(struct rocks_log *log, bool is_thread) {
     if (log->is_writing || log->is_failed || part->count == 0) return false;
     log->is_writing = true;
     log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
-    part->is_loaded = part->group.size_bytes >= rocks_load_bytes;
+    part->is_loaded = is_large(part);
     if (part->is_loaded) part->is_synced = true;
     lock_leave(&log->lock);
     kh_status status = keep_patiently(log, part);
@@ -396,8 +401,7 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, u
 bool rocks_log_is_loading(struct rocks_log *log) {
     lock_take(&log->lock);
     const struct log_part *other = log->filling == &log->parts[0] ? &log->parts[1] : &log->parts[0];
-    bool is_loading =
-        (log->is_writing && other->is_loaded) || log->filling->group.size_bytes >= rocks_load_bytes;
+    bool is_loading = (log->is_writing && other->is_loaded) || is_large(log->filling);
     lock_leave(&log->lock);
     return is_loading;
 }

@@ -18,12 +18,13 @@
  * would be believing a cache that has just lied: Rebello et al., "Can Applications Recover from
  * fsync Failures?", ATC 2020).
  *
- * Large groups (rocks_load_bytes) do not go through the write-ahead log: they are loaded as table
- * files (rocks_load.h), which are on disk when that answers. Order: what was written before and not
- * synced is synced first. Else a loss of power could take a group that lies in the write-ahead log
- * and leave a later one that was loaded and acknowledged, and the log would end before it. A crash
- * between load and mark leaves a group that nobody was answered for, whole, as after any write.
- * Loading makes durable, so it counts as a sync, whatever policy the records have.
+ * Large groups (rocks_load_bytes, or 8 MiB where nobody asks for a sync) do not go through the
+ * write-ahead log: they are loaded as table files (rocks_load.h), which are on disk when that
+ * answers. Order: what was written before and not synced is synced first. Else a loss of power
+ * could take a group that lies in the write-ahead log and leave a later one that was loaded and
+ * acknowledged, and the log would end before it. A crash between load and mark leaves a group that
+ * nobody was answered for, whole, as after any write. Loading makes durable, so it counts as a
+ * sync, whatever policy the records have.
  *
  * A full device is no failure: before there is no room at all, a group waits until there is some.
  * Nothing has to be taken back; who waits, waits; new records are refused with ENOSPC.

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    LARGE_BYTES = 1200 * 1000,
+    LARGE_BYTES = 2400 * 1000,
     LARGE_WORDS = LARGE_BYTES / 8,
     HOUR_MS = 3600 * 1000,
     TABLE_BYTES = 1024

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALL = 400, LARGE_WORDS = 150000 };
+enum { SMALL = 400, LARGE_WORDS = 300000 };
 
 static void must(bool is_true, const char *what) {
     if (is_true) return;
