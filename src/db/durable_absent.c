@@ -21,6 +21,12 @@ const struct kh_storage *durable_storage(const struct kh_db *db) {
     return NULL;
 }
 
+kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
+    (void)db;
+    (void)error;
+    return KH_OK;
+}
+
 kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;
@@ -45,12 +51,6 @@ uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from) {
 }
 
 kh_status durable_compact(struct kh_db *db, kh_error *error) {
-    (void)db;
-    (void)error;
-    return KH_OK;
-}
-
-kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;
     return KH_OK;
