@@ -251,11 +251,6 @@ kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     return db->durable == NULL ? KH_OK : rocks_log_sync(db->durable->log, error);
 }
 
-kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
-    if (db->durable == NULL || rocks_log_has_room(db->durable->log)) return KH_OK;
-    return status_fail(error, KH_NO_SPACE, "the device is full");
-}
-
 void durable_head(const struct kh_db *db, kh_head *out) {
     struct digest digest;
     rocks_log_head(db->durable->log, &out->number, &out->position, &digest);
@@ -291,6 +286,11 @@ kh_status durable_compact(struct kh_db *db, kh_error *error) {
     if (durable == NULL) return KH_OK;
     kh_status status = rocks_compact(durable->rocks_log, error);
     return status == KH_OK ? rocks_compact(durable->rocks_values, error) : status;
+}
+
+kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
+    if (db->durable == NULL || rocks_log_has_room(db->durable->log)) return KH_OK;
+    return status_fail(error, KH_NO_SPACE, "the device is full");
 }
 
 void durable_restored(struct kh_db *db) {

@@ -23,8 +23,6 @@ const struct kh_log *durable_log(const struct kh_db *db);
 const struct kh_storage *durable_storage(const struct kh_db *db);
 /* What was written to the log so far is on disk: before a storage takes it. */
 kh_status durable_sync_log(struct kh_db *db, kh_error *error);
-/* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */
-kh_status durable_check_room(const struct kh_db *db, kh_error *error);
 /* The newest head that is on disk; and the log as a history, for the caller to fini. Of a path. */
 void durable_head(const struct kh_db *db, kh_head *out);
 struct history;
@@ -42,6 +40,8 @@ uint64_t durable_values_bytes(const struct kh_db *db);
 uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from);
 /* Rewrite its files without what was deleted. KH_OK also without a path. */
 kh_status durable_compact(struct kh_db *db, kh_error *error);
+/* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */
+kh_status durable_check_room(const struct kh_db *db, kh_error *error);
 /* After the log was replayed: timestamps go on above everything that was ever given out. */
 void durable_restored(struct kh_db *db);
 /* Close begins: the log's thread ends, before others that may wait for it. */

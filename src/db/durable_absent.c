@@ -21,12 +21,6 @@ const struct kh_storage *durable_storage(const struct kh_db *db) {
     return NULL;
 }
 
-kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
-    (void)db;
-    (void)error;
-    return KH_OK;
-}
-
 kh_status durable_sync_log(struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;
@@ -51,6 +45,12 @@ uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from) {
 }
 
 kh_status durable_compact(struct kh_db *db, kh_error *error) {
+    (void)db;
+    (void)error;
+    return KH_OK;
+}
+
+kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;
     return KH_OK;

@@ -186,11 +186,6 @@ static kh_status keep_if_room(struct rocks_log *log, struct log_part *part) {
     return keep(log, part);
 }
 
-bool rocks_log_has_room(const struct rocks_log *log) {
-    uint64_t free_bytes;
-    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
-}
-
 static kh_status keep_patiently(struct rocks_log *log, struct log_part *part) {
     kh_status status = keep_if_room(log, part);
     if (status != KH_NO_SPACE) return status;
@@ -347,6 +342,11 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, u
     kh_log_position durable = atomic_load_explicit(&log->durable, memory_order_relaxed);
     lock_leave(&log->lock);
     return durable;
+}
+
+bool rocks_log_has_room(const struct rocks_log *log) {
+    uint64_t free_bytes;
+    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
 }
 
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {

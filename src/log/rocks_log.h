@@ -117,14 +117,14 @@ void rocks_log_destroy(struct rocks_log *log);
 void rocks_log_tick(struct rocks_log *log);
 /* Everything appended so far is on disk when it returns KH_OK. Outside of the commit section. */
 kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
+/* Is there room on the device for what upkeep does to the log? Beginning or writing a write-ahead
+ * file that does not fit fails the log. */
+bool rocks_log_has_room(const struct rocks_log *log);
 /* Wait until the log is durable beyond a position, or until a deadline on the monotonic clock (0:
  * do not wait; UINT64_MAX: none), or until the log fails or closes, or until *is_cancelled and
  * rocks_log_wake. Returns what is durable. Any thread but the log's own. */
 kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, uint64_t deadline_ns,
                                 const _Atomic bool *is_cancelled);
-/* Is there room on the device for what upkeep does to the log? Beginning or writing a write-ahead
- * file that does not fit fails the log. */
-bool rocks_log_has_room(const struct rocks_log *log);
 /* The mark as it is now: how far the log is written and synced, and its head. */
 void rocks_log_mark(struct rocks_log *log, struct mark *out);
 /* The newest head that is on disk: its number, the position behind it, its digest. Any thread. */
