@@ -48,7 +48,7 @@ class Outside:
 
     def __init__(self, life, shim):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        self.life, self.shim = os.path.abspath(life), os.path.abspath(shim)
+        self.life, self.shim = os.path.abspath(life or ""), os.path.abspath(shim or "")
         self.folder = tempfile.mkdtemp(prefix="khonsu-outside-", dir=MEMORY)
         self.bases = {}
 
@@ -132,8 +132,8 @@ def must_end(status, allowed, lines):
 
 
 def add_options(parser, build="build/dev"):
-    parser.add_argument("--life", default=f"{build}/khonsu-life")
-    parser.add_argument("--shim", default=f"{build}/fault_shim.so")
+    parser.add_argument("--life", default=build and f"{build}/khonsu-life")
+    parser.add_argument("--shim", default=build and f"{build}/fault_shim.so")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="where a database that is not as it must be is kept")
 

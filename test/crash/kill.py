@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Kill a process that commits, again and again, and ask each time what is left.
 
-usage: kill.py --crash FILE --life FILE --shim FILE [--rounds N] [--seed N] [--keep DIR]
+usage: kill.py --crash FILE [--life FILE --shim FILE] [--rounds N] [--seed N] [--keep DIR]
 
 The programs acknowledge on a pipe; this process keeps the acknowledgements, so that the kill cannot
-take any. Rounds are of two kinds, by turns:
+take any. Rounds are of two kinds, by turns (without --life and --shim of the second only):
 
   points   khonsu-life does one of the lives of _outside.py and is killed by the fault shim before,
            within or after one of its calls that change files; the points are taken in an order that
@@ -53,6 +53,9 @@ class Points:
             step -= 1
         self.at = (self.at + step) % length
         return self.at
+
+    def counts(self):
+        return {"points": len(self.all), "points_covered": len(self.covered)}
 
     def round(self):
         at = self.next()
@@ -110,6 +113,9 @@ class Random:
             acks.write(line + b"\n")
         self.acknowledged += len(lines) - 1
 
+    def counts(self):
+        return {"random": self.rounds}
+
     def bounds(self):
         """(seconds, acknowledgements) after which the process is killed."""
         if self.rounds % LONG_EVERY == 5:
@@ -137,19 +143,19 @@ class Random:
 
 
 def run(outside, options):
-    """(points, random, failures)"""
+    """(kinds of rounds, failures)"""
     dice = random.Random(options.seed)
-    points = Points(outside, dice)
-    instants = Random(outside, options.crash, options.seed, dice)
+    kinds = [Points(outside, dice)] if options.life and options.shim else []
+    kinds.append(Random(outside, options.crash, options.seed, dice))
     for number in range(options.rounds):
         try:
-            (instants if number % 2 else points).round()
+            kinds[number % len(kinds)].round()
         except Lost as error:
             print(f"FAILED: round {number} of seed {options.seed}: {error}", flush=True)
             if options.keep:
                 subprocess.run(["cp", "-a", outside.folder, options.keep], check=True)
-            return points, instants, 1
-    return points, instants, 0
+            return kinds, 1
+    return kinds, 0
 
 
 def cpu_s():
@@ -160,18 +166,18 @@ def cpu_s():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    add_options(parser)
+    add_options(parser, None)
     parser.add_argument("--crash", default="build/dev/khonsu-crash")
     parser.add_argument("--rounds", type=int, default=50)
     options = parser.parse_args()
     began = time.monotonic()
     with Outside(options.life, options.shim) as outside:
-        points, instants, failures = run(outside, options)
+        kinds, failures = run(outside, options)
+    counts = {name: count for kind in kinds for name, count in kind.counts().items()}
     print(json.dumps({
-        "proof": "kill", "seed": options.seed, "rounds": options.rounds,
-        "points": len(points.all), "points_covered": len(points.covered),
-        "random": instants.rounds, "acknowledged": points.acknowledged + instants.acknowledged,
-        "lost_or_halved": failures, "cpu_milliseconds_each": round(1000 * cpu_s() / options.rounds),
+        "proof": "kill", "seed": options.seed, "rounds": options.rounds, **counts,
+        "acknowledged": sum(kind.acknowledged for kind in kinds), "lost_or_halved": failures,
+        "cpu_milliseconds_each": round(1000 * cpu_s() / options.rounds),
         "seconds": round(time.monotonic() - began, 1), "failures": failures}))
     return 1 if failures else 0
 
