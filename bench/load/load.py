@@ -70,7 +70,7 @@ def parse():
     parser.add_argument("--key", default="flights/{day}")
     parser.add_argument("--place", default="build/bench")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--arguments", default="--grouped", help="more, for khonsu import")
+    parser.add_argument("--arguments", default="--grouped --ingest", help="more, for khonsu import")
     parser.add_argument("--bar", type=float, default=0.4)
     parser.add_argument("--json")
     return parser.parse_args()

@@ -276,6 +276,14 @@ static bool carve_idle(struct mem *mem, size_t rounded) {
     return false;
 }
 
+/* Blocks whose size is a multiple of 16 are aligned to 16. False: no room for one. Lock held. */
+static bool align_carving(struct mem *mem, size_t rounded) {
+    size_t skew = rounded % 16 == 0 ? (16 - ((uintptr_t)mem->carve_next & 15)) % 16 : 0;
+    if ((size_t)(mem->carve_end - mem->carve_next) < rounded + skew) return false;
+    mem->carve_next += skew;
+    return true;
+}
+
 /* A run of blocks of one class from the shared lists or a slab, NULL: no memory. Lock held. */
 static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rounded) {
     struct mem_block *first = mem->magazines[class];
@@ -288,12 +296,10 @@ static struct mem_block *take_magazine(struct mem *mem, size_t class, size_t rou
         mem->loose[class].first = NULL;
         return first;
     }
-    if ((size_t)(mem->carve_end - mem->carve_next) < rounded) {
+    if (!align_carving(mem, rounded)) {
         if (!carve_idle(mem, rounded) && !add_slab(mem)) return NULL;
+        (void)align_carving(mem, rounded);
     }
-    /* Blocks whose size is a multiple of 16 are aligned to 16. */
-    size_t skew = (uintptr_t)mem->carve_next & 15;
-    if (rounded % 16 == 0 && skew != 0) mem->carve_next += 16 - skew;
     uint32_t most = magazine_size(rounded);
     for (uint32_t i = 0; i < most && (size_t)(mem->carve_end - mem->carve_next) >= rounded; i++) {
         struct mem_block *block = (struct mem_block *)(void *)mem->carve_next;

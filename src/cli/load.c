@@ -150,6 +150,9 @@ static kh_status open_database(struct load *load, kh_error *error) {
     kh_options options = KH_OPTIONS_INIT;
     options.path = load->options->path;
     options.isolation = KH_REPEATABLE_READ;
+    if (load->options->is_ingesting) {
+        options.flags |= KH_OPEN_INGEST;
+    }
     options.retention_ms = 1ull << 47;      /* what history goes, who opens it next says */
     options.timeout_ms = 24u * 3600 * 1000; /* the input may be slow */
     options.limits.size = sizeof options.limits;

@@ -12,6 +12,7 @@ struct load_options {
     const char *path;
     uint64_t transaction_bytes;
     bool is_grouped; /* rows of a key follow one another: store while reading */
+    bool is_ingesting; /* KH_OPEN_INGEST */
     bool is_quiet;
 };
 

@@ -209,9 +209,8 @@ static kh_status remember_raw(struct kh_cursor *cursor, kh_bytes key, kh_error *
 
 /* False: no value at the timestamp. One in the storage only stays NULL until its turn comes. */
 static bool look_closer(struct kh_cursor *cursor, struct entry *entry, const kh_batch **out) {
-    const struct version *version = cursor->is_keys_only
-                                        ? entry_visible(entry, cursor->timestamp)
-                                        : entry_read(entry, cursor->timestamp);
+    const struct version *version = cursor->is_keys_only ? entry_visible(entry, cursor->timestamp)
+                                                         : entry_read(entry, cursor->timestamp);
     if (version == NULL || version_is_tombstone(version)) return false;
     if (cursor->is_keys_only) return true;
     if (version_is_cold(version)) {
@@ -298,6 +297,13 @@ static void step_own(struct kh_cursor *cursor) {
     }
 }
 
+/* What it showed before goes; others must not come by it any more (db/janitor.c). */
+static void release_current(struct kh_cursor *cursor) {
+    cursor->current_value = NULL;
+    batch_release(cursor->current, cursor->txn->cache);
+    cursor->current = NULL;
+}
+
 /* *value NULL: deleted. */
 static kh_status own_value(struct kh_cursor *cursor, struct own_entry *own, const kh_batch **value,
                            kh_error *error) {
@@ -322,7 +328,7 @@ static kh_status own_value(struct kh_cursor *cursor, struct own_entry *own, cons
     status = resolve_rows(&context, base, own->ops, &made, error);
     batch_release((kh_batch *)base, txn->cache);
     if (status != KH_OK) return status;
-    batch_release(cursor->current, txn->cache);
+    release_current(cursor);
     cursor->current = made;
     *value = made;
     return KH_OK;
@@ -357,7 +363,7 @@ static kh_status fetch(struct kh_cursor *cursor, struct cursor_entry *found, kh_
     kh_batch *batch = NULL;
     kh_status status = fetch_seen(txn, found->key, cold_commit, &batch, error);
     if (status != KH_OK) return status;
-    batch_release(cursor->current, txn->cache);
+    release_current(cursor);
     found->batch = cursor->current = batch;
     return KH_OK;
 }

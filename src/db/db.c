@@ -80,7 +80,7 @@ static kh_status check_options(const kh_options *options, kh_error *error) {
         return status_fail(error, KH_INVALID, "a storage needs a log");
     if ((unsigned)options->sync > KH_SYNC_NONE || options->sync_delay_us > 1000000u)
         return status_fail(error, KH_INVALID, "unknown sync policy, or a delay above a second");
-    if (options->flags & ~(uint32_t)(KH_OPEN_NO_THREADS | KH_OPEN_READ_ONLY))
+    if (options->flags & ~(uint32_t)(KH_OPEN_NO_THREADS | KH_OPEN_READ_ONLY | KH_OPEN_INGEST))
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if (options->isolation > KH_SERIALIZABLE || options->policy > KH_CALLBACK ||
         (unsigned)options->validation > KH_VALIDATE_STRUCTURE)

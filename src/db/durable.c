@@ -96,8 +96,12 @@ static kh_status open_stores(struct kh_db *db, kh_error *error) {
     kh_status status = rocks_open(mem, path, ROCKS_LOG, ROCKS_WRITE, &durable->rocks_log, error);
     if (status != KH_OK) return status;
     join(path, durable, "values");
-    return rocks_open_within(mem, path, ROCKS_VALUES, ROCKS_WRITE, memory_bytes,
-                             &durable->rocks_values, error);
+    status = rocks_open_within(mem, path, ROCKS_VALUES, ROCKS_WRITE, memory_bytes,
+                               &durable->rocks_values, error);
+    if (status != KH_OK || !(db->flags & KH_OPEN_INGEST)) return status;
+    rocks_set_loading(durable->rocks_log);
+    rocks_set_loading(durable->rocks_values);
+    return KH_OK;
 }
 
 static kh_status open_mark(struct kh_db *db, const char *path, kh_error *error) {

@@ -131,11 +131,13 @@ static bool is_left(const kh_txn *txn, const struct borrower *borrower) {
                borrower->serial;
 }
 
-static uint64_t newest_borrower(const struct kh_db *db) {
+/* Leaving out one handle, by its record (NULL: none left out). */
+static uint64_t newest_borrower(const struct kh_db *db, const struct epoch_record *except) {
     const struct evictor *evictor = db->evictor;
     uint64_t newest = 0;
     for (uint32_t i = 0; i < evictor->borrower_count; i++) {
         const struct borrower *borrower = &evictor->borrowers[i];
+        if (&db->handles[i]->epoch == except) continue;
         if (borrower->timestamp > newest && is_left(db->handles[i], borrower))
             newest = borrower->timestamp;
     }
@@ -217,14 +219,18 @@ static void make_view(struct kh_db *db, struct cold_view *view) {
     view->least_bytes = is_short_always() ? 1 : COLD_LEAST_BYTES;
     view->stored = upkeep_stored(db);
     view->swept = upkeep_horizon(db);
-    view->borrowed = newest_borrower(db);
+    view->borrowed = newest_borrower(db, NULL);
     view->list = db->store.snapshot_buffer;
     view->list_count = snapshot_list(&db->store.snapshots, db->store.snapshot_buffer);
 }
 
-/* Who had lent values when the marks were set is waited for, a little. */
-static bool is_waiting(struct evictor *evictor, const struct cold_view *view) {
-    if (evictor->phase != EVICTING || view->borrowed == 0 || evictor->patience == 0) return false;
+/* Who had lent values when the marks were set is waited for, a little; but not by himself, nor
+ * where there is only one thread. */
+static bool is_waiting(struct kh_db *db, const struct reclaimer *who) {
+    struct evictor *evictor = db->evictor;
+    if (evictor->phase != EVICTING || evictor->patience == 0 || (db->flags & KH_OPEN_NO_THREADS) ||
+        newest_borrower(db, who->record) == 0)
+        return false;
     evictor->patience--;
     return true;
 }
@@ -235,7 +241,7 @@ static uint64_t move_hand(struct kh_db *db, const struct reclaimer *who, bool *i
     struct cold_view view;
     uint64_t bytes = 0;
     make_view(db, &view);
-    *is_over = is_waiting(evictor, &view);
+    *is_over = is_waiting(db, who);
     if (*is_over) return 0;
     if (evictor->phase == EVICTING) {
         bytes = evict_chunk(db, who, &view);

@@ -98,31 +98,34 @@ static bool heat(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, kh_b
     bool is_back = entry != NULL && cold_heat(&db->store, &who, entry, commit, hot);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
+    snapshot_step(); /* the evictor */
     if (!is_back) version_discard(db->home.mem, txn->cache, hot);
     return is_back;
 }
 
-/* In the store the snapshot keeps it; else the transaction does. Moves the reference. */
-static kh_status lend(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, kh_batch *batch,
-                      kh_error *error) {
+/* In the store the snapshot keeps what is lent, and the epoch section what is not; else the
+ * transaction does, until its end or until it fetches again. Moves the reference. */
+static kh_status keep(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, kh_batch *batch,
+                      bool is_lent, kh_error *error) {
     if (heat(txn, key, hash, commit, batch)) {
         batch_release(batch, txn->cache);
         return KH_OK;
     }
-    if (txn->isolation == KH_READ_COMMITTED) return read_hold_statement(txn, batch, error);
-    return read_hold(txn, batch, error);
+    if (is_lent && txn->isolation != KH_READ_COMMITTED) return read_hold(txn, batch, error);
+    return read_hold_for_now(txn, batch, error);
 }
 
-kh_status fetch_for_read(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit,
+/* The section is open again before the value is in the store, where the evictor may find it. What
+ * others' heating has left is freed while no section is open: a reader comes by nowhere else. */
+kh_status fetch_for_read(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, bool is_lent,
                          const kh_batch **out, kh_error *error) {
     struct epoch *epoch = &txn->db->store.epoch;
     kh_batch *batch = NULL;
     epoch_close(epoch, &txn->epoch);
+    if (epoch_is_due(&txn->epoch)) (void)epoch_poll(epoch, &txn->epoch, txn->cache);
     kh_status status = fetch_seen(txn, key, commit, &batch, error);
-    if (status == KH_OK) {
-        *out = batch;
-        status = lend(txn, key, hash, commit, batch, error);
-    }
     epoch_open(epoch, &txn->epoch);
-    return status;
+    if (status != KH_OK) return status;
+    *out = batch;
+    return keep(txn, key, hash, commit, batch, is_lent, error);
 }

@@ -19,9 +19,9 @@ kh_status fetch_value(struct kh_db *db, struct mem_cache *cache, kh_bytes key, u
                       kh_batch **out, kh_error *error);
 /* The same of a version that txn's snapshot sees: it is there, or KH_CORRUPT. */
 kh_status fetch_seen(kh_txn *txn, kh_bytes key, uint64_t commit, kh_batch **out, kh_error *error);
-/* The same, borrowed as kh_txn_peek lends. In an epoch section of txn (not nested), which is left
- * meanwhile, also on failure. */
-kh_status fetch_for_read(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit,
+/* The same, borrowed: until the section ends, or (is_lent) as kh_txn_peek lends. In an epoch
+ * section of txn (not nested), which is left meanwhile, also on failure. */
+kh_status fetch_for_read(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, bool is_lent,
                          const kh_batch **out, kh_error *error);
 
 #endif

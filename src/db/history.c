@@ -5,7 +5,6 @@
  * what was complete when the walk began is complete in the copy. */
 #include "db/fetch.h"
 #include "db/read.h"
-#include "db/upkeep.h"
 
 struct copied {
     kh_timestamp timestamp;
@@ -63,18 +62,20 @@ static kh_status fetch(kh_txn *txn, kh_bytes key, struct copied *copied, bool *i
     kh_status status =
         fetch_value(txn->db, txn->cache, key, copied->timestamp, &copied->batch, error);
     if (status != KH_OK || copied->batch != NULL) return status;
-    *is_gone = copied->until <= upkeep_horizon(txn->db);
+    *is_gone = copied->until <= kh_db_horizon(txn->db); /* rises before anything is swept */
     return *is_gone ? KH_OK : status_fail(error, KH_CORRUPT, "the storage has lost a value");
 }
 
 /* One at a time: all of a long history may be more than memory holds. */
 static kh_status show(kh_txn *txn, kh_bytes key, struct copies *copies, kh_version_fn *visit,
-                      void *context, kh_error *error) {
+                      void *context, bool *is_whole, kh_error *error) {
+    *is_whole = true;
     for (size_t i = 0; i < copies->count; i++) {
         struct copied *copied = &copies->items[i];
         bool is_gone;
         kh_status status = fetch(txn, key, copied, &is_gone, error);
         if (status != KH_OK) return status;
+        if (is_gone) *is_whole = false;
         if (is_gone) continue;
         kh_version_entry entry = {copied->timestamp, copied->batch};
         bool goes_on = visit(context, &entry);
@@ -98,12 +99,14 @@ kh_status kh_db_history(kh_db *db, kh_bytes key, kh_timestamp from, kh_timestamp
     kh_txn *txn;
     status = kh_txn_begin(db, &options, &txn, error);
     if (status != KH_OK) return status;
+    txn_set_deadline(txn, UINT64_MAX); /* the visitor may be slow, and the copy is under way */
     struct copies copies = {0};
     status = copy(txn, key, from, to, &copies, error);
     /* Asked after the copy: pruners raise it before they prune. */
     kh_timestamp horizon = kh_db_horizon(db);
-    if (status == KH_OK) status = show(txn, key, &copies, visit, context, error);
-    if (status == KH_OK && is_complete != NULL) *is_complete = from > horizon;
+    bool is_whole = true;
+    if (status == KH_OK) status = show(txn, key, &copies, visit, context, &is_whole, error);
+    if (status == KH_OK && is_complete != NULL) *is_complete = is_whole && from > horizon;
     for (size_t i = 0; i < copies.count; i++) batch_release(copies.items[i].batch, NULL);
     kh_txn_close(txn);
     return status;

@@ -63,23 +63,25 @@ static kh_status track_base(kh_txn *txn, struct entry *entry, const kh_batch *ba
 /* Not the newest version, or it has no value, or one that was not read for long or is in the
  * storage only. */
 __attribute__((noinline)) static kh_status look_closer(kh_txn *txn, struct entry *entry,
-                                                       kh_bytes key, uint64_t hash,
+                                                       kh_bytes key, uint64_t hash, bool is_lent,
                                                        const kh_batch **out, kh_error *error) {
     const struct version *version = entry_read(entry, txn->snapshot);
     if (version == NULL) return KH_OK;
     if (version_is_cold(version))
-        return fetch_for_read(txn, key, hash, version->commit, out, error);
+        return fetch_for_read(txn, key, hash, version->commit, is_lent, out, error);
     *out = version_batch(version);
     return KH_OK;
 }
 
 /* Inlined into the two calls that most programs make most. */
-__attribute__((always_inline)) static inline kh_status
-look_up(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out, kh_error *error) {
+__attribute__((always_inline)) static inline kh_status look_up(kh_txn *txn, kh_bytes key,
+                                                               uint64_t hash, bool is_lent,
+                                                               const kh_batch **out,
+                                                               kh_error *error) {
     struct entry *entry = index_find_inline(txn->db->store.index, key, hash);
     const kh_batch *batch = entry == NULL ? NULL : entry_value_fast(entry, txn->snapshot);
     if (KH_UNLIKELY(batch == NULL) && entry != NULL) {
-        kh_status status = look_closer(txn, entry, key, hash, &batch, error);
+        kh_status status = look_closer(txn, entry, key, hash, is_lent, &batch, error);
         if (status != KH_OK) return status;
     }
     *out = batch;
@@ -92,7 +94,7 @@ look_up(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out, kh_error
 
 kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch **out,
                        kh_error *error) {
-    return look_up(txn, key, hash, out, error);
+    return look_up(txn, key, hash, false, out, error);
 }
 
 /* Keep a reference until close, so that the caller may borrow it. Moves the reference. */
@@ -108,14 +110,14 @@ kh_status read_hold(kh_txn *txn, kh_batch *batch, kh_error *error) {
     return KH_OK;
 }
 
-kh_status read_hold_statement(kh_txn *txn, kh_batch *batch, kh_error *error) {
-    struct held_batch *held = txn->held;
-    if (held == NULL) return read_hold(txn, batch, error);
-    for (struct held_batch *other = held->next; other != NULL; other = other->next)
-        batch_release(other->batch, txn->cache);
-    batch_release(held->batch, txn->cache);
-    held->batch = batch;
-    held->next = NULL;
+kh_status read_hold_for_now(kh_txn *txn, kh_batch *batch, kh_error *error) {
+    if (txn->held_for_now == NULL) {
+        kh_status status = read_hold(txn, batch, error);
+        if (status == KH_OK) txn->held_for_now = txn->held;
+        return status;
+    }
+    batch_release(txn->held_for_now->batch, txn->cache);
+    txn->held_for_now->batch = batch;
     return KH_OK;
 }
 
@@ -151,11 +153,11 @@ kh_status read_own(kh_txn *txn, struct write *write, const kh_batch **out, kh_er
 
 /* *out NULL: absent. In an epoch section. */
 __attribute__((always_inline)) static inline kh_status
-read_any(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
+read_any(kh_txn *txn, kh_bytes key, bool is_lent, const kh_batch **out, kh_error *error) {
     uint64_t hash = index_hash(txn->db->store.index, key);
     struct write *own = writeset_find(&txn->writes, key, hash);
     if (KH_UNLIKELY(own != NULL)) return read_own(txn, own, out, error);
-    return look_up(txn, key, hash, out, error);
+    return look_up(txn, key, hash, is_lent, out, error);
 }
 
 kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error *error) {
@@ -166,7 +168,7 @@ kh_status kh_txn_peek(kh_txn *txn, kh_bytes key, const kh_batch **out, kh_error 
     if (KH_UNLIKELY(txn->isolation <= txn->careful_below)) peek_carefully(txn);
     const kh_batch *batch;
     epoch_open(&txn->db->store.epoch, &txn->epoch);
-    status = read_any(txn, key, &batch, error);
+    status = read_any(txn, key, true, &batch, error);
     epoch_close(&txn->db->store.epoch, &txn->epoch);
     txn_count(&txn->counters.reads, 1);
     if (KH_UNLIKELY(status != KH_OK)) return handle_answer(txn, status);
@@ -184,7 +186,7 @@ kh_status kh_txn_get(kh_txn *txn, kh_bytes key, kh_batch **out, kh_error *error)
     read_statement(txn);
     const kh_batch *batch = NULL;
     epoch_open(&txn->db->store.epoch, &txn->epoch);
-    status = read_any(txn, key, &batch, error);
+    status = read_any(txn, key, false, &batch, error);
     if (KH_LIKELY(status == KH_OK)) {
         if (batch != NULL) {
             *out = batch_retain(batch);
@@ -201,7 +203,7 @@ static kh_status get_all(kh_txn *txn, const kh_bytes *keys, size_t key_count, kh
                          size_t *done_count, kh_error *error) {
     for (size_t i = 0; i < key_count; i++) {
         const kh_batch *batch = NULL;
-        kh_status status = read_any(txn, keys[i], &batch, error);
+        kh_status status = read_any(txn, keys[i], false, &batch, error);
         if (status != KH_OK) return status;
         out[i] = batch == NULL ? NULL : batch_retain(batch);
         *done_count = i + 1;
@@ -246,7 +248,7 @@ static kh_status find_any(kh_txn *txn, kh_bytes key, bool *out, kh_error *error)
     if (txn->policy < KH_MERGE && writeset_find(&txn->writes, key, hash) == NULL)
         return find(txn, key, hash, out, error);
     const kh_batch *batch = NULL;
-    kh_status status = read_any(txn, key, &batch, error);
+    kh_status status = read_any(txn, key, false, &batch, error);
     *out = batch != NULL;
     return status;
 }

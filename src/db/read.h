@@ -21,10 +21,10 @@ kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch 
                        kh_error *error);
 /* The value of an own pending write (marks it as read back); *out NULL: deleted. */
 kh_status read_own(kh_txn *txn, struct write *write, const kh_batch **out, kh_error *error);
-/* Hold a reference (moved) until the transaction is closed; or, at read committed, until the next
- * that is held so: what earlier statements have lent is not lent any more. */
+/* Hold a reference (moved) until the transaction is closed; or until the next that is held for now:
+ * by calls that lend nothing, and at read committed, where the next call ends what was lent. */
 kh_status read_hold(kh_txn *txn, kh_batch *batch, kh_error *error);
-kh_status read_hold_statement(kh_txn *txn, kh_batch *batch, kh_error *error);
+kh_status read_hold_for_now(kh_txn *txn, kh_batch *batch, kh_error *error);
 void read_resolve_context(kh_txn *txn, struct resolve_context *out);
 
 #endif

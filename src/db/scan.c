@@ -201,6 +201,7 @@ static kh_status fill_stream(kh_txn *txn, const kh_scan_options *options, const 
     struct kh_cursor *cursor = NULL;
     kh_status status = cursor_open(txn, options, &cursor, error);
     if (status != KH_OK) return status;
+    cursor->is_keys_only = false; /* a stream is of values, whatever the options say */
     status = collect(cursor, stream, error);
     cursor_close(cursor);
     if (status != KH_OK) return status;

@@ -27,7 +27,8 @@ static kh_status wait_for_memory(kh_txn *txn, uint64_t more_bytes, kh_error *err
         epoch_close(&db->store.epoch, &txn->epoch);
         latch_leave(&db->section);
         upkeep_step(db);
-        while (is_over(db, more_bytes) && evict_some(db, &who))
+        while (is_over(db, more_bytes) && evict_some(db, &who) &&
+               db_tick(db) <= txn_deadline(txn))
             epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         if (!is_over(db, more_bytes)) return KH_OK;

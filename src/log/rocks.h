@@ -42,6 +42,8 @@ kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, en
 kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind kind,
                             enum rocks_open how, uint64_t memory_bytes, struct rocks **out,
                             kh_error *error);
+/* Large writes are ingested as table files from now on (log/rocks_load.h). */
+void rocks_set_loading(struct rocks *rocks);
 /* What a log and values take of that, about, with what compactions hold. */
 uint64_t rocks_memory_bytes(uint64_t memory_bytes);
 /* NULL is allowed. Nothing is flushed. */

@@ -44,6 +44,7 @@ static rocksdb_options_t *make_options(enum rocks_open how) {
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_max_write_buffer_number(options, BUFFERS);
     rocksdb_options_set_max_background_jobs(options, 2);
+    rocksdb_options_set_max_open_files(options, -1); /* all stay readable beside a writer */
     rocksdb_options_set_max_log_file_size(options, 1 << 20);
     rocksdb_options_set_keep_log_file_num(options, 4);
     /* Its file LOG grows with the disk full, too, and a write of it that fails ends the process in
@@ -203,6 +204,10 @@ kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind k
     make_call_options(rocks);
     *out = rocks;
     return KH_OK;
+}
+
+void rocks_set_loading(struct rocks *rocks) {
+    rocks->is_loading = true;
 }
 
 void rocks_close(struct rocks *rocks) {

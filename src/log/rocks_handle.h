@@ -11,6 +11,7 @@ struct rocks {
     rocksdb_options_t *options; /* for tables that are written beside it, too */
     char *path;
     size_t path_bytes;
+    bool is_loading;       /* large writes may be ingested: rocks_load_least */
     uint64_t memory_bytes; /* of which it takes a part; 0: what it likes */
     rocksdb_writeoptions_t *synced;   /* write-ahead log, synced */
     rocksdb_writeoptions_t *unsynced; /* write-ahead log, not synced */

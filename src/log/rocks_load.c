@@ -12,7 +12,14 @@ enum { NAME_BYTES = 4096 };
 
 /* Below it a group shares syncs and tables with others and costs one sync; a load costs four (the
  * file twice, the directory, the manifest). docs/decisions/0041 has the measurements. */
-size_t rocks_load_bytes = 2 << 20;
+enum { LEAST_BYTES = 2 << 20 };
+
+size_t rocks_load_bytes;
+
+size_t rocks_load_least(const struct rocks *rocks) {
+    if (rocks_load_bytes != 0) return rocks_load_bytes;
+    return rocks->is_loading ? LEAST_BYTES : SIZE_MAX;
+}
 
 static void name_of(const char *path, size_t number, char out[NAME_BYTES]) {
     (void)snprintf(out, NAME_BYTES, "%s.load%zu", path, number + 1);

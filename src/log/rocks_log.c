@@ -45,8 +45,10 @@ static void empty(struct log_part *part) {
 }
 
 /* Where nobody asks for a sync, the write-ahead log is cheaper for longer. */
-static bool is_large(const struct log_part *part) {
-    return part->group.size_bytes >= (part->is_synced ? rocks_load_bytes : PART_BYTES);
+static bool is_large(const struct rocks_log *log, const struct log_part *part) {
+    size_t least = rocks_load_least(log->rocks);
+    if (!part->is_synced && least < PART_BYTES) least = PART_BYTES;
+    return part->group.size_bytes >= least;
 }
 
 static void note_commit(struct log_part *part, kh_bytes frame) {
@@ -269,7 +271,7 @@ static bool write_one(struct rocks_log *log, bool is_thread) {
     if (log->is_writing || log->is_failed || part->count == 0) return false;
     log->is_writing = true;
     log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
-    part->is_loaded = is_large(part);
+    part->is_loaded = is_large(log, part);
     if (part->is_loaded) part->is_synced = true;
     lock_leave(&log->lock);
     kh_status status = keep_patiently(log, part);
@@ -401,7 +403,7 @@ kh_log_position rocks_log_await(struct rocks_log *log, kh_log_position beyond, u
 bool rocks_log_is_loading(struct rocks_log *log) {
     lock_take(&log->lock);
     const struct log_part *other = log->filling == &log->parts[0] ? &log->parts[1] : &log->parts[0];
-    bool is_loading = (log->is_writing && other->is_loaded) || is_large(log->filling);
+    bool is_loading = (log->is_writing && other->is_loaded) || is_large(log, log->filling);
     lock_leave(&log->lock);
     return is_loading;
 }

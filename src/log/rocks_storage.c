@@ -76,7 +76,7 @@ static size_t bytes_of(const kh_mutation *mutations, size_t mutation_count) {
 static int apply(void *context, const kh_mutation *mutations, size_t mutation_count,
                  kh_log_position position) {
     struct rocks *rocks = ((struct rocks_storage *)context)->values;
-    if (bytes_of(mutations, mutation_count) >= rocks_load_bytes)
+    if (bytes_of(mutations, mutation_count) >= rocks_load_least(rocks))
         return load(context, mutations, mutation_count, position);
     unsigned char place[8];
     char *message = NULL;

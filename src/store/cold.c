@@ -103,10 +103,13 @@ uint64_t cold_evict(struct store *store, const struct reclaimer *who, struct ent
                     struct cold_view *view) {
     struct version *newer = entry_head(entry);
     if (newer == NULL) return 0;
+    enum { MOST = 32 }; /* of a long history in one hold of the section; the rest next time */
     uint64_t bytes = evict_newest(store, who, entry, view);
     newer = entry_head(entry);
-    while (atomic_load_explicit(&newer->older, memory_order_relaxed) != NULL) {
-        bytes += evict_below(store, who, newer, view);
+    for (int gone = 0; gone < MOST && atomic_load_explicit(&newer->older, memory_order_relaxed);) {
+        uint64_t more = evict_below(store, who, newer, view);
+        gone += more > 0;
+        bytes += more;
         newer = atomic_load_explicit(&newer->older, memory_order_relaxed);
     }
     return bytes;

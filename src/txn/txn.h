@@ -137,6 +137,7 @@ struct kh_txn {
     bool is_claiming;    /* holds ENTRY_CLAIMED on its entries */
     uint8_t flight_kind; /* enum record_kind of the record in flight */
     uint32_t kept_count;
+    struct held_batch *held_for_now; /* one of held; the next of its kind takes its place */
     /* what is left to be given back when a use ends; NULL between uses */
     struct kept_base *bases;
     struct held_batch *held;

@@ -91,7 +91,7 @@ static void is_sound(const char *path, uint64_t keys) {
 static void test_both_sides_survive(void **state) {
     (void)state;
     struct fixture f;
-    make_fixture(&f, 0);
+    make_fixture(&f, KH_OPEN_INGEST);
     reopen(&f);
     for (int i = 0; i < 4; i++) {
         kit_store(f.db, "small", i);
@@ -120,7 +120,7 @@ static void test_ranges_that_meet(void **state) {
     (void)state;
     struct fixture f;
     char key[16];
-    make_fixture(&f, KH_OPEN_NO_THREADS);
+    make_fixture(&f, KH_OPEN_INGEST | KH_OPEN_NO_THREADS);
     reopen(&f);
     for (int round = 0; round < 4; round++) {
         kh_txn *txn = kit_begin(f.db, KH_REPEATABLE_READ);
@@ -153,7 +153,7 @@ static void test_ranges_that_meet(void **state) {
 static void test_prepared(void **state) {
     (void)state;
     struct fixture f;
-    make_fixture(&f, 0);
+    make_fixture(&f, KH_OPEN_INGEST);
     reopen(&f);
     kh_txn_id ids[2];
     for (int i = 0; i < 2; i++) {
@@ -203,7 +203,7 @@ static void test_history(void **state) {
     (void)state;
     struct fixture f;
     kh_timestamp at[3];
-    make_fixture(&f, 0);
+    make_fixture(&f, KH_OPEN_INGEST);
     f.options.retention_ms = HOUR_MS;
     reopen(&f);
     for (int i = 0; i < 3; i++) {
@@ -272,7 +272,7 @@ static void test_names_left_behind(void **state) {
     static const char *const folders[] = {"log", "values"};
     struct fixture f;
     char table[TABLE_BYTES];
-    make_fixture(&f, 0);
+    make_fixture(&f, KH_OPEN_INGEST);
     f.options.retention_ms = HOUR_MS;
     reopen(&f);
     store_large(f.db, "a", 1, KH_SYNC_FULL);

@@ -96,7 +96,7 @@ class ImportPath(CliCase):
         """Beyond what goes through the write-ahead log; and onto a database that is there."""
         table = days(300_000, 60_000)
         write_file(self.source, table, max_chunksize=65_536)
-        self.load("all/{day}", "--grouped", "--transaction", "2M")
+        self.load("all/{day}", "--grouped", "--ingest", "--transaction", "2M")
         self.is_table(table, lambda row: f"all/{row['day']}")
         small = days(10, 10)
         write_file(self.source, small)
@@ -159,7 +159,7 @@ class ImportPath(CliCase):
         write_file(self.source, days(3, 1))
         common = ["--from", self.source, "--key", "{day}"]
         self.run_wrong(2, *common, "--path", self.database, "--to", "x", says="one or the other")
-        self.run_wrong(2, *common, "--to", self.path("x"), "--grouped", says="goes with --path")
+        self.run_wrong(2, *common, "--to", self.path("x"), "--grouped", says="go with --path")
         self.run_wrong(2, *common, says="--to is missing")
         self.run_wrong(1, "--from", self.path("none"), "--key", "k", "--path", self.database,
                        says="No such file")
