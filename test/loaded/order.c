@@ -35,6 +35,7 @@ static kh_db *open_in(const char *directory) {
     kh_db *db = NULL;
     (void)snprintf(path, sizeof path, "%s/db", directory);
     options.path = path;
+    options.flags = KH_OPEN_INGEST;
     if (kh_db_open(&options, &db, &error) != KH_OK) fprintf(stderr, "%s\n", error.message);
     must(db != NULL, "open");
     return db;
