@@ -98,7 +98,6 @@ static bool heat(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, kh_b
     bool is_back = entry != NULL && cold_heat(&db->store, &who, entry, commit, hot);
     latch_leave(&db->section);
     epoch_close(&db->store.epoch, &txn->epoch);
-    snapshot_step(); /* the evictor */
     if (!is_back) version_discard(db->home.mem, txn->cache, hot);
     return is_back;
 }

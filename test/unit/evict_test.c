@@ -330,6 +330,70 @@ static void test_an_opening_leaves_them_where_they_are(void **state) {
     kit_rollback(txn);
 }
 
+/* A stream is of values; also where the options ask for keys. */
+static void test_a_stream_of_keys_only(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) kit_store(f.db, (char[]){'k', (char)('0' + i), 0}, i);
+    step();
+    are_cold(3);
+    kh_txn *txn = kit_begin(f.db, KH_REPEATABLE_READ);
+    kh_scan_options options = kit_range(NULL, NULL, 0, KH_SCAN_KEYS_ONLY);
+    struct ArrowArrayStream stream;
+    kit_is(kh_txn_scan_stream(txn, &options, NULL, &stream, NULL), KH_OK);
+    kit_rollback(txn);
+    for (int i = 0; i < 3; i++) {
+        struct ArrowArray array;
+        assert_int_equal(stream.get_next(&stream, &array), 0);
+        assert_non_null(array.release);
+        array.release(&array);
+    }
+    stream.release(&stream);
+}
+
+/* Cold versions that gave way are freed by the reader, who commits nothing. */
+static void test_readers_leave_no_garbage(void **state) {
+    (void)state;
+    enum { ROUNDS = 2000 };
+    uint64_t bytes = 0;
+    kit_store(f.db, "k", 7);
+    kh_txn *txn = kit_begin(f.db, KH_REPEATABLE_READ); /* in use: no step looks after it */
+    for (int round = 0; round < ROUNDS; round++) {
+        step();
+        kit_get_is(txn, "k", 7);
+        if (round == ROUNDS / 2) bytes = stats_of().memory_bytes;
+    }
+    assert_true(stats_of().fetches > ROUNDS / 2);
+    assert_true(stats_of().memory_bytes <= bytes + 8000);
+    kit_rollback(txn);
+}
+
+/* What is got is not held: only the newest of it. */
+static void test_gets_hold_nothing(void **state) {
+    (void)state;
+    enum { KEYS = 40 };
+    char key[16];
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "wide%02d", i);
+        put_wide(key);
+    }
+    step();
+    kh_txn *txn = kit_begin(f.db, KH_REPEATABLE_READ);
+    for (int i = 0; i < KEYS; i++) { /* superseded: nothing of it comes back */
+        (void)snprintf(key, sizeof key, "wide%02d", i);
+        put_wide(key);
+    }
+    step();
+    uint64_t bytes = stats_of().memory_bytes;
+    for (int i = 0; i < KEYS; i++) {
+        kh_batch *batch = NULL;
+        (void)snprintf(key, sizeof key, "wide%02d", i);
+        kit_is(kh_txn_get(txn, kit_key(key), &batch, NULL), KH_OK);
+        kh_batch_release(batch);
+    }
+    assert_true(stats_of().memory_bytes < bytes + 4 * WIDE_BYTES);
+    kit_rollback(txn);
+}
+
 /* ---- a storage that fails -------------------------------------------------------------------- */
 
 static struct map_entry *stored(const char *key) {
@@ -440,6 +504,9 @@ int main(void) {
                                        TEST(test_merging_cold_values),
                                        TEST(test_history_of_cold_values),
                                        TEST(test_an_opening_leaves_them_where_they_are),
+                                       TEST(test_a_stream_of_keys_only),
+                                       TEST(test_readers_leave_no_garbage),
+                                       TEST(test_gets_hold_nothing),
                                        TEST(test_a_storage_that_fails),
                                        TEST(test_a_storage_that_is_behind),
                                        TEST(test_a_writer_makes_room)};

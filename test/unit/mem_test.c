@@ -531,6 +531,52 @@ static void allocating_where_it_is_forbidden_aborts(void **state) {
 #endif
 }
 
+/* ---- thrift ---------------------------------------------------------------------------------- */
+
+/* Blocks of every size are carved from larger ones that lie idle: each is had (the books refuse
+ * further slabs), aligned, and nobody else's; all of the idle ones are used, more or less. */
+static void idle_blocks_serve_small_ones(void **state) {
+    (void)state;
+    enum { LARGE = 400, MOST = 20000 };
+    struct books books;
+    struct mem_hooks hooks = books_open(&books);
+    struct mem *mem = mem_create_kind(&hooks, true);
+    struct mem_cache *cache = mem_cache_create(mem);
+    static unsigned char *blocks[MOST];
+    static uint16_t sizes[MOST];
+    size_t idle = 0;
+    mem_be_thrifty(mem);
+    for (size_t i = 0; i < LARGE; i++) {
+        sizes[i] = (uint16_t)(392 + 8 * (i % 16) + 600 * (i % 5));
+        blocks[i] = mem_alloc(mem, cache, sizes[i]);
+        assert_non_null(blocks[i]);
+        idle += sizes[i];
+    }
+    for (size_t i = 0; i < LARGE; i++) mem_free(mem, cache, blocks[i], sizes[i]);
+    mem_cache_destroy(cache); /* what it keeps is idle, too */
+    cache = mem_cache_create(mem);
+    books.countdown = 0;
+    size_t used = 0;
+    size_t count = 0;
+    for (; count < MOST; count++) {
+        sizes[count] = (uint16_t)(8 + 8 * (count % 12));
+        blocks[count] = mem_alloc(mem, cache, sizes[count]);
+        if (blocks[count] == NULL) break;
+        if (sizes[count] % 16 == 0) assert_int_equal((uintptr_t)blocks[count] % 16, 0);
+        memset(blocks[count], (int)count, sizes[count]);
+        used += sizes[count];
+    }
+    assert_true(used > idle / 2);
+    assert_null(mem_alloc(mem, cache, sizes[count])); /* it is not luck */
+    for (size_t i = 0; i < count; i++)
+        for (size_t byte = 0; byte < sizes[i]; byte++)
+            assert_int_equal(blocks[i][byte], (unsigned char)i);
+    for (size_t i = 0; i < count; i++) mem_free(mem, cache, blocks[i], sizes[i]);
+    mem_cache_destroy(cache);
+    mem_close(mem);
+    books_close(&books);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pooled_blocks_keep_their_contents),
@@ -547,6 +593,7 @@ int main(void) {
         cmocka_unit_test(blocks_cross_threads_and_come_round),
         cmocka_unit_test(the_last_of_two_threads_ends_the_context),
         cmocka_unit_test(allocating_where_it_is_forbidden_aborts),
+        cmocka_unit_test(idle_blocks_serve_small_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
