@@ -110,6 +110,24 @@ static void test_what_came_later_goes(void **state) {
     kit_load_is(f.db, "later", 8);
 }
 
+/* With threads who lends is waited for a little: there is hope that he ends. */
+static void test_patience_ends(void **state) {
+    (void)state;
+    kit_close(f.db);
+    f.options.flags &= ~(uint32_t)KH_OPEN_NO_THREADS;
+    f.db = kit_open_with(&f.options);
+    kit_store(f.db, "k", 7);
+    kh_txn *txn = kit_begin_with(f.db, KH_REPEATABLE_READ, KH_FAIL, KH_BEGIN_READ_ONLY);
+    const kh_batch *lent = NULL;
+    kit_is(kh_txn_peek(txn, kit_key("k"), &lent, NULL), KH_OK);
+    kit_store(f.db, "later", 8);
+    kit_is(kh_db_compact(f.db, NULL), KH_OK); /* the storage has both */
+    for (int round = 0; round < 100; round++) step();
+    are_cold(1);
+    assert_int_equal(kit_number_of(lent), 7);
+    kit_rollback(txn);
+}
+
 /* References keep a value by themselves. */
 static void test_what_is_got_goes(void **state) {
     (void)state;
@@ -495,6 +513,7 @@ static void test_a_writer_makes_room(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(test_what_is_lent_stays),
                                        TEST(test_what_came_later_goes),
+                                       TEST(test_patience_ends),
                                        TEST(test_what_is_got_goes),
                                        TEST(test_a_scan_lends),
                                        TEST(test_a_scan_of_cold_values),
