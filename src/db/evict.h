@@ -25,6 +25,10 @@ uint64_t evict_limit(const struct kh_db *db);
  * is room for two of three that come back. */
 #if defined(KH_SLOW_CHECKS)
 void evict_always(bool is_always);
+#else
+static inline void evict_always(bool is_always) {
+    (void)is_always;
+}
 #endif
 /* A value that comes from the storage stays in memory: there is room. Any thread. */
 bool evict_has_room(const struct kh_db *db);

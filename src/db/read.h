@@ -21,9 +21,10 @@ kh_status read_version(kh_txn *txn, kh_bytes key, uint64_t hash, const kh_batch 
                        kh_error *error);
 /* The value of an own pending write (marks it as read back); *out NULL: deleted. */
 kh_status read_own(kh_txn *txn, struct write *write, const kh_batch **out, kh_error *error);
-/* Hold a reference (moved) until the transaction is closed; or until the next that is held for now:
- * by calls that lend nothing, and at read committed, where the next call ends what was lent. */
+/* Hold a reference (moved) until the transaction is closed. */
 kh_status read_hold(kh_txn *txn, kh_batch *batch, kh_error *error);
+/* The same until another is held so: for calls that lend nothing, and for read committed, where the
+ * next call ends what was lent. */
 kh_status read_hold_for_now(kh_txn *txn, kh_batch *batch, kh_error *error);
 void read_resolve_context(kh_txn *txn, struct resolve_context *out);
 

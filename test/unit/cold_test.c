@@ -204,6 +204,7 @@ static void test_superseded_values(void **state) {
     (void)state;
 }
 
+#if defined(KH_SLOW_CHECKS)
 /* A reader of the past that registers after the list was made is seen by the second look. */
 static struct yard *stepped;
 static int steps_left;
@@ -227,6 +228,7 @@ static void test_a_reader_comes_late(void **state) {
     assert_int_equal(yard->kit.store.versions_cold, 0);
     store_kit_slot(&yard->kit, 5, SLOT_READ, SNAPSHOT_NONE);
 }
+#endif
 
 static void test_values_come_back(void **state) {
     struct yard *yard = *state;
@@ -257,7 +259,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_borrowed_values_stay, open_yard, close_yard),
         cmocka_unit_test_setup_teardown(test_what_cannot_go, open_yard, close_yard),
         cmocka_unit_test_setup_teardown(test_shared_values, open_yard, close_yard),
+#if defined(KH_SLOW_CHECKS)
         cmocka_unit_test_setup_teardown(test_a_reader_comes_late, open_yard, close_yard),
+#endif
         cmocka_unit_test_setup_teardown(test_values_come_back, open_yard, close_yard),
         cmocka_unit_test(test_superseded_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
