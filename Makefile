@@ -15,7 +15,7 @@ JOBS ?= 2
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
-	@cmake --build build/release --parallel $(JOBS)
+	@cmake --build build/release --parallel $(JOBS) --target khonsu_program
 	build/release/khonsu demo $(FLIGHTS)
 
 test: setup
