@@ -74,6 +74,11 @@ static inline void epoch_open(struct epoch *epoch, struct epoch_record *record) 
     epoch_annotate_open(epoch);
 }
 
+/* By the record's thread. */
+static inline bool epoch_is_open(const struct epoch_record *record) {
+    return record->ck.active != 0;
+}
+
 static inline void epoch_close(struct epoch *epoch, struct epoch_record *record) {
     epoch_annotate_close(epoch);
     (void)ck_epoch_end(&record->ck, NULL);

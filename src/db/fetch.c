@@ -106,6 +106,7 @@ static bool heat(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, kh_b
  * transaction does, until its end or until it fetches again. Moves the reference. */
 static kh_status keep(kh_txn *txn, kh_bytes key, uint64_t hash, uint64_t commit, kh_batch *batch,
                       bool is_lent, kh_error *error) {
+    kh_assert_slow(epoch_is_open(&txn->epoch)); /* once it is in the store, others may evict it */
     if (heat(txn, key, hash, commit, batch)) {
         batch_release(batch, txn->cache);
         return KH_OK;
