@@ -19,7 +19,8 @@ run: setup $(FLIGHTS)
 	build/release/khonsu demo $(FLIGHTS)
 
 test: setup
-	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) dev nofront asan tsan $(FUZZ)
+	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) --only-build release dev nofront \
+	    asan tsan $(FUZZ)
 
 setup:
 	@tools/setup.sh

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Configure, build and test presets in turn, then say once how it all went.
 
-usage: run_tests.py [--jobs N] [--label REGEX] PRESET...
+usage: run_tests.py [--jobs N] [--label REGEX] [--only-build PRESET] PRESET...
 
-A preset that fails does not stop the others, so that one run shows every failure. The last lines
-are ctest's own form, over all presets together; the exit status is 0 only when all passed.
+A preset that fails does not stop the others, so that one run shows every failure. The end shows
+the last lines of each test that failed, then ctest's own form, over all presets together; the exit
+status is 0 only when all passed.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+
+LAST_LINES = 40  # of a test that failed
 
 
 def run(command, environment=None):
@@ -31,20 +34,27 @@ def configure_and_build(preset, jobs):
 
 
 def results(path):
-    """The tests of one ctest run: [(name, seconds, status)], from its JUnit file."""
+    """The tests of one ctest run: [(name, seconds, status, output)], from its JUnit file."""
     if not os.path.exists(path):
         return []
-    found = []
-    for case in ElementTree.parse(path).getroot().iter("testcase"):
-        found.append((case.get("name"), float(case.get("time")), case.get("status")))
-    return found
+    return [(case.get("name"), float(case.get("time")), case.get("status"),
+             case.findtext("system-out") or "")
+            for case in ElementTree.parse(path).getroot().iter("testcase")]
+
+
+def build(preset, jobs):
+    """Builds a preset, as if that were its test."""
+    print(f"\n==== {preset} ====", flush=True)
+    began = time.monotonic()
+    built = configure_and_build(preset, jobs)
+    return [(f"{preset}/build", time.monotonic() - began, "run" if built else "fail", "")]
 
 
 def test(preset, jobs, label):
-    """Runs one preset; its tests as (preset/name, seconds, status)."""
+    """Runs one preset; its tests as (preset/name, seconds, status, output)."""
     began = time.monotonic()
     if not configure_and_build(preset, jobs):
-        return [(f"{preset}/build", time.monotonic() - began, "fail")]
+        return [(f"{preset}/build", time.monotonic() - began, "fail", "")]
     built = time.monotonic()
     junit = os.path.abspath(f"build/{preset}/tests.xml")
     if os.path.exists(junit):
@@ -52,9 +62,9 @@ def test(preset, jobs, label):
     command = ["ctest", "--preset", preset, "-j", str(jobs), "--output-junit", junit]
     command += ["-L", label] if label else []
     status = run(command)
-    found = [(f"{preset}/{name}", seconds, state) for name, seconds, state in results(junit)]
-    if status != 0 and all(state != "fail" for _, _, state in found):
-        found.append((f"{preset}/ctest", 0.0, "fail"))
+    found = [(f"{preset}/{name}", *rest) for name, *rest in results(junit)]
+    if status != 0 and all(state != "fail" for _, _, state, _ in found):
+        found.append((f"{preset}/ctest", 0.0, "fail", ""))
     print(f"{preset}: built in {built - began:.0f} s, tested in {time.monotonic() - built:.0f} s",
           flush=True)
     return found
@@ -64,18 +74,24 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--label", default="")
+    parser.add_argument("--only-build", default="", help="a preset that must build; no test is run")
     parser.add_argument("presets", nargs="+")
     arguments = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
     began = time.monotonic()
     found = []
+    if arguments.only_build:
+        found += build(arguments.only_build, arguments.jobs)
     for preset in arguments.presets:
         print(f"\n==== {preset} ====", flush=True)
         found += test(preset, arguments.jobs, arguments.label)
 
-    failed = [name for name, _, state in found if state == "fail"]
-    skipped = [name for name, _, state in found if state not in ("run", "fail")]
+    failed = [name for name, _, state, _ in found if state == "fail"]
+    skipped = [name for name, _, state, _ in found if state not in ("run", "fail")]
+    for name, _, state, output in found:
+        if state == "fail" and output:
+            print(f"\n==== the end of {name} ====\n" + "\n".join(output.splitlines()[-LAST_LINES:]))
     ran = len(found) - len(skipped)
     print(f"\n==== all of {' '.join(arguments.presets)} ====")
     for name in skipped:
