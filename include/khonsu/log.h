@@ -80,7 +80,7 @@ typedef struct kh_storage {
     uint32_t version; /* KH_STORAGE_VERSION */
     uint32_t size;    /* sizeof(kh_storage) */
     void *context;
-    /* All of the mutations and the position, or none of it. A key occurs once at most. */
+    /* All of the mutations and the position, or none of it. The keys ascend; each occurs once. */
     int (*apply)(void *context, const kh_mutation *mutations, size_t mutation_count,
                  kh_log_position position);
     /* Everything applied so far survives a loss of power when it answers 0. NULL: apply is. */

@@ -28,7 +28,8 @@ void mutations_put(struct mutations *set, kh_bytes key, kh_bytes head, kh_bytes 
 void mutations_delete(struct mutations *set, kh_bytes key, bool is_own_only);
 /* What the set says of a key; NULL: nothing. */
 const kh_mutation *mutations_find(const struct mutations *set, kh_bytes key);
-/* The list without what was taken back, in place; its count is set->count. */
+/* The list without what was taken back, in place, in the order of keys: what a storage is given.
+ * Its count is set->count. */
 const kh_mutation *mutations_seal(struct mutations *set);
 
 #endif

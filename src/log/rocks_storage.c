@@ -7,7 +7,6 @@
 #include "log/rocks_load.h"
 #include "log/state_key.h"
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Before all keys of a storage, which begin with a letter. */
@@ -25,14 +24,6 @@ static int code_of(kh_status status) {
     default:
         return EIO;
     }
-}
-
-static int order_of(const void *left, const void *right) {
-    kh_bytes a = ((const kh_mutation *)left)->key;
-    kh_bytes b = ((const kh_mutation *)right)->key;
-    int order = memcmp(a.data, b.data, a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes);
-    if (order != 0) return order;
-    return a.size_bytes < b.size_bytes ? -1 : a.size_bytes > b.size_bytes;
 }
 
 static size_t count_before_versions(const kh_mutation *sorted, size_t count) {
@@ -60,7 +51,6 @@ static int load(struct rocks_storage *parts, const kh_mutation *mutations, size_
     rocks_store_u64(place, position);
     sorted[0] = (kh_mutation){{position_key, sizeof position_key}, {place, sizeof place}};
     if (mutation_count > 0) memcpy(sorted + 1, mutations, mutation_count * sizeof *mutations);
-    qsort(sorted, count, sizeof *sorted, order_of);
     kh_status status = load_sorted(parts, sorted, count);
     mem_free(mem, NULL, sorted, count * sizeof *sorted);
     return code_of(status);

@@ -62,6 +62,7 @@ static int apply(void *context, const kh_mutation *mutations, size_t mutation_co
         return map->apply_errno;
     }
     for (size_t i = 0; i < mutation_count; i++) {
+        if (i > 0 && compare(mutations[i - 1].key, mutations[i].key) >= 0) abort();
         apply_one(map, &mutations[i]);
     }
     map->position = position;
