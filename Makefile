@@ -20,7 +20,7 @@ run: setup $(FLIGHTS)
 
 test: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) --only-build release dev nofront \
-	    asan tsan $(FUZZ)
+	    asan python tsan $(FUZZ)
 
 setup:
 	@tools/setup.sh

@@ -3,6 +3,8 @@
 
 usage: run_tests.py [--jobs N] [--label REGEX] [--only-build PRESET] PRESET...
 
+"python" is the package's suite, over the libraries that release and asan have built.
+
 A preset that fails does not stop the others, so that one run shows every failure. The end shows
 the last lines of each test that failed, then ctest's own form, over all presets together; the exit
 status is 0 only when all passed.
@@ -14,6 +16,8 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+
+import python_suite
 
 LAST_LINES = 40  # of a test that failed
 
@@ -70,6 +74,24 @@ def test(preset, jobs, label):
     return found
 
 
+def summary(found, seconds):
+    """Says how it went; the exit status."""
+    failed = [name for name, _, state, _ in found if state == "fail"]
+    skipped = [name for name, _, state, _ in found if state not in ("run", "fail")]
+    for name, _, state, output in found:
+        if state == "fail" and output:
+            print(f"\n---- the end of {name} ----\n" + "\n".join(output.splitlines()[-LAST_LINES:]))
+    ran = len(found) - len(skipped)
+    for name in skipped:
+        print(f"  not run: {name}")
+    for name in failed:
+        print(f"  FAILED: {name}")
+    percent = 100 * (ran - len(failed)) // ran if ran else 0
+    print(f"\n{percent}% tests passed, {len(failed)} tests failed out of {ran}")
+    print(f"\nTotal Test time (real) = {seconds:6.2f} sec")
+    return 1 if failed or ran == 0 else 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=2)
@@ -85,24 +107,14 @@ def main():
         found += build(arguments.only_build, arguments.jobs)
     for preset in arguments.presets:
         print(f"\n==== {preset} ====", flush=True)
-        found += test(preset, arguments.jobs, arguments.label)
+        if preset == "python":
+            found += python_suite.suite(arguments.jobs)
+        else:
+            found += test(preset, arguments.jobs, arguments.label)
 
-    failed = [name for name, _, state, _ in found if state == "fail"]
-    skipped = [name for name, _, state, _ in found if state not in ("run", "fail")]
-    for name, _, state, output in found:
-        if state == "fail" and output:
-            print(f"\n==== the end of {name} ====\n" + "\n".join(output.splitlines()[-LAST_LINES:]))
-    ran = len(found) - len(skipped)
     print(f"\n==== all of {' '.join(arguments.presets)} ====")
-    for name in skipped:
-        print(f"  not run: {name}")
-    for name in failed:
-        print(f"  FAILED: {name}")
-    percent = 100 * (ran - len(failed)) // ran if ran else 0
-    print(f"\n{percent}% tests passed, {len(failed)} tests failed out of {ran}")
-    print(f"\nTotal Test time (real) = {time.monotonic() - began:6.2f} sec")
-    return 1 if failed or ran == 0 else 0
+    sys.exit(summary(found, time.monotonic() - began))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,9 +3,10 @@
 # Asks for each tool, not for its package, so that any system that has them all passes. Quick when
 # nothing is missing. PYTHON names another Python 3 than the first one found.
 #
-# usage: setup.sh [bench]
+# usage: setup.sh [bench | python]
 # With bench: the peers that khonsu-bench measures khonsu beside, and valgrind. Nothing else needs
 # them, and the benchmarks leave out what is not there.
+# With python: what the Python package is built and tested with, in build/python-venv.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -37,10 +38,17 @@ header:lmdb.h:liblmdb-dev
 header:sqlite3.h:libsqlite3-dev
 header:wiredtiger.h:libwiredtiger-dev
 "
+python_needs="
+program:cmake:cmake
+program:ninja:ninja-build
+venv:python3:python3-venv
+python-header:Python.h:python3-dev
+"
 case "${1:-}" in
     "") ;;
     bench) needs=$bench_needs ;;
-    *) echo "usage: setup.sh [bench]" >&2; exit 2 ;;
+    python) needs=$python_needs ;;
+    *) echo "usage: setup.sh [bench | python]" >&2; exit 2 ;;
 esac
 
 python() {
@@ -60,6 +68,9 @@ has() {
             cat - "$3" | "${CC:-cc}" -x c -fsyntax-only - ;;
         fuzzer) ls "$("$2" -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
         venv) "$(python)" -c 'import ensurepip, venv' ;;
+        python-header)
+            test -e "$("$(python)" -c 'import sysconfig; print(sysconfig.get_path("include"))')/$2"
+            ;;
     esac >/dev/null 2>&1
 }
 
@@ -101,18 +112,18 @@ install_packages() {
         give_up "apt-get install failed" "$1"
 }
 
+# DIRECTORY REQUIREMENTS
 make_venv() {
-    wanted=$(cksum <tools/requirements.txt)
-    if [ "$(cat build/venv/stamp 2>/dev/null)" = "$wanted" ] && build/venv/bin/python -c ''; then
+    wanted=$(cksum <"$2")
+    if [ "$(cat "$1/stamp" 2>/dev/null)" = "$wanted" ] && "$1/bin/python" -c ''; then
         return
     fi
-    echo "setup: making the Python environment in build/venv"
-    rm -rf build/venv
+    echo "setup: making the Python environment in $1"
+    rm -rf "$1"
     mkdir -p build
-    "$(python)" -m venv build/venv
-    build/venv/bin/python -m pip install --quiet --no-deps --only-binary :all: --require-hashes \
-        -r tools/requirements.txt
-    echo "$wanted" >build/venv/stamp
+    "$(python)" -m venv "$1"
+    "$1/bin/python" -m pip install --quiet --no-deps --only-binary :all: --require-hashes -r "$2"
+    echo "$wanted" >"$1/stamp"
 }
 
 missing=$(missing_packages)
@@ -121,4 +132,7 @@ if [ -n "$missing" ]; then
     missing=$(missing_packages)
     [ -z "$missing" ] || give_up "these are still not found" "$missing"
 fi
-make_venv
+case "${1:-}" in
+    python) make_venv build/python-venv python/requirements.txt ;;
+    *) make_venv build/venv tools/requirements.txt ;;
+esac

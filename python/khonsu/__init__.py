@@ -1,0 +1,91 @@
+"""khonsu: serializable transactions over Arrow data, in memory and on disk.
+
+>>> import khonsu
+>>> accounts = khonsu.Schema({"id": "int64", "balance": "int64"})
+>>> with khonsu.open() as db:                               # or khonsu.open("bank")
+...     with db.begin() as txn:                             # commits, or rolls back
+...         txn["accounts/ann"] = accounts.row(1, 100)      # or a pyarrow.RecordBatch, a
+...         txn["accounts/bob"] = accounts.row(2, 50)       #    polars.DataFrame, ...
+...
+...     def transfer(txn, amount):
+...         ann, bob = txn["accounts/ann"], txn["accounts/bob"]
+...         txn["accounts/ann"] = accounts.row(1, ann.value("balance") - amount)
+...         txn["accounts/bob"] = accounts.row(2, bob.value("balance") + amount)
+...
+...     db.run(transfer, 30, isolation="serializable")      # again while a rival is in the way
+...     with db.begin(read_only=True) as txn:
+...         [batch.value("balance") for _, batch in txn.scan("accounts/")]
+[70, 80]
+
+The guide is docs/python.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _errors
+from ._changes import Change, ChangeFeed
+from ._core import (
+    CONFLICT,
+    DROP,
+    Batch,
+    Savepoint,
+    Scan,
+    Schema,
+    Table,
+    Watch,
+    __version__,
+    backup_list,
+    backup_purge,
+    backup_restore,
+    from_ipc,
+    has_feature,
+    restore,
+    verify,
+)
+from ._database import Database, datetime_of, open, timestamp_of
+from ._errors import AskError, Error, RetryError, StopError
+from ._files import Loaded
+from ._save import Saved
+from ._transaction import Transaction
+
+if not TYPE_CHECKING:
+    globals().update(_errors.BY_NAME)
+else:
+
+    def __getattr__(name: str) -> Any: ...  # the exceptions of _errors.BY_NAME
+
+
+__all__ = [
+    "CONFLICT",
+    "DROP",
+    "AskError",
+    "Batch",
+    "Change",
+    "ChangeFeed",
+    "Database",
+    "Error",
+    "Loaded",
+    "RetryError",
+    "Saved",
+    "Savepoint",
+    "Scan",
+    "Schema",
+    "StopError",
+    "Table",
+    "Transaction",
+    "Watch",
+    "__version__",
+    "backup_list",
+    "backup_purge",
+    "backup_restore",
+    "datetime_of",
+    "from_ipc",
+    "has_feature",
+    "open",
+    "restore",
+    "timestamp_of",
+    "verify",
+]
+__all__ += list(_errors.BY_NAME)

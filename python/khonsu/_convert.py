@@ -1,0 +1,106 @@
+"""From khonsu's batches and tables to Polars, pandas and lists of dicts.
+
+Everything goes through Arrow's PyCapsule protocol. pyarrow, Polars and pandas are imported when
+they are asked for, and not before. All functions may be called from any thread.
+"""
+
+from typing import Any
+
+from khonsu._formats import columns, schema_text
+from khonsu._optional import require
+from khonsu._scalars import scalar
+
+__all__ = [
+    "columns",
+    "empty_batch",
+    "from_pandas",
+    "scalar",
+    "schema_text",
+    "to_pandas",
+    "to_polars",
+    "to_pyarrow_table",
+    "to_pylist",
+]
+
+
+def to_polars(obj: Any) -> Any:
+    """A ``polars.DataFrame`` of an object that offers Arrow data.
+
+    Raises:
+        ImportError: Polars is not installed.
+        TypeError: obj offers neither ``__arrow_c_stream__`` nor ``__arrow_c_array__``.
+    """
+    _check(obj)
+    return require("polars", "to_polars()").DataFrame(obj)
+
+
+def to_pandas(obj: Any) -> Any:
+    """A ``pandas.DataFrame`` of an object that offers Arrow data, made by pyarrow.
+
+    Raises:
+        ImportError: pandas or pyarrow is not installed.
+        TypeError: obj offers neither ``__arrow_c_stream__`` nor ``__arrow_c_array__``.
+    """
+    _check(obj)
+    require("pandas", "to_pandas()")
+    return _table(obj, "to_pandas()").to_pandas()
+
+
+def to_pylist(obj: Any) -> list[dict[str, Any]]:
+    """The rows as dicts from column names to Python values, made by pyarrow.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+        TypeError: obj offers neither ``__arrow_c_stream__`` nor ``__arrow_c_array__``.
+    """
+    _check(obj)
+    rows: list[dict[str, Any]] = _table(obj, "to_pylist()").to_pylist()
+    return rows
+
+
+def _table(obj: Any, purpose: str) -> Any:
+    pyarrow = require("pyarrow", purpose)
+    # The array comes first: for one batch it is cheaper than a stream of one.
+    if hasattr(obj, "__arrow_c_array__"):
+        return pyarrow.record_batch(obj)
+    return pyarrow.table(obj)
+
+
+def _check(obj: Any) -> None:
+    if not hasattr(obj, "__arrow_c_stream__") and not hasattr(obj, "__arrow_c_array__"):
+        raise TypeError(f"{type(obj).__name__} is no Arrow data: it has no __arrow_c_stream__")
+
+
+def to_pyarrow_table(obj: Any) -> Any:
+    """A ``pyarrow.Table`` of an object that offers ``__arrow_c_stream__``, over the same memory.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    return require("pyarrow", "to_pyarrow()").table(obj)
+
+
+def from_pandas(frame: Any) -> Any:
+    """A ``pyarrow.Table`` of a pandas.DataFrame's columns, without its index and pandas' metadata.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+        TypeError: The object is of pandas and no DataFrame.
+    """
+    pyarrow = require("pyarrow", "a pandas.DataFrame")
+    if not hasattr(frame, "columns"):
+        raise TypeError(f"a pandas.DataFrame is rows, a {type(frame).__name__} is not")
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    return table.replace_schema_metadata(None)
+
+
+def empty_batch(schema: Any) -> Any:
+    """A ``pyarrow.RecordBatch`` without rows of an object that offers ``__arrow_c_schema__``.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    pyarrow = require("pyarrow", "a stream without batches")
+    fields = pyarrow.schema(schema)
+    arrays = [pyarrow.array([], field.type) for field in fields]
+    return pyarrow.RecordBatch.from_arrays(arrays, schema=fields)

@@ -1,0 +1,298 @@
+"""Databases: the C extension's, and what is made of it in Python."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import datetime as dt
+import json
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+
+from . import _changes, _core, _files, _run, _save, _sql
+from ._errors import Error
+from ._transaction import Transaction
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_log = logging.getLogger("khonsu")
+_LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database(_core.Database):
+    """A database: :func:`khonsu.open` makes one. Any number of threads may use it at once."""
+
+    def __init__(self, path: Any = None, **options: Any) -> None:
+        super().__init__(path, **options)
+        _open.add(self)
+        self._tell()
+
+    def _tell(self) -> None:
+        for level, text in self.messages():
+            _log.log(_LEVELS[level], "%s", text)
+
+    def close(self) -> None:
+        """Close; transactions that are open are rolled back, watches and feeds end.
+
+        What was read stays valid. Closing twice is allowed. InUseError: another thread is in a
+        call.
+        """
+        super().close()
+        self._tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- transactions ----------------------------------------------------------------------------
+
+    def begin(self, **options: Any) -> Transaction:
+        """Begin a transaction.
+
+        Args:
+            isolation: "read_committed", "repeatable_read" (a snapshot) or "serializable".
+            policy: What happens to a write of a key of which a rival committed a version: "fail",
+                "ignore", "replace", "append", "merge" (three-way, by row id) or "callback".
+            read_only: Only reads; has no timeout.
+            deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot.
+            timeout: Seconds from begin to commit.
+            tag: Carried in the log's record and in the change feed.
+            id_column: Of row operations and policies.
+            sync: When a commit answers: "full", "group" or "none".
+            at: Read as of this timestamp.
+            resolve: Function of (key, base, mine, theirs) for policy "callback": answers rows, None
+                (delete), khonsu.DROP or khonsu.CONFLICT.
+
+        Raises:
+            BusyError: Too many transactions are open.
+            TooOldError: History does not reach back to `at`.
+        """
+        return Transaction(self, **options)
+
+    def at(self, moment: int | dt.datetime) -> Transaction:
+        """A read-only transaction as of a moment: a commit timestamp, or a datetime.
+
+        >>> import khonsu
+        >>> n = khonsu.Schema({"n": "int64"})
+        >>> with khonsu.open(retention=60) as db:
+        ...     with db.begin() as txn:
+        ...         txn["x"] = n.row(1)
+        ...     before = db.now
+        ...     with db.begin() as txn:
+        ...         txn["x"] = n.row(2)
+        ...     with db.at(before) as txn:
+        ...         txn["x"].value("n")
+        1
+        """
+        if isinstance(moment, dt.datetime):
+            moment = timestamp_of(moment)
+        return Transaction(self, at=moment)
+
+    def run(
+        self,
+        fn: Callable[Concatenate[Transaction, ...], _R],
+        *args: Any,
+        attempts: int = 100,
+        **options: Any,
+    ) -> _R:
+        """Call ``fn(txn, *args)`` in a transaction, again while it is refused, and commit.
+
+        See :func:`khonsu._run.run`.
+        """
+        return _run.run(self, fn, *args, attempts=attempts, **options)
+
+    def transactional(
+        self, *, attempts: int = 100, **options: Any
+    ) -> Callable[[Callable[Concatenate[Transaction, _P], _R]], Callable[_P, _R]]:
+        """A decorator: the function's first argument is a transaction, with automatic retries.
+
+        >>> import khonsu
+        >>> n = khonsu.Schema({"n": "int64"})
+        >>> db = khonsu.open()
+        >>> @db.transactional(isolation="serializable")
+        ... def count(txn, key):
+        ...     before = txn.get(key)
+        ...     txn[key] = n.row(1 + (before.value("n") if before is not None else 0))
+        ...     return txn[key].value("n")
+        >>> count("visits"), count("visits")
+        (1, 2)
+        """
+        return _run.transactional(self, attempts=attempts, **options)
+
+    # ---- SQL, files, changes ---------------------------------------------------------------------
+
+    def sql(
+        self,
+        query: str,
+        params: object = None,
+        *,
+        at: int | None = None,
+        separator: str = "/",
+        key_column: str | None = None,
+    ) -> Any:
+        """Ask DuckDB, over one snapshot of the database: see :func:`khonsu._sql.sql`."""
+        return _sql.sql(self, query, params, at=at, separator=separator, key_column=key_column)
+
+    def load(
+        self,
+        source: Any,
+        prefix: str,
+        by: str | Sequence[str | tuple[str, str]] = (),
+        **options: Any,
+    ) -> _files.Loaded:
+        """Store the rows of files or of Arrow data, partitioned into keys by columns.
+
+        See :func:`khonsu._files.load`.
+        """
+        return _files.load(self, source, prefix, by, **options)
+
+    def save(self, prefix: str, target: Any, **options: Any) -> _save.Saved:
+        """Write the rows under a prefix to a file, or to one file a key.
+
+        See :func:`khonsu._save.save`.
+        """
+        return _save.save(self, prefix, target, **options)
+
+    def changes(
+        self,
+        since: int = 0,
+        prefix: _core.Key = "",
+        *,
+        follow: bool = False,
+        keys_only: bool = False,
+    ) -> _changes.ChangeFeed:
+        """What was committed after a timestamp, in order: for ``for`` and ``async for``.
+
+        See :func:`khonsu._changes.changes`.
+        """
+        return _changes.changes(self, since, prefix, follow=follow, keys_only=keys_only)
+
+    # ---- the database itself ---------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """Counters and sizes, as in kh_stats of the C library.
+
+        >>> import khonsu
+        >>> with khonsu.open() as db:
+        ...     db.stats()["commits"]
+        0
+        """
+        self._tell()
+        found: dict[str, Any] = json.loads(self.stats_text("json"))
+        return found
+
+    def verify(self) -> dict[str, Any]:
+        """Check everything that is on disk, on a copy of it: the database is in use.
+
+        A backup is made in a temporary directory beside it and read back, with every checksum, the
+        chain of digests and every value. For a database that no process has open, and for the
+        comparison of the log with the storage: :func:`khonsu.verify`.
+
+        Raises:
+            CorruptError: Something is wrong.
+            UnsupportedError: The database is in memory.
+        """
+        import os
+        import tempfile
+
+        if self.path is None:
+            return self.backup("")  # the library says why not
+        parent = os.path.dirname(os.path.abspath(self.path))
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".khonsu-verify-") as directory:
+            return self.backup(directory)
+
+
+def timestamp_of(moment: dt.datetime) -> int:
+    """The first commit timestamp of a moment's millisecond. A naive datetime is local time."""
+    return int(moment.timestamp() * 1000) << 16
+
+
+def datetime_of(timestamp: int) -> dt.datetime:
+    """The moment of a commit timestamp, to the millisecond, in UTC.
+
+    >>> import khonsu
+    >>> khonsu.datetime_of(1_700_000_000_000 << 16).isoformat()
+    '2023-11-14T22:13:20+00:00'
+    """
+    return dt.datetime.fromtimestamp((timestamp >> 16) / 1000, tz=dt.timezone.utc)
+
+
+def open(
+    path: Any = None,
+    *,
+    read_only: bool = False,
+    isolation: str | None = None,
+    policy: str | None = None,
+    id_column: str | None = None,
+    timeout: float | None = None,
+    retention: float | dt.timedelta = 0,
+    retention_bytes: int = 0,
+    memory: int = 0,
+    sync: str | None = None,
+    sync_delay: float | None = None,
+    as_of: int | dt.datetime | None = None,
+    **options: Any,
+) -> Database:
+    """Open a database: in memory, or in a directory that is made if it is absent.
+
+    Args:
+        path: The directory; None: in memory.
+        read_only: Change nothing, also while another process writes.
+        isolation: Of transactions that do not say; default "repeatable_read".
+        policy: Of writes that do not say; default "fail".
+        id_column: Of row operations and of the policies append and merge; default "id".
+        timeout: Seconds that a writing transaction may take; default 5.
+        retention: How long history is kept, in seconds (or a timedelta); default 0.
+        retention_bytes: And at most so many bytes of it; 0: no bound.
+        memory: Bytes that the database may take; with a path, values that were not read lately
+            leave memory. 0: no bound.
+        sync: When commits answer: "full" (on disk; the default), "group" or "none".
+        sync_delay: Seconds that a sync may wait for company.
+        as_of: With read_only: the state at this timestamp or datetime.
+        **options: threads=False (the caller runs step()), ingest, validation ("full" or
+            "structure"), limits (a dict, as in kh_limits), node, resolve (for policy "callback").
+
+    Raises:
+        InUseError, InvalidError, CorruptError, StorageError, UnsupportedError: as kh_db_open says.
+
+    Whatever is open when the interpreter ends is closed.
+    """
+    if isinstance(retention, dt.timedelta):
+        retention = retention.total_seconds()
+    if isinstance(as_of, dt.datetime):
+        as_of = timestamp_of(as_of)
+    return Database(
+        path,
+        read_only=read_only,
+        isolation=isolation,
+        policy=policy,
+        id_column=id_column,
+        timeout=timeout,
+        retention=retention,
+        retention_bytes=retention_bytes,
+        memory=memory,
+        sync=sync,
+        sync_delay=sync_delay,
+        as_of=as_of,
+        **options,
+    )
+
+
+@atexit.register
+def _close_all() -> None:
+    for db in list(_open):
+        with contextlib.suppress(Error):
+            db.close()

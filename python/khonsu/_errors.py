@@ -1,0 +1,96 @@
+"""Exceptions: one class for each status of khonsu.h, made from its list.
+
+Every one is an :class:`Error`. What to do is told by a second base class, as the C library's
+status classes tell it: :class:`RetryError` (run the whole transaction again), :class:`AskError`
+(the outcome is not known yet: ask ``Database.outcome``), :class:`StopError` (change something
+first).
+Some are also an exception of Python that says the same: a missing key is a ``KeyError``, memory
+that ran out is a ``MemoryError``.
+"""
+
+from __future__ import annotations
+
+from . import _core
+
+
+class Error(Exception):
+    """A call of khonsu failed."""
+
+    status: str = "KH_?"
+    """Name of the status in ``khonsu/status.h``."""
+    number: int = -1
+    """Its number, on which programs in other languages agree."""
+    key: str | None = None
+    """The key that it is about, if it is about one."""
+    rival: int | None = None
+    """Commit timestamp of the version that stood in the way, if it is known."""
+    transaction: int | None = None
+    """Id of the transaction that failed."""
+    holder: int | None = None
+    """Id of the prepared transaction that holds the key (:class:`HeldError`)."""
+
+
+class RetryError(Error):
+    """Nothing was applied: run the whole transaction again. ``Database.run`` does."""
+
+
+class AskError(Error):
+    """The outcome is not known yet: ask ``Database.outcome`` by the transaction's id."""
+
+
+class StopError(Error):
+    """The same call gives the same answer: change something first."""
+
+
+_CLASSES = {"DONE": Error, "RETRY": RetryError, "ASK": AskError, "STOP": StopError}
+
+# Where the status' own name would be a poor one.
+_NAMES = {
+    "KH_UNKNOWN": "OutcomeUnknownError",
+    "KH_NO_MEMORY": "OutOfMemoryError",
+    "KH_IO": "StorageError",
+    "KH_INVALID": "InvalidError",
+}
+
+# Exceptions of Python that mean the same.
+_ALSO: dict[str, type[Exception]] = {
+    "KH_NOT_FOUND": KeyError,
+    "KH_INVALID": ValueError,
+    "KH_INVALID_DATA": ValueError,
+    "KH_SCHEMA_MISMATCH": TypeError,
+    "KH_NO_MEMORY": MemoryError,
+    "KH_IO": OSError,
+    "KH_NO_SPACE": OSError,
+    "KH_UNSUPPORTED": NotImplementedError,
+}
+
+
+def _class_name(status: str) -> str:
+    words = status.removeprefix("KH_").split("_")
+    return _NAMES.get(status, "".join(word.capitalize() for word in words) + "Error")
+
+
+def _make() -> dict[int, type[Error]]:
+    made: dict[int, type[Error]] = {}
+    for status, number, kind, meaning in _core.STATUSES:
+        if kind == "DONE" and status != "KH_NOT_FOUND":
+            continue
+        bases: tuple[type[Exception], ...] = (_CLASSES[kind],)
+        if status in _ALSO:
+            bases += (_ALSO[status],)
+        name = _class_name(status)
+        body = {
+            "__doc__": meaning[0].upper() + meaning[1:] + ".",
+            "__module__": "khonsu",
+            "__str__": Exception.__str__,
+            "status": status,
+            "number": number,
+        }
+        made[number] = type(name, bases, body)
+    return made
+
+
+BY_NUMBER = _make()
+BY_NAME = {kind.__name__: kind for kind in BY_NUMBER.values()}
+globals().update(BY_NAME)
+_core._set_exceptions(BY_NUMBER)

@@ -1,0 +1,185 @@
+"""Saving what is under a prefix as Parquet, CSV, JSON or Arrow IPC."""
+
+import base64
+import contextlib
+import datetime
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from khonsu import _prefix
+from khonsu._core import Transaction
+from khonsu._optional import require
+from khonsu._run import Begins
+from khonsu._sources import PathLike, format_of
+
+_SUFFIX = {
+    "parquet": ".parquet",
+    "csv": ".csv",
+    "json": ".jsonl",
+    "ipc": ".arrow",
+    "stream": ".arrows",
+}
+_GROUP_ROWS = 1 << 20  # of a row group or batch: not one for each key
+
+
+class Saved(NamedTuple):
+    """What was written: rows, and files."""
+
+    rows: int
+    files: int
+
+
+def save(
+    reader: Begins[Transaction] | Transaction,
+    prefix: str,
+    target: PathLike,
+    *,
+    format: str | None = None,
+    partition: bool = False,
+    separator: str = "/",
+) -> Saved:
+    """Write the rows under a prefix to a file, or to a file for each key.
+
+    Args:
+        reader: A transaction, or a database, of whose present one snapshot is taken.
+        prefix: A name as in SQL: key ``flights`` and all of ``flights/...``; ``flights/2013*`` is a
+            plain prefix. The rows come in the order of the keys.
+        target: The file; with partition, a directory, which is made if there is none.
+        format: "parquet", "csv", "json" (an object a line), "ipc" (file, feather) or "stream";
+            None: by the suffix (with partition: "parquet").
+        partition: Write a file for each key, ``<target>/<rest of the key>.parquet``. The keys may
+            have different schemas then. Characters that file names should not have are
+            percent-escaped.
+        separator: One ASCII character between the components of a key.
+
+    Each file is written beside its place and renamed when it is whole: it is there whole, or as it
+    was before.
+
+    Returns:
+        How many rows and files were written.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+        KeyError: There are no such keys.
+        SchemaMismatchError: The keys have different schemas: save them with partition=True.
+        ValueError: The format is not known, or cannot hold a column's type.
+        OSError: A file cannot be written.
+    """
+    require("pyarrow", "save()")
+    _prefix.check_separator(separator)
+    kind = "parquet" if partition and format is None else format_of(target, format)
+    with _transaction(reader) as txn:
+        if partition:
+            return _save_each(txn, prefix, os.fspath(target), kind, separator)
+        tables = _prefix.read(txn, prefix, separator)
+    return _save_one(_prefix.join(tables), os.fspath(target), kind)
+
+
+@contextlib.contextmanager
+def _transaction(reader: Begins[Transaction] | Transaction) -> Iterator[Transaction]:
+    if isinstance(reader, Transaction):
+        yield reader
+        return
+    with reader.begin(read_only=True, isolation="repeatable_read") as txn:
+        yield txn
+
+
+def _save_one(rows: Any, target: str, kind: str) -> Saved:
+    table = require("pyarrow", "save()").table(rows)
+    _replace(target, kind, table)
+    return Saved(table.num_rows, 1)
+
+
+def _save_each(
+    txn: Transaction, prefix: str, directory: str, kind: str, separator: str
+) -> Saved:
+    pa = require("pyarrow", "save()")
+    span = _prefix.span_of(prefix, separator)
+    rows = files = 0
+    for key, batch in _prefix.entries(txn, prefix, separator):
+        rest = key.removeprefix(span.prefix)
+        path = _path(directory, rest or prefix, separator) + _SUFFIX[kind]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _replace(path, kind, pa.table(batch))
+        rows += batch.num_rows
+        files += 1
+    if files == 0:
+        raise KeyError(f"there are no keys under {prefix!r}")
+    return Saved(rows, files)
+
+
+def _path(directory: str, key: str, separator: str) -> str:
+    parts = [_file_name(part) for part in key.split(separator)]
+    return os.path.join(directory, *parts)
+
+
+def _file_name(part: str) -> str:
+    """A name that no other component has, and that names no other directory."""
+    if part in (".", ".."):
+        return part.replace(".", "%2E")
+    # "%empty" is no escape: nothing else gives it.
+    return quote(part, safe=" !#$&'()+,;=@[]^`{}~", errors="surrogateescape") or "%empty"
+
+
+def _replace(path: str, kind: str, table: Any) -> None:
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        _WRITERS[kind](table, part)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+
+
+def _write_parquet(table: Any, path: str) -> None:
+    parquet = require("pyarrow.parquet", "save()")
+    parquet.write_table(table, path, row_group_size=_GROUP_ROWS)
+
+
+def _write_csv(table: Any, path: str) -> None:
+    require("pyarrow.csv", "save()").write_csv(table, path)
+
+
+def _write_ipc(table: Any, path: str) -> None:
+    pa = require("pyarrow", "save()")
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        _write_batches(table, writer)
+
+
+def _write_stream(table: Any, path: str) -> None:
+    pa = require("pyarrow", "save()")
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        _write_batches(table, writer)
+
+
+def _write_batches(table: Any, writer: Any) -> None:
+    whole = table.unify_dictionaries().combine_chunks()
+    writer.write_table(whole, max_chunksize=_GROUP_ROWS)
+
+
+def _write_json(table: Any, path: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for batch in table.to_batches(max_chunksize=1024):
+            for row in batch.to_pylist():
+                file.write(json.dumps(row, ensure_ascii=False, default=_json_value) + "\n")
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return str(value)  # decimals, durations
+
+
+_WRITERS: dict[str, Callable[[Any, str], None]] = {
+    "parquet": _write_parquet,
+    "csv": _write_csv,
+    "json": _write_json,
+    "ipc": _write_ipc,
+    "stream": _write_stream,
+}

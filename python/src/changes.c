@@ -1,0 +1,173 @@
+/* changes.c - khonsu._core.Changes: the change feed; Database.changes wraps it. */
+#include "core.h"
+
+typedef struct changes_object {
+    struct child child; /* first */
+    kh_changes *changes;
+} changes_object;
+
+static changes_object *of(PyObject *self) {
+    return (changes_object *)self;
+}
+
+static void shut(struct child *child) {
+    kh_changes_close(((changes_object *)child)->changes);
+}
+
+static void cancel(struct child *child) {
+    kh_changes_cancel(((changes_object *)child)->changes);
+}
+
+static kh_status open_feed(kh_db *db, kh_timestamp since, const kh_changes_options *options,
+                           kh_changes **out, kh_error *error) {
+    kh_status status;
+    Py_BEGIN_ALLOW_THREADS status = kh_changes_open(db, since, options, out, error);
+    Py_END_ALLOW_THREADS return status;
+}
+
+static PyObject *make(database_object *database, kh_timestamp since,
+                      const kh_changes_options *options) {
+    changes_object *changes = NULL;
+    kh_changes *handle = NULL;
+    kh_error error = {""};
+    if (!database_enter(database)) return NULL;
+    kh_status status = open_feed(database->db, since, options, &handle, &error);
+    if (status != KH_OK) {
+        (void)raise_status(status, &error);
+    } else if ((changes = PyObject_New(changes_object, core.changes_type)) == NULL) {
+        kh_changes_close(handle);
+    } else {
+        changes->changes = handle;
+        atomic_init(&changes->child.busy, 0);
+        child_attach(&changes->child, database, shut, cancel);
+    }
+    database_leave(database);
+    return (PyObject *)changes;
+}
+
+PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"since", "prefix", "keys_only", NULL};
+    unsigned long long since = 0;
+    PyObject *prefix = NULL;
+    int is_keys_only = 0;
+    struct key key = {{NULL, 0}, NULL};
+    kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|KOp:feed", names, &since, &prefix,
+                                     &is_keys_only) ||
+        (prefix != NULL && !key_take(prefix, &key)))
+        return NULL;
+    options.prefix = key.bytes;
+    if (is_keys_only) options.flags |= KH_CHANGES_KEYS_ONLY;
+    PyObject *changes = make(database, since, &options);
+    key_drop(&key);
+    return changes;
+}
+
+static void changes_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    child_end(&of(self)->child);
+    Py_DECREF(of(self)->child.owner);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* (key, timestamp, operation, batch or None, transaction, tag, is_last) */
+static PyObject *change_give(const kh_change *change) {
+    PyObject *key = key_give(change->key);
+    PyObject *batch = key == NULL ? NULL : batch_or_none(change->value);
+    PyObject *id = batch == NULL ? NULL : txn_id_give(change->id);
+    PyObject *tag = id == NULL ? NULL : key_give(change->tag);
+    if (tag != NULL)
+        return Py_BuildValue("(NKsNNNN)", key, (unsigned long long)change->timestamp,
+                             change->operation == KH_OPERATION_PUT ? "put" : "delete", batch, id,
+                             tag, PyBool_FromLong(change->is_last_of_commit));
+    Py_XDECREF(key);
+    Py_XDECREF(batch);
+    Py_XDECREF(id);
+    return NULL;
+}
+
+static PyObject *next_within(changes_object *changes, uint32_t timeout_ms) {
+    kh_change change;
+    kh_error error = {""};
+    kh_status status;
+    if (!child_enter(&changes->child, "change feed")) return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kh_changes_next(changes->changes, timeout_ms, &change, &error);
+    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    if (status == KH_OK) {
+        out = change_give(&change);
+    } else if (status == KH_PENDING) {
+        out = Py_NewRef(Py_None);
+    } else {
+        (void)raise_status(status, &error);
+    }
+    child_leave(&changes->child);
+    return out;
+}
+
+enum { PIECE_MS = 100 }; /* of a wait, so that a signal is seen */
+
+static PyObject *changes_next(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = Py_None;
+    uint32_t timeout_ms;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:next", names, &timeout) ||
+        !seconds_take(timeout, UINT32_MAX, &timeout_ms))
+        return NULL;
+    for (;;) {
+        uint32_t piece = timeout_ms < PIECE_MS ? timeout_ms : PIECE_MS;
+        PyObject *change = next_within(of(self), piece);
+        if (change != Py_None || piece == timeout_ms) return change;
+        if (timeout_ms != UINT32_MAX) timeout_ms -= piece;
+        Py_DECREF(change);
+        if (PyErr_CheckSignals() < 0) return NULL;
+    }
+}
+
+static PyObject *get_position(PyObject *self, void *closure) {
+    (void)closure;
+    if (!child_enter(&of(self)->child, "change feed")) return NULL;
+    kh_timestamp position = kh_changes_position(of(self)->changes);
+    child_leave(&of(self)->child);
+    return PyLong_FromUnsignedLongLong(position);
+}
+
+static PyObject *changes_cancel(PyObject *self, PyObject *unused) {
+    (void)unused;
+    child_cancel(&of(self)->child);
+    Py_RETURN_NONE;
+}
+
+static PyObject *changes_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (!child_hold(&of(self)->child, "change feed")) return NULL;
+    child_close(&of(self)->child);
+    child_leave(&of(self)->child);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"next", (PyCFunction)(void (*)(void))changes_next, METH_VARARGS | METH_KEYWORDS,
+     "next(timeout=None)\n--\n\nThe next change, waiting so many seconds (None: for ever); None: "
+     "there was none."},
+    {"cancel", changes_cancel, METH_NOARGS,
+     "cancel()\n--\n\nEnd a wait of another thread, and all later ones. Any thread."},
+    {"close", changes_close, METH_NOARGS, "close()\n--\n\nEnd the feed."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef properties[] = {
+    {"position", get_position, NULL, "The timestamp after which a new feed would go on.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot slots[] = {{Py_tp_doc, "A change feed (Database.feed). One thread at a time."},
+                              {Py_tp_dealloc, changes_dealloc},
+                              {Py_tp_methods, methods},
+                              {Py_tp_getset, properties},
+                              {0, NULL}};
+static PyType_Spec spec = {"khonsu._core.Changes", sizeof(changes_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+
+bool changes_ready(PyObject *module) {
+    core.changes_type = type_ready(module, &spec, "Changes");
+    return core.changes_type != NULL;
+}

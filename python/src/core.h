@@ -1,0 +1,234 @@
+/* core.h - the C extension khonsu._core: what its files share.
+ *
+ * One interpreter: what would be module state stands in `core`; a second interpreter is refused.
+ *
+ * Threads. With the interpreter lock or without it, a call on a handle of khonsu holds that handle
+ * by its `busy` word (one thread at a time, the second is refused with MisuseError), so that nobody
+ * closes it meanwhile; a call on the database counts itself in `users`. The interpreter lock is
+ * released around every call that may wait, copy much or run foreign code.
+ *
+ * Lifetimes. A transaction, watch or feed keeps its database object. Closing the database closes
+ * what is open in it first: it knows its children by a list. Batches, tables and exported arrays
+ * need no database. */
+#ifndef KHONSU_PYTHON_CORE_H
+#define KHONSU_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <khonsu.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { STATUS_MAX = 128 };
+
+struct core {
+    PyObject *module;
+    PyTypeObject *schema_type;
+    PyTypeObject *batch_type;
+    PyTypeObject *table_type;
+    PyTypeObject *database_type;
+    PyTypeObject *txn_type;
+    PyTypeObject *scan_type;
+    PyTypeObject *savepoint_type;
+    PyTypeObject *watch_type;
+    PyTypeObject *changes_type;
+    PyObject *exceptions[STATUS_MAX]; /* by status number; set by khonsu._errors */
+    PyObject *conflict;               /* what a resolve function answers */
+    PyObject *drop;
+    PyObject *schemas;       /* dict: address of a kh_schema -> Schema, a bounded cache */
+    PyObject *import_batch;  /* pyarrow.RecordBatch._import_from_c; NULL until it is wanted */
+    PyObject *import_schema; /* pyarrow.Schema._import_from_c */
+    /* Names that are looked up often. */
+    PyObject *name_array;  /* __arrow_c_array__ */
+    PyObject *name_stream; /* __arrow_c_stream__ */
+    PyObject *name_schema; /* __arrow_c_schema__ */
+};
+extern struct core core;
+
+/* ---- handles --------------------------------------------------------------------------------- */
+
+struct child;
+typedef void child_shut_fn(struct child *child);
+
+typedef struct database_object {
+    PyObject_HEAD kh_db *db; /* NULL: closed */
+    _Atomic int users;       /* calls that are under way; -1: closing or closed */
+    pthread_mutex_t lock;    /* of the list, and of the messages; no Python under it */
+    struct child *first;
+    struct messages *messages;
+    PyObject *path;      /* bytes; NULL: in memory */
+    PyObject *id_column; /* str; NULL: "id" */
+    PyObject *resolve;
+} database_object;
+
+/* The head of an object that has a handle in a database. */
+struct child {
+    PyObject_HEAD struct child *next;
+    struct child *before;
+    database_object *owner; /* a reference */
+    child_shut_fn *shut;    /* closes the handle; called with `busy` held */
+    child_shut_fn *cancel;  /* ends a wait of another thread; NULL: there is none to end */
+    _Atomic int busy;
+    bool is_open;
+};
+
+/* Count a call in / out. False: an exception is set. */
+bool database_enter(database_object *database);
+void database_leave(database_object *database);
+void child_attach(struct child *child, database_object *owner, child_shut_fn *shut,
+                  child_shut_fn *cancel);
+/* Close the handle, if it is open, and leave the list. With `busy` held. */
+void child_close(struct child *child);
+/* End a wait that another thread is in, and all later ones. Any thread. */
+void child_cancel(struct child *child);
+/* Hold the handle for one call. False: an exception is set (in use by another thread, or closed).
+ */
+bool child_enter(struct child *child, const char *what);
+void child_leave(struct child *child);
+/* For dealloc: whoever closes the database may be at it. Closes it and holds it for good. */
+void child_end(struct child *child);
+/* As child_enter, also when it is closed already. */
+bool child_hold(struct child *child, const char *what);
+
+typedef struct txn_object {
+    struct child child; /* first */
+    kh_txn *txn;        /* NULL: closed */
+    kh_txn_id id;
+    kh_timestamp timestamp; /* of its commit; 0: none */
+    bool is_durable;        /* reads may go to the disk: without the interpreter lock */
+    bool is_ended;
+    struct scan_object *scans; /* open ones; with the transaction held */
+    PyObject *id_column;       /* str; NULL: "id" */
+    PyObject *resolve;
+    PyObject *raised[3]; /* by the resolve function, to be raised again */
+} txn_object;
+
+typedef struct batch_object {
+    PyObject_HEAD kh_batch *batch;
+} batch_object;
+
+typedef struct schema_object {
+    PyObject_HEAD kh_schema *schema;
+    PyObject *_Atomic arrow; /* the pyarrow.Schema, once it was asked for */
+} schema_object;
+
+typedef struct table_object {
+    PyObject_HEAD kh_schema *schema;
+    kh_batch **batches;
+    size_t count;
+    PyObject *keys; /* list of str */
+} table_object;
+
+/* ---- errors.c -------------------------------------------------------------------------------- */
+
+/* Set the exception of a status. error, key and txn may be NULL. Always returns NULL. */
+PyObject *raise_status(kh_status status, const kh_error *error);
+PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
+                       const kh_bytes *key);
+PyObject *raise_words(kh_status status, const char *words);
+bool errors_set(PyObject *by_number);
+
+/* ---- keys.c ---------------------------------------------------------------------------------- */
+
+struct key {
+    kh_bytes bytes;
+    PyObject *held; /* a reference, or NULL */
+};
+/* str (UTF-8, surrogateescape) or bytes. False: TypeError is set. */
+bool key_take(PyObject *object, struct key *out);
+void key_drop(struct key *key);
+PyObject *key_give(kh_bytes bytes); /* str */
+PyObject *txn_id_give(kh_txn_id id);
+bool txn_id_take(PyObject *object, kh_txn_id *out);
+/* Seconds to milliseconds; None: `none`. False: an exception is set. */
+bool seconds_take(PyObject *object, uint32_t none, uint32_t *out_ms);
+
+/* ---- names.c: isolation levels, policies, ... ------------------------------------------------ */
+
+bool isolation_take(const char *name, kh_isolation *out);
+bool policy_take(const char *name, kh_policy *out);
+bool sync_take(const char *name, kh_sync *out);
+bool validation_take(const char *name, kh_validation *out);
+const char *isolation_name(kh_isolation isolation);
+const char *policy_name(kh_policy policy);
+
+/* ---- arrow_in.c, arrow_out.c ----------------------------------------------------------------- */
+
+/* Any object with Arrow data as one batch (a new reference); NULL: an exception is set. db NULL:
+ * the process heap. */
+kh_batch *rows_take(kh_db *db, PyObject *object);
+kh_schema *schema_take(kh_db *db, PyObject *object);
+/* An object that offers one array: its schema and array, moved out of the capsules. */
+enum array_taken { ARRAY_TAKEN, ARRAY_NOT_OFFERED, ARRAY_FAILED };
+enum array_taken array_take(kh_db *db, PyObject *object, kh_schema **schema,
+                            struct ArrowArray *array);
+
+PyObject *array_capsules(const kh_batch *batch);
+PyObject *schema_capsule(const kh_schema *schema);
+PyObject *stream_capsule(const kh_schema *schema, kh_batch *const *batches, size_t count);
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+PyObject *batch_give(kh_batch *batch);          /* takes over the reference */
+PyObject *batch_or_none(const kh_batch *batch); /* keeps its own */
+PyObject *schema_give(const kh_schema *schema);
+PyObject *batch_to_pyarrow(const kh_batch *batch);
+PyObject *table_give(const kh_schema *schema, kh_batch **batches, size_t count, PyObject *keys);
+PyObject *value_give(const kh_batch *batch, int64_t column, int64_t row);
+/* The package's Python function of that name in that module, called with one argument. */
+PyObject *call_python(const char *module, const char *function, PyObject *argument);
+
+bool schema_ready(PyObject *module);
+bool batch_ready(PyObject *module);
+bool table_ready(PyObject *module);
+bool database_ready(PyObject *module);
+bool txn_ready(PyObject *module);
+bool scan_ready(PyObject *module);
+bool savepoint_ready(PyObject *module);
+bool watch_ready(PyObject *module);
+bool changes_ready(PyObject *module);
+extern PyMethodDef offline_methods[];
+PyTypeObject *type_ready(PyObject *module, PyType_Spec *spec, const char *name);
+bool methods_add(PyTypeObject *type, PyMethodDef *methods);
+
+/* ---- of transactions ------------------------------------------------------------------------- */
+
+extern PyMethodDef txn_read_methods[];
+extern PyMethodDef txn_write_methods[];
+bool txn_enter(txn_object *txn);
+void txn_leave(txn_object *txn);
+/* While Python code may run that uses the transaction, or drops its scans: the database cannot be
+ * closed. False: an exception is set. */
+bool txn_hold_database(txn_object *txn);
+/* Close what is open; the transaction is held. */
+void txn_close_scans(txn_object *txn);
+kh_resolution txn_resolve(void *context, kh_bytes key, const kh_batch *base, const kh_batch *mine,
+                          const kh_batch *theirs, kh_batch **out);
+PyObject *txn_subscript(PyObject *self, PyObject *key);
+int txn_assign(PyObject *self, PyObject *key, PyObject *value);
+int txn_contains(PyObject *self, PyObject *key);
+PyObject *txn_iterate(PyObject *self);
+PyObject *savepoint_make(txn_object *txn);
+/* The options of scan, keys, table and delete_range. */
+struct span {
+    kh_scan_options options;
+    struct key keys[3];
+};
+bool span_take(PyObject *args, PyObject *kwargs, struct span *out);
+void span_drop(struct span *span);
+PyObject *scan_make(txn_object *txn, const kh_scan_options *options);
+
+/* ---- of databases ---------------------------------------------------------------------------- */
+
+extern PyMethodDef database_history_methods[];
+PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs);
+PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwargs);
+PyObject *backup_entry_give(const kh_backup_entry *entry);
+PyObject *head_give(const kh_head *head);
+
+#define FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+#endif

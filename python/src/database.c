@@ -1,0 +1,466 @@
+/* database.c - khonsu._core.Database: open, close, and what is asked of the whole. */
+#include "messages.h"
+
+#include <string.h>
+#include <time.h>
+
+static database_object *of(PyObject *self) {
+    return (database_object *)self;
+}
+
+static PyObject *database_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args;
+    (void)kwargs;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    PyObject *self = allocate(type, 0);
+    if (self == NULL) return NULL;
+    atomic_init(&of(self)->users, -1);
+    pthread_mutex_init(&of(self)->lock, NULL);
+    return self;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+struct words {
+    const char *isolation;
+    const char *policy;
+    const char *validation;
+    const char *sync;
+};
+
+static bool take_words(const struct words *words, kh_options *options) {
+    return isolation_take(words->isolation, &options->isolation) &&
+           policy_take(words->policy, &options->policy) &&
+           validation_take(words->validation, &options->validation) &&
+           sync_take(words->sync, &options->sync);
+}
+
+struct limit {
+    const char *name;
+    size_t offset;
+    size_t size;
+};
+#define LIMIT(field)                                                                               \
+    { #field, offsetof(kh_limits, field), sizeof(((kh_limits *)0)->field) }
+static const struct limit limits[] = {LIMIT(memory_bytes), LIMIT(batch_bytes),
+                                      LIMIT(txn_bytes),    LIMIT(txn_writes),
+                                      LIMIT(txn_reads),    LIMIT(txns),
+                                      LIMIT(ranges),       LIMIT(outcomes),
+                                      LIMIT(watch_events), LIMIT(max_snapshot_age_ms)};
+
+static bool set_limit(kh_limits *out, const char *name, unsigned long long value) {
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        if (strcmp(limits[i].name, name) != 0) continue;
+        if (limits[i].size == sizeof value) {
+            memcpy((char *)out + limits[i].offset, &value, sizeof value);
+            return true;
+        }
+        uint32_t small = (uint32_t)value;
+        memcpy((char *)out + limits[i].offset, &small, sizeof small);
+        if (small == value) return true;
+        break;
+    }
+    PyErr_Format(PyExc_ValueError, "no such limit, or too large: '%s'", name);
+    return false;
+}
+
+static bool take_limits(PyObject *dict, kh_limits *out) {
+    PyObject *name;
+    PyObject *value;
+    Py_ssize_t at = 0;
+    if (dict == Py_None) return true;
+    if (!PyDict_Check(dict)) {
+        PyErr_SetString(PyExc_TypeError, "limits is a dict");
+        return false;
+    }
+    while (PyDict_Next(dict, &at, &name, &value)) {
+        const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+        unsigned long long number = text == NULL ? 0 : PyLong_AsUnsignedLongLong(value);
+        if (PyErr_Occurred() || !set_limit(out, text, number)) return false;
+    }
+    return true;
+}
+
+/* Of databases whose resolve function is a Python one; the transaction is the context. A database
+ * that has one gives it to each of its transactions. */
+static bool take_times(PyObject *timeout, double retention, PyObject *sync_delay,
+                       kh_options *options) {
+    if (!seconds_take(timeout, 0, &options->timeout_ms)) return false;
+    if (!(retention >= 0) || retention > 1e12) {
+        PyErr_SetString(PyExc_ValueError, "retention is a number of seconds");
+        return false;
+    }
+    options->retention_ms = (uint64_t)(retention * 1000.0);
+    if (sync_delay == Py_None) return true;
+    double seconds = PyFloat_AsDouble(sync_delay);
+    if (!(seconds >= 0) || seconds > 1.0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "sync_delay is between 0 and 1 second");
+        return false;
+    }
+    options->sync_delay_us = (uint32_t)(seconds * 1e6);
+    return true;
+}
+
+struct given {
+    PyObject *path; /* bytes in the file system's encoding; NULL: none */
+    PyObject *resolve;
+    int flags[3];
+    struct words words;
+    PyObject *timeout;
+    double retention;
+    unsigned long long retention_bytes;
+    unsigned long long memory;
+    PyObject *limits;
+    PyObject *sync_delay;
+    PyObject *as_of;
+    unsigned int node;
+};
+
+static bool parse(PyObject *args, PyObject *kwargs, struct given *given, const char **id_column) {
+    static char *names[] = {"path",
+                            "read_only",
+                            "threads",
+                            "ingest",
+                            "isolation",
+                            "policy",
+                            "id_column",
+                            "validation",
+                            "timeout",
+                            "retention",
+                            "retention_bytes",
+                            "memory",
+                            "limits",
+                            "sync",
+                            "sync_delay",
+                            "as_of",
+                            "node",
+                            "resolve",
+                            NULL};
+    PyObject *path = Py_None;
+    *given = (struct given){.resolve = Py_None,
+                            .flags = {0, 1, 0},
+                            .timeout = Py_None,
+                            .limits = Py_None,
+                            .sync_delay = Py_None,
+                            .as_of = Py_None};
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "|O$pppzzzzOdKKOzOOIO:Database", names, &path, &given->flags[0],
+            &given->flags[1], &given->flags[2], &given->words.isolation, &given->words.policy,
+            id_column, &given->words.validation, &given->timeout, &given->retention,
+            &given->retention_bytes, &given->memory, &given->limits, &given->words.sync,
+            &given->sync_delay, &given->as_of, &given->node, &given->resolve))
+        return false;
+    return path == Py_None || PyUnicode_FSConverter(path, &given->path);
+}
+
+static bool fill(const struct given *given, kh_options *options) {
+    options->path = given->path == NULL ? NULL : PyBytes_AsString(given->path);
+    if (given->flags[0]) options->flags |= KH_OPEN_READ_ONLY;
+    if (!given->flags[1]) options->flags |= KH_OPEN_NO_THREADS;
+    if (given->flags[2]) options->flags |= KH_OPEN_INGEST;
+    options->retention_bytes = given->retention_bytes;
+    options->limits.memory_bytes = given->memory;
+    options->node = given->node;
+    if (given->as_of != Py_None) options->as_of = PyLong_AsUnsignedLongLong(given->as_of);
+    if (PyErr_Occurred()) return false;
+    if (given->resolve != Py_None && !PyCallable_Check(given->resolve)) {
+        PyErr_SetString(PyExc_TypeError, "resolve is a function of key, base, mine, theirs");
+        return false;
+    }
+    return take_words(&given->words, options) && take_limits(given->limits, &options->limits) &&
+           take_times(given->timeout, given->retention, given->sync_delay, options);
+}
+
+static int open_db(database_object *self, const kh_options *options) {
+    kh_error error = {""};
+    kh_status status;
+    kh_db *db = NULL;
+    Py_BEGIN_ALLOW_THREADS status = kh_db_open(options, &db, &error);
+    Py_END_ALLOW_THREADS if (status != KH_OK) {
+        (void)raise_status(status, &error);
+        return -1;
+    }
+    self->db = db;
+    atomic_store(&self->users, 0);
+    return 0;
+}
+
+static int database_init(PyObject *object, PyObject *args, PyObject *kwargs) {
+    database_object *self = of(object);
+    struct given given;
+    const char *id_column = NULL;
+    kh_options options = KH_OPTIONS_INIT;
+    int code = -1;
+    if (self->db != NULL || self->messages != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a database is opened once");
+        return -1;
+    }
+    if (!parse(args, kwargs, &given, &id_column)) return -1;
+    self->messages = messages_new();
+    if (self->messages == NULL) {
+        (void)PyErr_NoMemory();
+    } else if (fill(&given, &options)) {
+        options.id_column = id_column;
+        options.message = messages_say;
+        options.message_context = self->messages;
+        code = open_db(self, &options);
+    }
+    if (code == 0) {
+        self->path = Py_XNewRef(given.path);
+        if (given.resolve != Py_None) self->resolve = Py_NewRef(given.resolve);
+        self->id_column = id_column == NULL ? NULL : PyUnicode_FromString(id_column);
+    }
+    Py_XDECREF(given.path);
+    return code;
+}
+
+/* ---- close ----------------------------------------------------------------------------------- */
+
+/* The first child that no thread is in, held; NULL: there is none (*is_busy: but one in use). */
+static struct child *hold_one(database_object *self, bool *is_busy) {
+    struct child *found = NULL;
+    *is_busy = false;
+    pthread_mutex_lock(&self->lock);
+    for (struct child *child = self->first; child != NULL && found == NULL; child = child->next) {
+        int nobody = 0;
+        if (child->cancel != NULL) child->cancel(child);
+        if (atomic_compare_exchange_strong(&child->busy, &nobody, 1)) {
+            found = child;
+        } else {
+            *is_busy = true;
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    return found;
+}
+
+/* Waits that were cancelled end soon; a transaction that a thread is in may take its time. */
+enum { CLOSE_TRIES = 2000 };
+
+static bool close_children(database_object *self) {
+    bool is_busy = true;
+    for (int try = 0; is_busy && try < CLOSE_TRIES; try++) {
+        struct child *child;
+        while ((child = hold_one(self, &is_busy)) != NULL) {
+            child_close(child);
+            child_leave(child); /* its object may be gone now */
+        }
+        if (!is_busy) break;
+        struct timespec pause = {0, 1000000};
+        Py_BEGIN_ALLOW_THREADS(void) nanosleep(&pause, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    return !is_busy;
+}
+
+static PyObject *shut(database_object *self) {
+    kh_status status;
+    Py_BEGIN_ALLOW_THREADS status = kh_db_close(self->db);
+    Py_END_ALLOW_THREADS if (status == KH_IN_USE) {
+        atomic_store(&self->users, 0);
+        return raise_words(status, "an Arrow stream of a change feed is still in use");
+    }
+    self->db = NULL;
+    if (status != KH_OK && status != KH_FORKED) return raise_status(status, NULL);
+    Py_RETURN_NONE;
+}
+
+static PyObject *database_close(PyObject *object, PyObject *unused) {
+    database_object *self = of(object);
+    int users = 0;
+    (void)unused;
+    if (self->db == NULL) Py_RETURN_NONE;
+    if (!atomic_compare_exchange_strong(&self->users, &users, -1)) {
+        if (users < 0) Py_RETURN_NONE;
+        return raise_words(KH_IN_USE, "another thread is in a call of the database");
+    }
+    if (!close_children(self)) {
+        atomic_store(&self->users, 0);
+        return raise_words(KH_IN_USE, "another thread is in a transaction of the database");
+    }
+    return shut(self);
+}
+
+static int database_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(of(self)->resolve);
+    return 0;
+}
+
+static int database_clear(PyObject *self) {
+    Py_CLEAR(of(self)->resolve);
+    return 0;
+}
+
+static void database_dealloc(PyObject *object) {
+    database_object *self = of(object);
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->db != NULL) {
+        kh_status status;
+        Py_BEGIN_ALLOW_THREADS status = kh_db_close(self->db);
+        Py_END_ALLOW_THREADS if (status != KH_OK) self->messages =
+            NULL; /* it goes on, and may say something */
+    }
+    messages_free(self->messages);
+    pthread_mutex_destroy(&self->lock);
+    Py_XDECREF(self->path);
+    Py_XDECREF(self->id_column);
+    (void)database_clear(object);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+/* ---- what is asked of the whole -------------------------------------------------------------- */
+
+static PyObject *get_now(PyObject *self, void *closure) {
+    (void)closure;
+    if (!database_enter(of(self))) return NULL;
+    kh_timestamp now = kh_db_now(of(self)->db);
+    database_leave(of(self));
+    return PyLong_FromUnsignedLongLong(now);
+}
+
+static PyObject *get_horizon(PyObject *self, void *closure) {
+    (void)closure;
+    if (!database_enter(of(self))) return NULL;
+    kh_timestamp horizon = kh_db_horizon(of(self)->db);
+    database_leave(of(self));
+    return PyLong_FromUnsignedLongLong(horizon);
+}
+
+static PyObject *get_identity(PyObject *self, void *closure) {
+    (void)closure;
+    if (!database_enter(of(self))) return NULL;
+    kh_identity identity = kh_db_identity(of(self)->db);
+    database_leave(of(self));
+    return Py_BuildValue("(y#y#)", (char *)identity.database, (Py_ssize_t)sizeof identity.database,
+                         (char *)identity.timeline, (Py_ssize_t)sizeof identity.timeline);
+}
+
+static PyObject *get_path(PyObject *self, void *closure) {
+    PyObject *path = of(self)->path;
+    (void)closure;
+    if (path == NULL) Py_RETURN_NONE;
+    return PyUnicode_DecodeFSDefaultAndSize(PyBytes_AsString(path), PyBytes_Size(path));
+}
+
+static PyObject *get_closed(PyObject *self, void *closure) {
+    (void)closure;
+    return PyBool_FromLong(atomic_load(&of(self)->users) < 0);
+}
+
+static PyObject *database_step(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (!database_enter(of(self))) return NULL;
+    Py_BEGIN_ALLOW_THREADS kh_db_step(of(self)->db);
+    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *database_compact(PyObject *self, PyObject *unused) {
+    kh_error error = {""};
+    kh_status status;
+    (void)unused;
+    if (!database_enter(of(self))) return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kh_db_compact(of(self)->db, &error);
+    Py_END_ALLOW_THREADS database_leave(of(self));
+    if (status != KH_OK) return raise_status(status, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *database_stats_text(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"format", NULL};
+    const char *format = "json";
+    kh_bytes text = {NULL, 0};
+    kh_error error = {""};
+    kh_status status;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s:stats_text", names, &format)) return NULL;
+    bool is_json = strcmp(format, "json") == 0;
+    if (!is_json && strcmp(format, "prometheus") != 0) {
+        PyErr_SetString(PyExc_ValueError, "format is json or prometheus");
+        return NULL;
+    }
+    if (!database_enter(of(self))) return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kh_db_stats_text(
+        of(self)->db, is_json ? KH_STATS_JSON : KH_STATS_PROMETHEUS, &text, &error);
+    Py_END_ALLOW_THREADS database_leave(of(self));
+    if (status != KH_OK) return raise_status(status, &error);
+    PyObject *out = PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.size_bytes, "replace");
+    kh_bytes_free(text);
+    return out;
+}
+
+static PyObject *database_messages(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (of(self)->messages == NULL) return PyList_New(0);
+    return messages_take(of(self)->messages);
+}
+
+static PyObject *database_batch(PyObject *self, PyObject *rows) {
+    if (!database_enter(of(self))) return NULL;
+    kh_batch *batch = rows_take(of(self)->db, rows);
+    database_leave(of(self));
+    return batch == NULL ? NULL : batch_give(batch);
+}
+
+static PyObject *database_watch(PyObject *self, PyObject *args, PyObject *kwargs) {
+    return watch_make(of(self), args, kwargs);
+}
+
+static PyObject *database_feed(PyObject *self, PyObject *args, PyObject *kwargs) {
+    return changes_make(of(self), args, kwargs);
+}
+
+#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+static PyMethodDef methods[] = {
+    {"close", database_close, METH_NOARGS,
+     "close()\n--\n\nClose; transactions that are open are rolled back, watches and feeds end. "
+     "What "
+     "was read stays valid. Closing twice is allowed. InUseError: another thread is in a call."},
+    {"step", database_step, METH_NOARGS,
+     "step()\n--\n\nDo the library's periodic work now (with threads=False: the only way)."},
+    {"compact", database_compact, METH_NOARGS,
+     "compact()\n--\n\nApply retention now; takes as long as reading the database."},
+    {"stats_text", KEYWORDS(database_stats_text), METH_VARARGS | METH_KEYWORDS,
+     "stats_text(format='json')\n--\n\nStatistics as JSON, or in Prometheus' text format."},
+    {"messages", database_messages, METH_NOARGS,
+     "messages()\n--\n\nWhat the database has said since the last call: (level, text), level 0 for "
+     "errors, 1 warnings, 2 notices."},
+    {"batch", database_batch, METH_O,
+     "batch(rows)\n--\n\nA khonsu.Batch in the memory that is counted as this database's."},
+    {"watch", KEYWORDS(database_watch), METH_VARARGS | METH_KEYWORDS,
+     "watch(prefix='')\n--\n\nAn iterator over the keys that commits change from now on: (key, "
+     "timestamp, is_deleted, is_lossy)."},
+    {"feed", KEYWORDS(database_feed), METH_VARARGS | METH_KEYWORDS,
+     "feed(since=0, prefix='', keys_only=False)\n--\n\nThe change feed; Database.changes is the "
+     "comfortable form."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef properties[] = {
+    {"now", get_now, NULL, "The newest commit timestamp that readers see.", NULL},
+    {"horizon", get_horizon, NULL, "The oldest timestamp that can be read now.", NULL},
+    {"identity", get_identity, NULL, "(database, timeline): 16 bytes each.", NULL},
+    {"path", get_path, NULL, "The directory; None in memory.", NULL},
+    {"closed", get_closed, NULL, "Whether it is closed.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A database: khonsu.open makes one. Any number of threads."},
+    {Py_tp_new, database_new},
+    {Py_tp_init, database_init},
+    {Py_tp_dealloc, database_dealloc},
+    {Py_tp_traverse, database_traverse},
+    {Py_tp_clear, database_clear},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {0, NULL}};
+static PyType_Spec spec = {"khonsu._core.Database", sizeof(database_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+bool database_ready(PyObject *module) {
+    core.database_type = type_ready(module, &spec, "Database");
+    return core.database_type != NULL && methods_add(core.database_type, database_history_methods);
+}

@@ -1,0 +1,117 @@
+/* errors.c - a status becomes an exception: a class of khonsu._errors with its details. */
+#include "core.h"
+
+#include <string.h>
+
+bool errors_set(PyObject *by_number) {
+    for (int number = 0; number < STATUS_MAX; number++) {
+        PyObject *key = PyLong_FromLong(number);
+        if (key == NULL) return false;
+        PyObject *kind = PyDict_GetItemWithError(by_number, key);
+        Py_DECREF(key);
+        if (kind == NULL && PyErr_Occurred()) return false;
+        PyObject *before = core.exceptions[number];
+        core.exceptions[number] = Py_XNewRef(kind);
+        Py_XDECREF(before);
+    }
+    return true;
+}
+
+static bool set_detail(PyObject *exception, const char *name, PyObject *value) {
+    if (value == NULL) return false;
+    int code = PyObject_SetAttrString(exception, name, value);
+    Py_DECREF(value);
+    return code == 0;
+}
+
+static PyObject *make(kh_status status, const char *words) {
+    PyObject *kind = (int)status < STATUS_MAX ? core.exceptions[status] : NULL;
+    if (kind == NULL) {
+        PyErr_Format(PyExc_RuntimeError, "%s: %s", kh_status_name(status), words);
+        return NULL;
+    }
+    PyObject *text = PyUnicode_DecodeUTF8(words, (Py_ssize_t)strlen(words), "replace");
+    if (text == NULL) return NULL;
+    PyObject *exception = PyObject_CallFunctionObjArgs(kind, text, NULL);
+    Py_DECREF(text);
+    return exception;
+}
+
+static void raise_made(PyObject *exception) {
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_DECREF(exception);
+}
+
+static const char *words_of(kh_status status, const kh_error *error) {
+    return error != NULL && error->message[0] != '\0' ? error->message : kh_status_meaning(status);
+}
+
+PyObject *raise_words(kh_status status, const char *words) {
+    PyObject *exception = make(status, words);
+    if (exception != NULL) raise_made(exception);
+    return NULL;
+}
+
+PyObject *raise_status(kh_status status, const kh_error *error) {
+    return raise_words(status, words_of(status, error));
+}
+
+static bool add_details(PyObject *exception, txn_object *txn, const kh_bytes *key,
+                        const kh_conflict *conflict) {
+    if (!set_detail(exception, "transaction", txn_id_give(txn->id))) return false;
+    if (conflict != NULL && conflict->key.size_bytes > 0) key = &conflict->key;
+    if (key != NULL && !set_detail(exception, "key", key_give(*key))) return false;
+    if (conflict == NULL) return true;
+    if (conflict->rival != 0 &&
+        !set_detail(exception, "rival", PyLong_FromUnsignedLongLong(conflict->rival)))
+        return false;
+    return conflict->holder.low == 0 ||
+           set_detail(exception, "holder", txn_id_give(conflict->holder));
+}
+
+/* A conflict's words name the key: the library leaves the text to whoever shows it. */
+static PyObject *make_of_conflict(kh_status status, const kh_error *error,
+                                  const kh_conflict *conflict) {
+    if (error != NULL && error->message[0] != '\0') return make(status, error->message);
+    if (conflict == NULL || conflict->key.size_bytes == 0)
+        return make(status, kh_status_meaning(status));
+    PyObject *key = key_give(conflict->key);
+    if (key == NULL) return NULL;
+    PyObject *text = PyUnicode_FromFormat("%s: %R", kh_status_meaning(status), key);
+    Py_DECREF(key);
+    Py_ssize_t size = 0;
+    const char *words = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &size);
+    if (words == NULL) PyErr_Clear(); /* a key that is not UTF-8 */
+    PyObject *exception = make(status, words == NULL ? kh_status_meaning(status) : words);
+    Py_XDECREF(text);
+    return exception;
+}
+
+static bool is_of_conflict(kh_status status) {
+    return status == KH_CONFLICT || status == KH_NOT_SERIALIZABLE || status == KH_HELD ||
+           status == KH_MERGE_CONFLICT || status == KH_ROW_EXISTS || status == KH_ROW_NOT_FOUND;
+}
+
+static void restore_raised(txn_object *txn) {
+    PyErr_Restore(txn->raised[0], txn->raised[1], txn->raised[2]);
+    txn->raised[0] = txn->raised[1] = txn->raised[2] = NULL;
+}
+
+PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
+                       const kh_bytes *key) {
+    kh_conflict conflict = {.size = sizeof conflict};
+    bool has_conflict =
+        is_of_conflict(status) && txn->txn != NULL && kh_txn_conflict(txn->txn, &conflict) == KH_OK;
+    if (status == KH_CONFLICT && txn->raised[0] != NULL) {
+        restore_raised(txn);
+        return NULL;
+    }
+    PyObject *exception = make_of_conflict(status, error, has_conflict ? &conflict : NULL);
+    if (exception == NULL) return NULL;
+    if (!add_details(exception, txn, key, has_conflict ? &conflict : NULL)) {
+        Py_DECREF(exception);
+        return NULL;
+    }
+    raise_made(exception);
+    return NULL;
+}

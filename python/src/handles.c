@@ -1,0 +1,91 @@
+/* handles.c - who is in a handle, and who closes it: databases and their children. See core.h. */
+#include "core.h"
+
+#include <sched.h>
+
+/* ---- calls on a database --------------------------------------------------------------------- */
+
+bool database_enter(database_object *database) {
+    int users = atomic_load(&database->users);
+    while (users >= 0) {
+        if (atomic_compare_exchange_weak(&database->users, &users, users + 1)) return true;
+    }
+    (void)raise_words(KH_FINISHED, "the database is closed");
+    return false;
+}
+
+void database_leave(database_object *database) {
+    atomic_fetch_sub(&database->users, 1);
+}
+
+/* ---- children -------------------------------------------------------------------------------- */
+
+void child_attach(struct child *child, database_object *owner, child_shut_fn *shut,
+                  child_shut_fn *cancel) {
+    child->owner = (database_object *)Py_NewRef((PyObject *)owner);
+    child->shut = shut;
+    child->cancel = cancel;
+    child->before = NULL;
+    child->is_open = true;
+    pthread_mutex_lock(&owner->lock);
+    child->next = owner->first;
+    if (child->next != NULL) child->next->before = child;
+    owner->first = child;
+    pthread_mutex_unlock(&owner->lock);
+}
+
+void child_close(struct child *child) {
+    database_object *owner = child->owner;
+    if (!child->is_open) return;
+    pthread_mutex_lock(&owner->lock);
+    child->is_open = false;
+    if (child->next != NULL) child->next->before = child->before;
+    if (child->before != NULL) {
+        child->before->next = child->next;
+    } else {
+        owner->first = child->next;
+    }
+    child->next = child->before = NULL;
+    pthread_mutex_unlock(&owner->lock);
+    child->shut(child);
+}
+
+/* While it is in the list its handle is there. */
+void child_cancel(struct child *child) {
+    pthread_mutex_lock(&child->owner->lock);
+    if (child->is_open) child->cancel(child);
+    pthread_mutex_unlock(&child->owner->lock);
+}
+
+bool child_hold(struct child *child, const char *what) {
+    int nobody = 0;
+    if (atomic_compare_exchange_strong(&child->busy, &nobody, 1)) return true;
+    char words[80];
+    (void)PyOS_snprintf(words, sizeof words, "the %s is used by another thread", what);
+    (void)raise_words(KH_MISUSE, words);
+    return false;
+}
+
+bool child_enter(struct child *child, const char *what) {
+    if (!child_hold(child, what)) return false;
+    if (child->is_open) return true;
+    child_leave(child);
+    char words[80];
+    (void)PyOS_snprintf(words, sizeof words, "the %s is closed", what);
+    (void)raise_words(KH_FINISHED, words);
+    return false;
+}
+
+void child_leave(struct child *child) {
+    atomic_store(&child->busy, 0);
+}
+
+void child_end(struct child *child) {
+    int nobody = 0;
+    while (!atomic_compare_exchange_strong(&child->busy, &nobody, 1)) {
+        nobody = 0;
+        Py_BEGIN_ALLOW_THREADS(void) sched_yield();
+        Py_END_ALLOW_THREADS
+    }
+    if (child->owner != NULL) child_close(child);
+}

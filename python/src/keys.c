@@ -1,0 +1,76 @@
+/* keys.c - keys, transaction ids and durations between Python and khonsu.h. */
+#include "core.h"
+
+#include <math.h>
+
+bool key_take(PyObject *object, struct key *out) {
+    Py_ssize_t size = 0;
+    out->held = NULL;
+    if (PyUnicode_Check(object)) {
+        const char *text = PyUnicode_AsUTF8AndSize(object, &size);
+        if (text != NULL) {
+            out->bytes = (kh_bytes){text, (size_t)size};
+            return true;
+        }
+        PyErr_Clear(); /* surrogates: bytes of a key that is not UTF-8 */
+        out->held = PyUnicode_AsEncodedString(object, "utf-8", "surrogateescape");
+        if (out->held == NULL) return false;
+        out->bytes = (kh_bytes){PyBytes_AsString(out->held), (size_t)PyBytes_Size(out->held)};
+        return true;
+    }
+    if (PyBytes_Check(object)) {
+        out->bytes = (kh_bytes){PyBytes_AsString(object), (size_t)PyBytes_Size(object)};
+        return true;
+    }
+    PyErr_Format(PyExc_TypeError, "a key is str or bytes, not %R", (PyObject *)Py_TYPE(object));
+    return false;
+}
+
+void key_drop(struct key *key) {
+    Py_CLEAR(key->held);
+}
+
+PyObject *key_give(kh_bytes bytes) {
+    if (bytes.size_bytes == 0) return PyUnicode_FromString("");
+    return PyUnicode_DecodeUTF8(bytes.data, (Py_ssize_t)bytes.size_bytes, "surrogateescape");
+}
+
+PyObject *txn_id_give(kh_txn_id id) {
+    if (id.high == 0) return PyLong_FromUnsignedLongLong(id.low);
+    PyObject *high = PyLong_FromUnsignedLongLong(id.high);
+    PyObject *shift = PyLong_FromLong(64);
+    PyObject *low = PyLong_FromUnsignedLongLong(id.low);
+    PyObject *out = NULL;
+    PyObject *shifted = high && shift && low ? PyNumber_Lshift(high, shift) : NULL;
+    if (shifted != NULL) out = PyNumber_Or(shifted, low);
+    Py_XDECREF(shifted);
+    Py_XDECREF(high);
+    Py_XDECREF(shift);
+    Py_XDECREF(low);
+    return out;
+}
+
+bool txn_id_take(PyObject *object, kh_txn_id *out) {
+    PyObject *shift = PyLong_FromLong(64);
+    PyObject *high = shift == NULL ? NULL : PyNumber_Rshift(object, shift);
+    Py_XDECREF(shift);
+    if (high == NULL) return false;
+    out->high = PyLong_AsUnsignedLongLong(high);
+    Py_DECREF(high);
+    if (PyErr_Occurred()) return false;
+    out->low = PyLong_AsUnsignedLongLongMask(object);
+    return !PyErr_Occurred();
+}
+
+bool seconds_take(PyObject *object, uint32_t none, uint32_t *out_ms) {
+    *out_ms = none;
+    if (object == NULL || object == Py_None) return true;
+    double seconds = PyFloat_AsDouble(object);
+    if (seconds == -1.0 && PyErr_Occurred()) return false;
+    if (!(seconds >= 0.0) || seconds > 4e6) {
+        PyErr_SetString(PyExc_ValueError, "a time in seconds is between 0 and 4,000,000");
+        return false;
+    }
+    *out_ms = (uint32_t)ceil(seconds * 1000.0);
+    return true;
+}

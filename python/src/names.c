@@ -1,0 +1,85 @@
+/* names.c - the words for isolation levels, policies, syncs and validation. */
+#include "core.h"
+
+#include <string.h>
+
+struct name {
+    const char *word;
+    int value;
+};
+
+static const struct name isolations[] = {{"read_committed", KH_READ_COMMITTED},
+                                         {"repeatable_read", KH_REPEATABLE_READ},
+                                         {"snapshot", KH_REPEATABLE_READ},
+                                         {"serializable", KH_SERIALIZABLE},
+                                         {NULL, 0}};
+static const struct name policies[] = {{"fail", KH_FAIL},
+                                       {"ignore", KH_IGNORE},
+                                       {"replace", KH_REPLACE},
+                                       {"append", KH_APPEND},
+                                       {"merge", KH_MERGE},
+                                       {"callback", KH_CALLBACK},
+                                       {NULL, 0}};
+static const struct name syncs[] = {
+    {"full", KH_SYNC_FULL}, {"group", KH_SYNC_GROUP}, {"none", KH_SYNC_NONE}, {NULL, 0}};
+static const struct name validations[] = {
+    {"full", KH_VALIDATE_FULL}, {"structure", KH_VALIDATE_STRUCTURE}, {NULL, 0}};
+
+/* NULL: the default, 0. */
+static bool take(const struct name *names, const char *what, const char *word, int *out) {
+    *out = 0;
+    if (word == NULL) return true;
+    for (const struct name *name = names; name->word != NULL; name++) {
+        if (strcmp(name->word, word) != 0) continue;
+        *out = name->value;
+        return true;
+    }
+    char words[160] = "";
+    for (const struct name *name = names; name->word != NULL; name++) {
+        if (words[0] != '\0') strncat(words, ", ", sizeof words - strlen(words) - 1);
+        strncat(words, name->word, sizeof words - strlen(words) - 1);
+    }
+    PyErr_Format(PyExc_ValueError, "%s is one of %s; not '%s'", what, words, word);
+    return false;
+}
+
+static const char *give(const struct name *names, int value) {
+    while (names->word != NULL && names->value != value) names++;
+    return names->word;
+}
+
+bool isolation_take(const char *name, kh_isolation *out) {
+    int value;
+    bool is_known = take(isolations, "isolation", name, &value);
+    *out = (kh_isolation)value;
+    return is_known;
+}
+
+bool policy_take(const char *name, kh_policy *out) {
+    int value;
+    bool is_known = take(policies, "policy", name, &value);
+    *out = (kh_policy)value;
+    return is_known;
+}
+
+bool sync_take(const char *name, kh_sync *out) {
+    int value;
+    bool is_known = take(syncs, "sync", name, &value);
+    *out = (kh_sync)value;
+    return is_known;
+}
+
+bool validation_take(const char *name, kh_validation *out) {
+    int value;
+    bool is_known = take(validations, "validation", name, &value);
+    *out = (kh_validation)value;
+    return is_known;
+}
+
+const char *isolation_name(kh_isolation isolation) {
+    return give(isolations, (int)isolation);
+}
+
+const char *policy_name(kh_policy policy) {
+    return give(policies, (int)policy);
+}

@@ -1,0 +1,106 @@
+/* savepoint.c - khonsu.Savepoint: what a block writes is undone when the block raises. */
+#include "core.h"
+
+typedef struct savepoint_object {
+    PyObject_HEAD txn_object *txn;
+    uint32_t number;
+    bool is_gone; /* released */
+} savepoint_object;
+
+static savepoint_object *of(PyObject *self) {
+    return (savepoint_object *)self;
+}
+
+PyObject *savepoint_make(txn_object *txn) {
+    uint32_t number = 0;
+    kh_error error = {""};
+    if (!txn_enter(txn)) return NULL;
+    kh_status status = kh_txn_savepoint(txn->txn, &number, &error);
+    if (status != KH_OK) (void)raise_of_txn(status, &error, txn, NULL);
+    txn_leave(txn);
+    if (status != KH_OK) return NULL;
+    savepoint_object *savepoint = PyObject_New(savepoint_object, core.savepoint_type);
+    if (savepoint == NULL) return NULL;
+    savepoint->txn = (txn_object *)Py_NewRef((PyObject *)txn);
+    savepoint->number = number;
+    savepoint->is_gone = false;
+    return (PyObject *)savepoint;
+}
+
+static void savepoint_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    Py_DECREF(of(self)->txn);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+typedef kh_status savepoint_fn(kh_txn *txn, uint32_t savepoint, kh_error *error);
+
+static PyObject *call(savepoint_object *savepoint, savepoint_fn *function) {
+    kh_error error = {""};
+    if (savepoint->is_gone) return raise_words(KH_INVALID, "the savepoint is released");
+    if (!txn_enter(savepoint->txn)) return NULL;
+    kh_status status = function(savepoint->txn->txn, savepoint->number, &error);
+    if (status != KH_OK) (void)raise_of_txn(status, &error, savepoint->txn, NULL);
+    txn_leave(savepoint->txn);
+    if (status != KH_OK) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *savepoint_rollback(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return call(of(self), kh_txn_rollback_to);
+}
+
+static PyObject *savepoint_release(PyObject *self, PyObject *unused) {
+    (void)unused;
+    PyObject *done = call(of(self), kh_txn_release_savepoint);
+    if (done != NULL) of(self)->is_gone = true;
+    return done;
+}
+
+static PyObject *savepoint_enter(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return Py_NewRef(self);
+}
+
+/* Released or ended inside of the block: nothing is left to do. */
+static PyObject *savepoint_exit(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    savepoint_object *savepoint = of(self);
+    bool is_failed = count > 0 && args[0] != Py_None;
+    if (savepoint->is_gone || savepoint->txn->is_ended || !savepoint->txn->child.is_open)
+        Py_RETURN_FALSE;
+    PyObject *done = is_failed ? call(savepoint, kh_txn_rollback_to) : Py_NewRef(Py_None);
+    if (done == NULL && is_failed) PyErr_Clear(); /* the block's exception says more */
+    Py_XDECREF(done);
+    done = savepoint_release(self, NULL);
+    if (done == NULL && is_failed) {
+        PyErr_Clear();
+        Py_RETURN_FALSE;
+    }
+    if (done == NULL) return NULL;
+    Py_DECREF(done);
+    Py_RETURN_FALSE;
+}
+
+static PyMethodDef methods[] = {
+    {"rollback", savepoint_rollback, METH_NOARGS,
+     "rollback()\n--\n\nUndo the writes since; the savepoint stays."},
+    {"release", savepoint_release, METH_NOARGS,
+     "release()\n--\n\nForget it, and those after it; the writes stay."},
+    {"__enter__", savepoint_enter, METH_NOARGS, NULL},
+    {"__exit__", FAST(savepoint_exit), METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL}};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A place in a transaction to go back to (Transaction.savepoint)."},
+    {Py_tp_dealloc, savepoint_dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL}};
+static PyType_Spec spec = {"khonsu.Savepoint", sizeof(savepoint_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+
+bool savepoint_ready(PyObject *module) {
+    core.savepoint_type = type_ready(module, &spec, "Savepoint");
+    return core.savepoint_type != NULL;
+}

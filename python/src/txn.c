@@ -1,0 +1,484 @@
+/* txn.c - khonsu._core.Transaction: begin and end. Reads: txn_read.c, writes: txn_write.c. */
+#include "core.h"
+
+#include <string.h>
+
+static txn_object *of(PyObject *self) {
+    return (txn_object *)self;
+}
+
+bool txn_enter(txn_object *txn) {
+    return child_enter(&txn->child, "transaction");
+}
+
+void txn_leave(txn_object *txn) {
+    child_leave(&txn->child);
+}
+
+bool txn_hold_database(txn_object *txn) {
+    if (txn->child.owner != NULL) return database_enter(txn->child.owner);
+    (void)raise_words(KH_FINISHED, "the transaction has not begun");
+    return false;
+}
+
+static void shut(struct child *child) {
+    txn_object *txn = (txn_object *)child;
+    kh_txn *handle = txn->txn;
+    txn_close_scans(txn);
+    txn->txn = NULL;
+    Py_BEGIN_ALLOW_THREADS kh_txn_close(handle);
+    Py_END_ALLOW_THREADS
+}
+
+/* ---- the resolve function -------------------------------------------------------------------- */
+
+static PyObject *ask(txn_object *txn, kh_bytes key, const kh_batch *base, const kh_batch *mine,
+                     const kh_batch *theirs) {
+    PyObject *arguments[4] = {key_give(key), batch_or_none(base), batch_or_none(mine),
+                              batch_or_none(theirs)};
+    PyObject *answer = NULL;
+    if (arguments[0] != NULL && arguments[1] != NULL && arguments[2] != NULL &&
+        arguments[3] != NULL)
+        answer = PyObject_CallFunctionObjArgs(txn->resolve, arguments[0], arguments[1],
+                                              arguments[2], arguments[3], NULL);
+    for (int i = 0; i < 4; i++) Py_XDECREF(arguments[i]);
+    return answer;
+}
+
+static kh_resolution take_answer(PyObject *answer, kh_batch **out) {
+    *out = NULL;
+    if (answer == core.conflict) return KH_RESOLVE_CONFLICT;
+    if (answer == core.drop) return KH_RESOLVE_DROP;
+    if (answer == Py_None) return KH_RESOLVE_WRITE;
+    *out = rows_take(NULL, answer);
+    return *out == NULL ? KH_RESOLVE_CONFLICT : KH_RESOLVE_WRITE;
+}
+
+/* On the committing thread, which has given the interpreter lock away. What it raises is raised
+ * again by the commit. */
+kh_resolution txn_resolve(void *context, kh_bytes key, const kh_batch *base, const kh_batch *mine,
+                          const kh_batch *theirs, kh_batch **out) {
+    txn_object *txn = context;
+    kh_resolution resolution = KH_RESOLVE_CONFLICT;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *answer = ask(txn, key, base, mine, theirs);
+    if (answer != NULL) resolution = take_answer(answer, out);
+    Py_XDECREF(answer);
+    if (PyErr_Occurred()) {
+        for (int i = 0; i < 3; i++) Py_CLEAR(txn->raised[i]);
+        PyErr_Fetch(&txn->raised[0], &txn->raised[1], &txn->raised[2]);
+    }
+    PyGILState_Release(state);
+    return resolution;
+}
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+struct given {
+    const char *isolation;
+    const char *policy;
+    int is_read_only;
+    int is_deferrable;
+    PyObject *timeout;
+    const char *tag;
+    PyObject *id_column;
+    const char *sync;
+    PyObject *at;
+    PyObject *resolve;
+};
+
+static bool parse(PyObject *args, PyObject *kwargs, PyObject **database, struct given *given) {
+    static char *names[] = {"db",  "isolation", "policy", "read_only", "deferrable", "timeout",
+                            "tag", "id_column", "sync",   "at",        "resolve",    NULL};
+    *given =
+        (struct given){.timeout = Py_None, .id_column = Py_None, .at = Py_None, .resolve = Py_None};
+    return PyArg_ParseTupleAndKeywords(
+        args, kwargs, "O!|$zzppOzOzOO:Transaction", names, core.database_type, database,
+        &given->isolation, &given->policy, &given->is_read_only, &given->is_deferrable,
+        &given->timeout, &given->tag, &given->id_column, &given->sync, &given->at, &given->resolve);
+}
+
+static bool fill(txn_object *txn, const struct given *given, kh_txn_options *options) {
+    database_object *owner = txn->child.owner;
+    PyObject *resolve = given->resolve == Py_None ? owner->resolve : given->resolve;
+    if (!isolation_take(given->isolation, &options->isolation) ||
+        !policy_take(given->policy, &options->policy) || !sync_take(given->sync, &options->sync) ||
+        !seconds_take(given->timeout, 0, &options->timeout_ms))
+        return false;
+    if (given->is_read_only) options->flags |= KH_BEGIN_READ_ONLY;
+    if (given->is_deferrable) options->flags |= KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE;
+    options->tag = given->tag;
+    txn->id_column = Py_XNewRef(given->id_column == Py_None ? owner->id_column : given->id_column);
+    if (given->id_column != Py_None) {
+        options->id_column = PyUnicode_AsUTF8AndSize(given->id_column, NULL);
+        if (options->id_column == NULL) return false;
+    }
+    if (resolve == NULL) return true;
+    if (!PyCallable_Check(resolve)) {
+        PyErr_SetString(PyExc_TypeError, "resolve is a function of key, base, mine, theirs");
+        return false;
+    }
+    txn->resolve = Py_NewRef(resolve);
+    options->resolve = txn_resolve;
+    options->resolve_context = txn;
+    return true;
+}
+
+/* A begin waits only when it is deferrable. */
+static kh_status begin(txn_object *txn, const struct given *given, const kh_txn_options *options,
+                       kh_error *error) {
+    kh_db *db = txn->child.owner->db;
+    kh_status status;
+    if (given->at != Py_None) {
+        kh_timestamp at = PyLong_AsUnsignedLongLong(given->at);
+        if (PyErr_Occurred()) return KH_INVALID;
+        return kh_txn_begin_at(db, at, &txn->txn, error);
+    }
+    if (!given->is_deferrable) return kh_txn_begin(db, options, &txn->txn, error);
+    Py_BEGIN_ALLOW_THREADS status = kh_txn_begin(db, options, &txn->txn, error);
+    Py_END_ALLOW_THREADS return status;
+}
+
+static bool start(txn_object *txn, const struct given *given) {
+    kh_txn_options options = KH_TXN_OPTIONS_INIT;
+    kh_error error = {""};
+    if (!fill(txn, given, &options)) return false;
+    kh_status status = begin(txn, given, &options, &error);
+    if (PyErr_Occurred()) return false;
+    if (status != KH_OK) {
+        (void)raise_status(status, &error);
+        return false;
+    }
+    txn->id = kh_txn_get_id(txn->txn);
+    txn->is_durable = txn->child.owner->path != NULL;
+    return true;
+}
+
+static int txn_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+    txn_object *txn = of(self);
+    PyObject *object;
+    struct given given;
+    if (txn->child.owner != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a transaction begins once");
+        return -1;
+    }
+    if (!parse(args, kwargs, &object, &given)) return -1;
+    database_object *database = (database_object *)object;
+    if (!database_enter(database)) return -1;
+    txn->child.owner = database; /* borrowed until it is attached */
+    bool is_begun = start(txn, &given);
+    txn->child.owner = NULL;
+    if (is_begun) child_attach(&txn->child, database, shut, NULL);
+    database_leave(database);
+    return is_begun ? 0 : -1;
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+static int txn_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(of(self)->child.owner);
+    Py_VISIT(of(self)->resolve);
+    for (int i = 0; i < 3; i++) Py_VISIT(of(self)->raised[i]);
+    return 0;
+}
+
+/* The owner stays until dealloc: the handle needs it. */
+static int txn_clear(PyObject *self) {
+    Py_CLEAR(of(self)->resolve);
+    for (int i = 0; i < 3; i++) Py_CLEAR(of(self)->raised[i]);
+    return 0;
+}
+
+static void txn_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    txn_object *txn = of(self);
+    PyObject_GC_UnTrack(self);
+    child_end(&txn->child);
+    (void)txn_clear(self);
+    Py_XDECREF(txn->id_column);
+    Py_XDECREF((PyObject *)txn->child.owner);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* A transaction that has not ended although its commit was refused goes on. */
+static bool goes_on(kh_status status) {
+    return status == KH_IN_USE || status == KH_MISUSE;
+}
+
+static PyObject *finish(txn_object *txn, kh_status status, kh_timestamp timestamp,
+                        const kh_error *error) {
+    if (status == KH_OK) txn->timestamp = timestamp;
+    if (!goes_on(status)) txn->is_ended = true;
+    PyObject *out = status == KH_OK ? PyLong_FromUnsignedLongLong(timestamp)
+                                    : raise_of_txn(status, error, txn, NULL);
+    txn_leave(txn);
+    return out;
+}
+
+static PyObject *txn_commit(PyObject *self, PyObject *unused) {
+    txn_object *txn = of(self);
+    kh_timestamp timestamp = 0;
+    kh_error error = {""};
+    kh_status status;
+    (void)unused;
+    if (!txn_enter(txn)) return NULL;
+    txn_close_scans(txn);
+    Py_BEGIN_ALLOW_THREADS status = kh_txn_commit(txn->txn, &timestamp, &error);
+    Py_END_ALLOW_THREADS return finish(txn, status, timestamp, &error);
+}
+
+static PyObject *txn_prepare(PyObject *self, PyObject *unused) {
+    txn_object *txn = of(self);
+    kh_error error = {""};
+    kh_status status;
+    (void)unused;
+    if (!txn_enter(txn)) return NULL;
+    txn_close_scans(txn);
+    Py_BEGIN_ALLOW_THREADS status = kh_txn_prepare(txn->txn, &error);
+    Py_END_ALLOW_THREADS if (status != KH_OK) return finish(txn, status, 0, &error);
+    txn_leave(txn);
+    Py_RETURN_NONE;
+}
+
+static PyObject *txn_commit_start(PyObject *self, PyObject *unused) {
+    txn_object *txn = of(self);
+    kh_error error = {""};
+    kh_status status;
+    (void)unused;
+    if (!txn_enter(txn)) return NULL;
+    txn_close_scans(txn);
+    Py_BEGIN_ALLOW_THREADS status = kh_txn_commit_start(txn->txn, &error);
+    Py_END_ALLOW_THREADS if (status != KH_OK) return finish(txn, status, 0, &error);
+    txn_leave(txn);
+    Py_RETURN_NONE;
+}
+
+static PyObject *still_pending(txn_object *txn) {
+    txn_leave(txn);
+    Py_RETURN_NONE;
+}
+
+static PyObject *txn_poll(PyObject *self, PyObject *unused) {
+    txn_object *txn = of(self);
+    kh_timestamp timestamp = 0;
+    (void)unused;
+    if (!txn_enter(txn)) return NULL;
+    kh_status status = kh_txn_poll(txn->txn, &timestamp);
+    if (status == KH_PENDING) return still_pending(txn);
+    return finish(txn, status, timestamp, NULL);
+}
+
+static PyObject *txn_wait(PyObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = Py_None;
+    uint32_t timeout_ms;
+    txn_object *txn = of(self);
+    kh_timestamp timestamp = 0;
+    kh_status status;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait", names, &timeout) ||
+        !seconds_take(timeout, UINT32_MAX, &timeout_ms) || !txn_enter(txn))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kh_txn_wait(txn->txn, timeout_ms, &timestamp);
+    Py_END_ALLOW_THREADS if (status == KH_PENDING) return still_pending(txn);
+    return finish(txn, status, timestamp, NULL);
+}
+
+static PyObject *txn_fileno(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (!txn_enter(of(self))) return NULL;
+    int descriptor = kh_txn_descriptor(of(self)->txn);
+    txn_leave(of(self));
+    if (descriptor >= 0) return PyLong_FromLong(descriptor);
+    PyErr_SetString(PyExc_OSError, "no descriptor can be had");
+    return NULL;
+}
+
+static PyObject *txn_rollback(PyObject *self, PyObject *unused) {
+    txn_object *txn = of(self);
+    kh_status status;
+    (void)unused;
+    if (!txn_enter(txn)) return NULL;
+    txn_close_scans(txn);
+    Py_BEGIN_ALLOW_THREADS status = kh_txn_rollback(txn->txn);
+    Py_END_ALLOW_THREADS if (!goes_on(status)) txn->is_ended = true;
+    PyObject *out = status == KH_OK || status == KH_FINISHED
+                        ? Py_NewRef(Py_None)
+                        : raise_of_txn(status, NULL, txn, NULL);
+    txn_leave(txn);
+    return out;
+}
+
+static PyObject *txn_close(PyObject *self, PyObject *unused) {
+    txn_object *txn = of(self);
+    (void)unused;
+    if (!child_hold(&txn->child, "transaction")) return NULL;
+    if (txn->child.owner != NULL) child_close(&txn->child);
+    txn->is_ended = true;
+    txn_leave(txn);
+    Py_RETURN_NONE;
+}
+
+static PyObject *txn_enter_block(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (!txn_enter(of(self))) return NULL;
+    txn_leave(of(self));
+    return Py_NewRef(self);
+}
+
+/* What was ended inside of the block stays as it is. An exception rolls back, and goes on. */
+static PyObject *txn_exit_block(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    txn_object *txn = of(self);
+    bool is_failed = count > 0 && args[0] != Py_None;
+    PyObject *done = Py_NewRef(Py_None);
+    if (!txn->is_ended && txn->child.is_open && !is_failed) {
+        Py_DECREF(done);
+        done = txn_commit(self, NULL);
+    }
+    PyObject *type = NULL;
+    PyObject *value = NULL;
+    PyObject *trace = NULL;
+    if (done == NULL) PyErr_Fetch(&type, &value, &trace);
+    PyObject *closed = txn_close(self, NULL);
+    if (done == NULL) {
+        if (closed == NULL) PyErr_Clear();
+        PyErr_Restore(type, value, trace);
+    }
+    Py_XDECREF(closed);
+    if (done == NULL || closed == NULL) {
+        Py_XDECREF(done);
+        return NULL;
+    }
+    Py_DECREF(done);
+    Py_RETURN_FALSE;
+}
+
+/* ---- what happened --------------------------------------------------------------------------- */
+
+static PyObject *resolved_give(const kh_resolved *resolved) {
+    const char *policy = policy_name(resolved->policy);
+    PyObject *key = key_give(resolved->key);
+    if (key == NULL) return NULL;
+    return Py_BuildValue("(NszK)", key, resolved->fate == KH_WRITE_DROPPED ? "dropped" : "resolved",
+                         policy, (unsigned long long)resolved->rival);
+}
+
+static PyObject *txn_resolved(PyObject *self, PyObject *unused) {
+    kh_resolved resolved;
+    (void)unused;
+    if (!txn_enter(of(self))) return NULL;
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && kh_txn_resolved(of(self)->txn, i, &resolved) == KH_OK; i++) {
+        PyObject *row = resolved_give(&resolved);
+        if (row == NULL || PyList_Append(list, row) < 0) Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    txn_leave(of(self));
+    return list;
+}
+
+static PyObject *txn_savepoint(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return savepoint_make(of(self));
+}
+
+static PyObject *get_id(PyObject *self, void *closure) {
+    (void)closure;
+    return txn_id_give(of(self)->id);
+}
+
+static PyObject *get_snapshot(PyObject *self, void *closure) {
+    (void)closure;
+    if (!txn_enter(of(self))) return NULL;
+    kh_timestamp snapshot = kh_txn_snapshot(of(self)->txn);
+    txn_leave(of(self));
+    return PyLong_FromUnsignedLongLong(snapshot);
+}
+
+static PyObject *get_timestamp(PyObject *self, void *closure) {
+    (void)closure;
+    if (of(self)->timestamp == 0) Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(of(self)->timestamp);
+}
+
+static PyObject *get_closed(PyObject *self, void *closure) {
+    (void)closure;
+    return PyBool_FromLong(of(self)->is_ended || !of(self)->child.is_open);
+}
+
+static PyObject *get_id_column(PyObject *self, void *closure) {
+    (void)closure;
+    PyObject *column = of(self)->id_column;
+    return column == NULL ? PyUnicode_FromString("id") : Py_NewRef(column);
+}
+
+static PyObject *get_db(PyObject *self, void *closure) {
+    (void)closure;
+    PyObject *owner = (PyObject *)of(self)->child.owner;
+    return Py_NewRef(owner == NULL ? Py_None : owner);
+}
+
+#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+static PyMethodDef methods[] = {
+    {"commit", txn_commit, METH_NOARGS,
+     "commit()\n--\n\nCommit all or nothing; the commit timestamp. Ends the transaction. Errors of "
+     "class RetryError: run it again (Database.run does). OutcomeUnknownError: ask "
+     "Database.outcome."},
+    {"prepare", txn_prepare, METH_NOARGS,
+     "prepare()\n--\n\nFirst of two steps: certify, log and hold; then commit() cannot conflict."},
+    {"commit_start", txn_commit_start, METH_NOARGS,
+     "commit_start()\n--\n\nCommit without waiting for the log; see poll, wait and fileno."},
+    {"poll", txn_poll, METH_NOARGS,
+     "poll()\n--\n\nThe commit timestamp, or None while the commit is under way."},
+    {"wait", KEYWORDS(txn_wait), METH_VARARGS | METH_KEYWORDS,
+     "wait(timeout=None)\n--\n\nAs poll, waiting so many seconds; None: for ever."},
+    {"fileno", txn_fileno, METH_NOARGS,
+     "fileno()\n--\n\nA descriptor that is readable when a started commit is decided."},
+    {"rollback", txn_rollback, METH_NOARGS,
+     "rollback()\n--\n\nUndo and end. After the end: nothing."},
+    {"close", txn_close, METH_NOARGS,
+     "close()\n--\n\nGive the handle back; rolls back first if it has not ended."},
+    {"savepoint", txn_savepoint, METH_NOARGS,
+     "savepoint()\n--\n\nA savepoint: a context manager that undoes the block's writes when it "
+     "raises. They nest."},
+    {"resolved", txn_resolved, METH_NOARGS,
+     "resolved()\n--\n\nThe writes that met a rival in a commit that succeeded: (key, 'resolved' "
+     "or "
+     "'dropped', policy, timestamp of the rival)."},
+    {"__enter__", txn_enter_block, METH_NOARGS, NULL},
+    {"__exit__", FAST(txn_exit_block), METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef properties[] = {
+    {"id", get_id, NULL, "The transaction's id, unique for ever.", NULL},
+    {"snapshot", get_snapshot, NULL, "The timestamp that it reads at.", NULL},
+    {"timestamp", get_timestamp, NULL, "Of its commit; None before.", NULL},
+    {"closed", get_closed, NULL, "Whether it has ended.", NULL},
+    {"id_column", get_id_column, NULL, "The id column of its row operations.", NULL},
+    {"db", get_db, NULL, "Its database.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A transaction: Database.begin makes one. One thread at a time: a second one is "
+                "refused with MisuseError."},
+    {Py_tp_init, txn_init},
+    {Py_tp_dealloc, txn_dealloc},
+    {Py_tp_traverse, txn_traverse},
+    {Py_tp_clear, txn_clear},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {Py_tp_iter, txn_iterate},
+    {Py_mp_subscript, txn_subscript},
+    {Py_mp_ass_subscript, txn_assign},
+    {Py_sq_contains, txn_contains},
+    {0, NULL}};
+static PyType_Spec spec = {"khonsu._core.Transaction", sizeof(txn_object), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+bool txn_ready(PyObject *module) {
+    core.txn_type = type_ready(module, &spec, "Transaction");
+    return core.txn_type != NULL && methods_add(core.txn_type, txn_read_methods) &&
+           methods_add(core.txn_type, txn_write_methods);
+}

@@ -1,0 +1,24 @@
+"""What several tests use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from flights import flights
+
+import khonsu
+
+
+@pytest.fixture
+def db() -> Any:
+    return khonsu.open()
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> str:
+    path = str(tmp_path / "flights.parquet")
+    pq.write_table(flights(), path, row_group_size=130)
+    return path

@@ -1,0 +1,120 @@
+"""The Python package's suite, for run_tests.py: types, tests and doctests; the tests once more
+under the address sanitizer.
+
+The extension is built against the library of a preset that was built before. Package and tests are
+copied beside it, so that the source tree stays as it is, and two builds do not meet.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+
+PYTHON = os.path.abspath("build/python-venv/bin/python")
+SANITIZE = "-fsanitize=address,undefined -fno-omit-frame-pointer"
+
+
+def run(command, **options):
+    print("$ " + " ".join(command), flush=True)
+    return subprocess.run(command, check=False, **options).returncode
+
+
+def stage(where):
+    """The package, its tests and its settings in one place."""
+    place = os.path.join(where, "stage")
+    shutil.rmtree(place, ignore_errors=True)
+    leave = shutil.ignore_patterns("*.so", "__pycache__")
+    for name in ("khonsu", "tests", "examples"):
+        if os.path.isdir(f"python/{name}"):
+            shutil.copytree(f"python/{name}", os.path.join(place, name), ignore=leave)
+    shutil.copy("python/pyproject.toml", place)
+    os.makedirs(os.path.join(place, "docs"), exist_ok=True)
+    if os.path.exists("docs/python.md"):
+        shutil.copy("docs/python.md", os.path.join(place, "docs"))
+    return place
+
+
+def build(where, preset, jobs, flags):
+    """True when the extension stands in the staged package."""
+    place = stage(where)
+    configure = ["cmake", "-S", "python", "-B", where, "-G", "Ninja",
+                 f"-DPython_EXECUTABLE={PYTHON}", f"-DCMAKE_C_FLAGS={flags} -Werror",
+                 f"-DKHONSU_LIBRARY={os.path.abspath(f'build/{preset}/libkhonsu.so')}"]
+    if run(configure, stdout=subprocess.DEVNULL) != 0 or \
+            run(["cmake", "--build", where, "--parallel", str(jobs)]) != 0:
+        return False
+    shutil.copy(os.path.join(where, "_core.abi3.so"), os.path.join(place, "khonsu"))
+    return True
+
+
+def cases(path):
+    """The tests of one pytest run: [(name, seconds, status, output)], from its JUnit file."""
+    if not os.path.exists(path):
+        return []
+    found = []
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        bad = [child for child in case if child.tag in ("failure", "error")]
+        state = "fail" if bad else "run"
+        if case.find("skipped") is not None:
+            state = "skipped"
+        name = re.sub(r"\s+", " ", f"{case.get('classname')}.{case.get('name')}")
+        found.append((name, float(case.get("time")), state, "".join(b.text or "" for b in bad)))
+    return found
+
+
+def pytest(where, name, environment, arguments):
+    report = os.path.abspath(os.path.join(where, "tests.xml"))
+    if os.path.exists(report):
+        os.remove(report)
+    began = time.monotonic()
+    status = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
+                  *arguments], cwd=os.path.join(where, "stage"), env={**os.environ, **environment})
+    found = [(f"{name}/{case}", *rest) for case, *rest in cases(report)]
+    if status != 0 and all(state != "fail" for _, _, state, _ in found):
+        found.append((f"{name}/pytest", time.monotonic() - began, "fail", f"status {status}"))
+    return found
+
+
+def types():
+    began = time.monotonic()
+    status = run([PYTHON, "-m", "mypy", "--cache-dir", os.path.abspath("build/mypy")], cwd="python")
+    return [("python/mypy", time.monotonic() - began, "run" if status == 0 else "fail", "")]
+
+
+def file_of(name):
+    return subprocess.run(["gcc", f"-print-file-name={name}"], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.strip()
+
+
+def sanitized(jobs):
+    """pyarrow and others are not instrumented, and end with memory that nobody frees."""
+    where = "build/python-asan"
+    if not build(where, "asan", jobs, SANITIZE):
+        return [("python-asan/build", 0.0, "fail", "")]
+    # libstdc++ too: the sanitizer looks for its exceptions when it starts, before any library that
+    # throws them is loaded. Reports go to files: pytest keeps what is written to the terminal.
+    preload = [file_of(name) for name in ("libasan.so", "libstdc++.so.6")]
+    reports = os.path.abspath(os.path.join(where, "report"))
+    for old in glob.glob(reports + ".*"):
+        os.remove(old)
+    environment = {"LD_PRELOAD": " ".join(preload), "PYTHONMALLOC": "malloc",
+                   "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:"
+                                   f"log_path={reports}"}
+    found = pytest(where, "python-asan", environment, ["tests"])
+    for report in glob.glob(reports + ".*"):
+        with open(report, encoding="utf-8", errors="replace") as file:
+            found.append((f"python-asan/{os.path.basename(report)}", 0.0, "fail", file.read()))
+    return found
+
+
+def suite(jobs):
+    if run(["tools/setup.sh", "python"]) != 0:
+        return [("python/setup", 0.0, "fail", "")]
+    found = types()
+    if not build("build/python", "release", jobs, ""):
+        return found + [("python/build", 0.0, "fail", "")]
+    found += pytest("build/python", "python", {}, ["khonsu", "tests"])
+    return found + sanitized(jobs)
