@@ -9,14 +9,15 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup check docs format tidy fuzz fuzz-long mutants mutation stress prove cover \
-    install clean bench bench-quick bench-durable bench-recovery bench-budget bench-load \
+.PHONY: run test setup python check docs format tidy fuzz fuzz-long mutants mutation stress \
+    prove cover install clean bench bench-quick bench-durable bench-recovery bench-budget bench-load \
     bench-render bench-program bench-setup
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
 	@cmake --build build/release --parallel $(JOBS) --target khonsu_program
 	build/release/khonsu demo $(FLIGHTS)
+	@echo "From Python: make python, or pip install ./python; then docs/python.md"
 
 test: setup
 	$(PYTHON_VENV) tools/run_tests.py --jobs $(JOBS) --only-build release dev nofront \
@@ -27,6 +28,11 @@ setup:
 
 $(FLIGHTS): tools/flights.py tools/sources.txt | setup
 	$(PYTHON_VENV) tools/flights.py $@
+
+# A wheel with all that it needs, in dist/, tried in an empty environment.
+python: setup
+	@tools/setup.sh python
+	build/python-venv/bin/python tools/python_wheel.py
 
 check: setup
 	$(PYTHON_VENV) tools/check_house.py .

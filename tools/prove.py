@@ -64,7 +64,7 @@ INSTRUMENTS = {
              f"{PYTHON} test/crash/kill.py {outside('release')} "
              "--crash build/release/khonsu-crash --rounds 10000"),
     "failed_calls": (f"{PYTHON} test/crash/failed_calls.py {outside('dev')} --each 12",
-                     f"{PYTHON} test/crash/failed_calls.py {outside('release')} --each 0 "
+                     f"{PYTHON} test/crash/failed_calls.py {outside('release')} --each 60 "
                      "--failures 0"),
     "power_loss": (power_loss("dev", "1 60", "--cuts 40 --per-cut 4"),
                    power_loss("release", "1 400", "--cuts 1500 --per-cut 8 --failures 0")),
