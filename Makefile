@@ -10,8 +10,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup python check docs format tidy fuzz fuzz-long mutants mutation stress \
-    prove cover install clean bench bench-quick bench-durable bench-recovery bench-budget bench-load \
-    bench-render bench-program bench-setup
+    prove cover install clean bench bench-quick bench-durable bench-recovery bench-budget \
+    bench-load bench-render bench-program bench-setup rocksdb
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -107,6 +107,10 @@ cover: setup
 
 BENCH := build/bench/program/khonsu-bench
 REPORT := $(PYTHON_VENV) bench/report/report.py
+
+# A RocksDB without debugging hooks, for -DKHONSU_ROCKSDB=build/rocksdb: twenty minutes, and cargo.
+rocksdb: setup
+	tools/rocksdb.sh
 
 bench-setup: setup
 	@tools/setup.sh bench

@@ -44,9 +44,10 @@ from ._core import (
     restore,
     verify,
 )
-from ._database import Database, datetime_of, open, timestamp_of
+from ._database import Database, open
 from ._errors import AskError, Error, RetryError, StopError
 from ._files import Loaded
+from ._options import TransactionOptions, datetime_of, timestamp_of
 from ._save import Saved
 from ._transaction import Transaction
 
@@ -75,6 +76,7 @@ __all__ = [
     "StopError",
     "Table",
     "Transaction",
+    "TransactionOptions",
     "Watch",
     "__version__",
     "backup_list",

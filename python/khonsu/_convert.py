@@ -81,15 +81,25 @@ def to_pyarrow_table(obj: Any) -> Any:
 
 
 def from_pandas(frame: Any) -> Any:
-    """A ``pyarrow.Table`` of a pandas.DataFrame's columns, without its index and pandas' metadata.
+    """A ``pyarrow.Table`` of a pandas.DataFrame's columns, without pandas' metadata.
+
+    The columns are copied: a frame can be changed, what is stored must not change with it. An index
+    without a name only numbers the rows, and is left out.
 
     Raises:
         ImportError: pyarrow is not installed.
         TypeError: The object is of pandas and no DataFrame.
+        ValueError: The frame's index has a name, so it is data.
     """
     pyarrow = require("pyarrow", "a pandas.DataFrame")
     if not hasattr(frame, "columns"):
         raise TypeError(f"a pandas.DataFrame is rows, a {type(frame).__name__} is not")
+    if any(name is not None for name in frame.index.names):
+        raise ValueError(
+            f"the frame's index {list(frame.index.names)} would be lost: make it columns by "
+            "frame.reset_index(), or leave it out by frame.reset_index(drop=True)"
+        )
+    frame = frame.copy()
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     return table.replace_schema_metadata(None)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias, TypeVar, final, overload
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 
 
@@ -118,7 +118,7 @@ class Savepoint:
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> bool: ...
+    ) -> Literal[False]: ...
 
 class Transaction:
     def __init__(
@@ -206,7 +206,7 @@ class Transaction:
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> bool: ...
+    ) -> Literal[False]: ...
 
 @final
 class Watch(Iterator[tuple[str, int, bool, bool]]):

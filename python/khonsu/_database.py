@@ -10,11 +10,12 @@ import logging
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 
 from . import _changes, _core, _files, _run, _save, _sql
 from ._errors import Error
+from ._options import Isolation, Moment, Policy, Sync, TransactionOptions, timestamp_of
 from ._transaction import Transaction
 
 _P = ParamSpec("_P")
@@ -59,7 +60,7 @@ class Database(_core.Database):
 
     # ---- transactions ----------------------------------------------------------------------------
 
-    def begin(self, **options: Any) -> Transaction:
+    def begin(self, **options: Unpack[TransactionOptions]) -> Transaction:
         """Begin a transaction.
 
         Args:
@@ -72,7 +73,7 @@ class Database(_core.Database):
             tag: Carried in the log's record and in the change feed.
             id_column: Of row operations and policies.
             sync: When a commit answers: "full", "group" or "none".
-            at: Read as of this timestamp.
+            at: Read as of this timestamp or datetime.
             resolve: Function of (key, base, mine, theirs) for policy "callback": answers rows, None
                 (delete), khonsu.DROP or khonsu.CONFLICT.
 
@@ -80,9 +81,43 @@ class Database(_core.Database):
             BusyError: Too many transactions are open.
             TooOldError: History does not reach back to `at`.
         """
+        if options:
+            moment = options.get("at")
+            if moment is not None:
+                options["at"] = timestamp_of(moment)
         return Transaction(self, **options)
 
-    def at(self, moment: int | dt.datetime) -> Transaction:
+    @overload
+    def get(self, key: _core.Key) -> _core.Batch | None: ...
+
+    @overload
+    def get(self, key: _core.Key, default: _R) -> _core.Batch | _R: ...
+
+    def get(self, key: _core.Key, default: Any = None) -> Any:
+        """The newest committed batch of one key, in a transaction of its own.
+
+        >>> import khonsu
+        >>> with khonsu.open() as db:
+        ...     with db.begin() as txn:
+        ...         txn["x"] = khonsu.Schema({"n": "int64"}).row(1)
+        ...     db.get("x").value("n")
+        1
+        """
+        with Transaction(self, read_only=True) as txn:
+            return txn.get(key, default)
+
+    def history(
+        self, key: _core.Key, start: Moment = 0, stop: Moment | None = None
+    ) -> list[tuple[int, _core.Batch | None]]:
+        """The key's versions with timestamps in [start, stop] that are kept, newest first.
+
+        Each is (timestamp, Batch), or (timestamp, None) for a deletion. Versions are kept for the
+        database's retention.
+        """
+        last = None if stop is None else timestamp_of(stop)
+        return super().history(key, timestamp_of(start), last)
+
+    def at(self, moment: Moment) -> Transaction:
         """A read-only transaction as of a moment: a commit timestamp, or a datetime.
 
         >>> import khonsu
@@ -97,25 +132,28 @@ class Database(_core.Database):
         ...         txn["x"].value("n")
         1
         """
-        if isinstance(moment, dt.datetime):
-            moment = timestamp_of(moment)
-        return Transaction(self, at=moment)
+        return Transaction(self, at=timestamp_of(moment))
 
     def run(
         self,
         fn: Callable[Concatenate[Transaction, ...], _R],
         *args: Any,
         attempts: int = 100,
-        **options: Any,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
     ) -> _R:
         """Call ``fn(txn, *args)`` in a transaction, again while it is refused, and commit.
 
         See :func:`khonsu._run.run`.
         """
-        return _run.run(self, fn, *args, attempts=attempts, **options)
+        return _run.run(self, fn, *args, attempts=attempts, on_retry=on_retry, **options)
 
     def transactional(
-        self, *, attempts: int = 100, **options: Any
+        self,
+        *,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
     ) -> Callable[[Callable[Concatenate[Transaction, _P], _R]], Callable[_P, _R]]:
         """A decorator: the function's first argument is a transaction, with automatic retries.
 
@@ -130,7 +168,7 @@ class Database(_core.Database):
         >>> count("visits"), count("visits")
         (1, 2)
         """
-        return _run.transactional(self, attempts=attempts, **options)
+        return _run.transactional(self, attempts=attempts, on_retry=on_retry, **options)
 
     # ---- SQL, files, changes ---------------------------------------------------------------------
 
@@ -139,12 +177,13 @@ class Database(_core.Database):
         query: str,
         params: object = None,
         *,
-        at: int | None = None,
+        at: Moment | None = None,
         separator: str = "/",
         key_column: str | None = None,
     ) -> Any:
         """Ask DuckDB, over one snapshot of the database: see :func:`khonsu._sql.sql`."""
-        return _sql.sql(self, query, params, at=at, separator=separator, key_column=key_column)
+        moment = None if at is None else timestamp_of(at)
+        return _sql.sql(self, query, params, at=moment, separator=separator, key_column=key_column)
 
     def load(
         self,
@@ -215,35 +254,20 @@ class Database(_core.Database):
             return self.backup(directory)
 
 
-def timestamp_of(moment: dt.datetime) -> int:
-    """The first commit timestamp of a moment's millisecond. A naive datetime is local time."""
-    return int(moment.timestamp() * 1000) << 16
-
-
-def datetime_of(timestamp: int) -> dt.datetime:
-    """The moment of a commit timestamp, to the millisecond, in UTC.
-
-    >>> import khonsu
-    >>> khonsu.datetime_of(1_700_000_000_000 << 16).isoformat()
-    '2023-11-14T22:13:20+00:00'
-    """
-    return dt.datetime.fromtimestamp((timestamp >> 16) / 1000, tz=dt.timezone.utc)
-
-
 def open(
     path: Any = None,
     *,
     read_only: bool = False,
-    isolation: str | None = None,
-    policy: str | None = None,
+    isolation: Isolation | None = None,
+    policy: Policy | None = None,
     id_column: str | None = None,
     timeout: float | None = None,
     retention: float | dt.timedelta = 0,
     retention_bytes: int = 0,
     memory: int = 0,
-    sync: str | None = None,
+    sync: Sync | None = None,
     sync_delay: float | None = None,
-    as_of: int | dt.datetime | None = None,
+    as_of: Moment | None = None,
     **options: Any,
 ) -> Database:
     """Open a database: in memory, or in a directory that is made if it is absent.
@@ -272,8 +296,6 @@ def open(
     """
     if isinstance(retention, dt.timedelta):
         retention = retention.total_seconds()
-    if isinstance(as_of, dt.datetime):
-        as_of = timestamp_of(as_of)
     return Database(
         path,
         read_only=read_only,
@@ -286,7 +308,7 @@ def open(
         memory=memory,
         sync=sync,
         sync_delay=sync_delay,
-        as_of=as_of,
+        as_of=None if as_of is None else timestamp_of(as_of),
         **options,
     )
 

@@ -5,7 +5,7 @@ import inspect
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from khonsu import _core
 from khonsu._errors import RetryError
@@ -14,6 +14,8 @@ _Txn = TypeVar("_Txn", bound=_core.Transaction)
 _Txn_co = TypeVar("_Txn_co", bound=_core.Transaction, covariant=True)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+OnRetry: TypeAlias = Callable[[int, RetryError], object]
 
 # The same as those of kh_db_run: docs/limits.md.
 _BACKOFF_MIN = 50e-6
@@ -32,6 +34,7 @@ def run(
     fn: Callable[Concatenate[_Txn, ...], _R],
     *args: Any,
     attempts: int = 100,
+    on_retry: OnRetry | None = None,
     **txn_options: Any,
 ) -> _R:
     """Call ``fn(txn, *args)`` in a transaction, commit it and return what fn returned.
@@ -46,6 +49,7 @@ def run(
         db: The database.
         fn: A function of a transaction and args.
         attempts: How many times fn is called before the last RetryError is raised.
+        on_retry: Called with the number of the attempt (from 1) and its RetryError before the next.
         **txn_options: As for ``db.begin``.
 
     Raises:
@@ -62,15 +66,21 @@ def run(
             with db.begin(**txn_options) as txn:
                 result = fn(txn, *args)
             return result
-        except RetryError:
+        except RetryError as error:
             if attempt == attempts:
                 raise
+            if on_retry is not None:
+                on_retry(attempt, error)
         time.sleep(_pause(attempt))
     raise AssertionError("unreachable")
 
 
 def transactional(
-    db: Begins[_Txn], *, attempts: int = 100, **txn_options: Any
+    db: Begins[_Txn],
+    *,
+    attempts: int = 100,
+    on_retry: OnRetry | None = None,
+    **txn_options: Any,
 ) -> Callable[[Callable[Concatenate[_Txn, _P], _R]], Callable[_P, _R]]:
     """A decorator that makes of ``fn(txn, ...)`` a function that runs it by :func:`run`.
 
@@ -92,7 +102,7 @@ def transactional(
             def body(txn: _Txn) -> _R:
                 return fn(txn, *args, **kwargs)
 
-            return run(db, body, attempts=attempts, **txn_options)
+            return run(db, body, attempts=attempts, on_retry=on_retry, **txn_options)
 
         return call
 

@@ -61,6 +61,8 @@ def scalar(format: str, value: Any) -> int | bytes:
     Raises:
         TypeError, ValueError: The value does not fit the column.
     """
+    if format.startswith("d:") and not isinstance(value, bytes):
+        return _of_decimal(value, format)
     if isinstance(value, (int, bytes)):
         return value
     if format.startswith("td"):
@@ -71,8 +73,6 @@ def scalar(format: str, value: Any) -> int | bytes:
         return _of_timestamp(value, format[2])
     if format.startswith("tD") and isinstance(value, dt.timedelta):
         return _of_delta(value, format[2])
-    if format.startswith("d:"):
-        return _of_decimal(value, format)
     raise TypeError(
         f"no value of Python's for a column of format {format!r}: make the batch with pyarrow"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from . import _core, _scalars, _sql
+from ._options import TransactionOptions
 
 if TYPE_CHECKING:
     from ._database import Database
@@ -29,6 +30,8 @@ class Transaction(_core.Transaction):
     """
 
     if TYPE_CHECKING:
+
+        def __init__(self, db: Database, **options: Unpack[TransactionOptions]) -> None: ...
 
         @property
         def db(self) -> Database: ...

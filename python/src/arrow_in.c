@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_there(bool is_released, const char *what) {
+    char words[100];
+    if (!is_released) return true;
+    (void)PyOS_snprintf(words, sizeof words, "the Arrow %s was consumed already", what);
+    (void)raise_words(KH_INVALID, words);
+    return false;
+}
+
 /* The method's result; NULL without an exception: the object has no such method. */
 static PyObject *offered(PyObject *object, PyObject *name) {
     if (PyType_Check(object)) return NULL;
@@ -29,6 +37,7 @@ static void *pointer_in(PyObject *capsule, const char *name) {
 static kh_schema *import_schema(kh_db *db, struct ArrowSchema *arrow) {
     kh_schema *schema = NULL;
     kh_error error = {""};
+    if (!is_there(arrow->release == NULL, "schema")) return NULL;
     kh_status status = kh_schema_import(db, arrow, &schema, &error);
     if (status == KH_OK) return schema;
     (void)raise_status(status, &error);
@@ -62,7 +71,7 @@ static enum array_taken take_pair(kh_db *db, PyObject *pair, kh_schema **schema,
     struct ArrowSchema *type = pointer_in(PyTuple_GetItem(pair, 0), "arrow_schema");
     struct ArrowArray *given =
         type == NULL ? NULL : pointer_in(PyTuple_GetItem(pair, 1), "arrow_array");
-    if (given == NULL) return ARRAY_FAILED;
+    if (given == NULL || !is_there(given->release == NULL, "array")) return ARRAY_FAILED;
     *schema = import_schema(db, type);
     if (*schema == NULL) return ARRAY_FAILED;
     *array = *given;
@@ -84,9 +93,10 @@ static kh_batch *import_batch(kh_db *db, kh_schema *schema, struct ArrowArray *a
     kh_batch *batch = NULL;
     kh_error error = {""};
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status =
-        kh_batch_import(db, schema, array, KH_VALIDATE_FULL, &batch, &error);
-    Py_END_ALLOW_THREADS if (array->release != NULL) array->release(array);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_batch_import(db, schema, array, KH_VALIDATE_FULL, &batch, &error);
+    Py_END_ALLOW_THREADS
+    if (array->release != NULL) array->release(array);
     kh_schema_release(schema);
     if (status == KH_OK) return batch;
     (void)raise_status(status, &error);
@@ -151,9 +161,10 @@ static kh_status join_neighbours(struct pieces *pieces, kh_error *error) {
 static kh_batch *join(struct pieces *pieces) {
     kh_error error = {""};
     kh_status status = KH_OK;
-    Py_BEGIN_ALLOW_THREADS while (status == KH_OK && pieces->count > 1) status =
-        join_neighbours(pieces, &error);
-    Py_END_ALLOW_THREADS if (status == KH_OK) return pieces->list[--pieces->count];
+    Py_BEGIN_ALLOW_THREADS
+    while (status == KH_OK && pieces->count > 1) status = join_neighbours(pieces, &error);
+    Py_END_ALLOW_THREADS
+    if (status == KH_OK) return pieces->list[--pieces->count];
     (void)raise_status(status, &error);
     return NULL;
 }
@@ -171,8 +182,10 @@ static int take_next(kh_db *db, struct ArrowArrayStream *stream, const kh_schema
                      struct pieces *pieces) {
     struct ArrowArray array = {.release = NULL};
     int code;
-    Py_BEGIN_ALLOW_THREADS code = stream->get_next(stream, &array);
-    Py_END_ALLOW_THREADS if (code != 0) {
+    Py_BEGIN_ALLOW_THREADS
+    code = stream->get_next(stream, &array);
+    Py_END_ALLOW_THREADS
+    if (code != 0) {
         raise_stream(stream, code);
         return -1;
     }
@@ -205,13 +218,13 @@ static kh_batch *drain(kh_db *db, struct ArrowArrayStream *stream, const kh_sche
     return batch;
 }
 
-static kh_batch *take_stream(kh_db *db, PyObject *capsule) {
-    struct ArrowArrayStream *stream = pointer_in(capsule, "arrow_array_stream");
-    if (stream == NULL) return NULL;
+static kh_batch *read_stream(kh_db *db, struct ArrowArrayStream *stream) {
     struct ArrowSchema type = {.release = NULL};
     int code;
-    Py_BEGIN_ALLOW_THREADS code = stream->get_schema(stream, &type);
-    Py_END_ALLOW_THREADS if (code != 0) {
+    Py_BEGIN_ALLOW_THREADS
+    code = stream->get_schema(stream, &type);
+    Py_END_ALLOW_THREADS
+    if (code != 0) {
         raise_stream(stream, code);
         return NULL;
     }
@@ -220,6 +233,18 @@ static kh_batch *take_stream(kh_db *db, PyObject *capsule) {
     if (schema == NULL) return NULL;
     kh_batch *batch = drain(db, stream, schema);
     kh_schema_release(schema);
+    return batch;
+}
+
+static kh_batch *take_stream(kh_db *db, PyObject *capsule) {
+    struct ArrowArrayStream *given = pointer_in(capsule, "arrow_array_stream");
+    if (given == NULL || !is_there(given->release == NULL, "stream")) return NULL;
+    struct ArrowArrayStream stream = *given;
+    given->release = NULL;
+    kh_batch *batch = read_stream(db, &stream);
+    Py_BEGIN_ALLOW_THREADS
+    stream.release(&stream);
+    Py_END_ALLOW_THREADS
     return batch;
 }
 
@@ -236,6 +261,18 @@ static kh_batch *take_table(const table_object *table) {
     return batch;
 }
 
+/* pyarrow puts all chunks of a Table together at once, which copies each row once. */
+static PyObject *stream_of(PyObject *object) {
+    PyObject *whole = NULL;
+    if (!PyType_Check(object) && PyObject_HasAttrString(object, "combine_chunks") &&
+        PyObject_HasAttrString(object, "num_columns"))
+        whole = PyObject_CallMethod(object, "combine_chunks", NULL);
+    if (whole == NULL && PyErr_Occurred()) return NULL;
+    PyObject *capsule = offered(whole == NULL ? object : whole, core.name_stream);
+    Py_XDECREF(whole);
+    return capsule;
+}
+
 static kh_batch *take_foreign(kh_db *db, PyObject *object) {
     kh_schema *schema = NULL;
     struct ArrowArray array;
@@ -247,7 +284,7 @@ static kh_batch *take_foreign(kh_db *db, PyObject *object) {
     case ARRAY_NOT_OFFERED:
         break;
     }
-    PyObject *capsule = offered(object, core.name_stream);
+    PyObject *capsule = stream_of(object);
     if (capsule == NULL) {
         if (!PyErr_Occurred())
             PyErr_Format(PyExc_TypeError,
@@ -261,9 +298,8 @@ static kh_batch *take_foreign(kh_db *db, PyObject *object) {
     return batch;
 }
 
-/* A frame's index would become a column that nobody asked for. */
-static bool is_pandas(PyObject *object) {
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__module__");
+static bool is_of_pandas(PyObject *type) {
+    PyObject *name = PyObject_GetAttrString(type, "__module__");
     bool is_it = false;
     if (name != NULL && PyUnicode_Check(name)) {
         PyObject *prefix = PyUnicode_FromString("pandas");
@@ -271,6 +307,19 @@ static bool is_pandas(PyObject *object) {
         Py_XDECREF(prefix);
     }
     Py_XDECREF(name);
+    PyErr_Clear();
+    return is_it;
+}
+
+/* A frame's index would become a column that nobody asked for. Also of a class derived from it. */
+static bool is_pandas(PyObject *object) {
+    PyObject *types = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__mro__");
+    bool is_it = false;
+    if (types != NULL && PyTuple_Check(types)) {
+        for (Py_ssize_t i = 0; !is_it && i < PyTuple_Size(types); i++)
+            is_it = is_of_pandas(PyTuple_GetItem(types, i));
+    }
+    Py_XDECREF(types);
     PyErr_Clear();
     return is_it;
 }

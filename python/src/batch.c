@@ -43,7 +43,7 @@ static void batch_dealloc(PyObject *self) {
 
 static bool column_take(const kh_schema *schema, PyObject *object, int64_t *out) {
     if (PyUnicode_Check(object)) {
-        const char *name = PyUnicode_AsUTF8AndSize(object, NULL);
+        const char *name = text_take(object);
         if (name == NULL) return false;
         *out = kh_schema_find(schema, name);
         if (*out < 0) PyErr_SetObject(PyExc_KeyError, object);
@@ -53,27 +53,28 @@ static bool column_take(const kh_schema *schema, PyObject *object, int64_t *out)
     return *out != -1 || !PyErr_Occurred();
 }
 
-static PyObject *batch_value(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+static PyObject *batch_value(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *keywords) {
+    static const struct two usage = {"value(column, row=0)", {"column", "row"}, 1};
+    PyObject *given[2] = {NULL, NULL};
     int64_t column;
     int64_t row = 0;
-    if (count < 1 || count > 2) {
-        PyErr_SetString(PyExc_TypeError, "value(column, row=0)");
+    if (!two_take(&usage, args, count, keywords, given) ||
+        !column_take(kh_batch_schema(of(self)), given[0], &column))
         return NULL;
-    }
-    if (!column_take(kh_batch_schema(of(self)), args[0], &column)) return NULL;
-    if (count == 2) row = PyLong_AsLongLong(args[1]);
+    if (given[1] != NULL) row = PyLong_AsLongLong(given[1]);
     if (row == -1 && PyErr_Occurred()) return NULL;
     return value_give(of(self), column, row);
 }
 
-static PyObject *batch_row(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+static PyObject *batch_row(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *keywords) {
+    static const struct two usage = {"row(row=0)", {"row", NULL}, 0};
+    PyObject *given[2] = {NULL, NULL};
     int64_t columns = kh_schema_column_count(kh_batch_schema(of(self)));
     int64_t row = 0;
-    if (count > 1) {
-        PyErr_SetString(PyExc_TypeError, "row(row=0)");
-        return NULL;
-    }
-    if (count == 1) row = PyLong_AsLongLong(args[0]);
+    if (!two_take(&usage, args, count, keywords, given)) return NULL;
+    if (given[0] != NULL) row = PyLong_AsLongLong(given[0]);
     if (row == -1 && PyErr_Occurred()) return NULL;
     PyObject *tuple = PyTuple_New(columns);
     for (int64_t i = 0; tuple != NULL && i < columns; i++) {
@@ -102,8 +103,10 @@ static PyObject *batch_take(PyObject *self, PyObject *argument) {
             indexes[i] = PyLong_AsLongLong(PyList_GetItem(list, i));
         kh_batch *batch = NULL;
         kh_error error = {""};
-        if (!PyErr_Occurred())
-            out = answer(kh_batch_take(of(self), indexes, count, &batch, &error), batch, &error);
+        if (!PyErr_Occurred()) {
+            kh_status status = kh_batch_take(of(self), indexes, count, &batch, &error);
+            out = answer(status, batch, &error);
+        }
     }
     free(indexes);
     Py_DECREF(list);
@@ -132,8 +135,10 @@ static PyObject *batch_concat(PyObject *self, PyObject *argument) {
     kh_batch *batch = NULL;
     kh_error error = {""};
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = kh_batch_concat(of(self), rows, &batch, &error);
-    Py_END_ALLOW_THREADS kh_batch_release(rows);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_batch_concat(of(self), rows, &batch, &error);
+    Py_END_ALLOW_THREADS
+    kh_batch_release(rows);
     return answer(status, batch, &error);
 }
 
@@ -150,8 +155,10 @@ static PyObject *change_rows(PyObject *self, PyObject *args, PyObject *kwargs, r
     kh_batch *batch = NULL;
     kh_error error = {""};
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = change(of(self), rows, on, &batch, &error);
-    Py_END_ALLOW_THREADS kh_batch_release(rows);
+    Py_BEGIN_ALLOW_THREADS
+    status = change(of(self), rows, on, &batch, &error);
+    Py_END_ALLOW_THREADS
+    kh_batch_release(rows);
     return answer(status, batch, &error);
 }
 
@@ -184,8 +191,8 @@ static PyObject *batch_merge(PyObject *self, PyObject *args, PyObject *kwargs) {
     kh_error error = {""};
     kh_status status = KH_OK;
     if (theirs != NULL) {
-        Py_BEGIN_ALLOW_THREADS status =
-            kh_batch_merge(of(self), mine, theirs, on, &batch, NULL, &error);
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_batch_merge(of(self), mine, theirs, on, &batch, NULL, &error);
         Py_END_ALLOW_THREADS
     }
     PyObject *out = theirs == NULL ? NULL : answer(status, batch, &error);
@@ -218,9 +225,11 @@ static PyObject *batch_to_ipc(PyObject *self, PyObject *args, PyObject *kwargs) 
     kh_bytes bytes = {NULL, 0};
     kh_error error = {""};
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = kh_ipc_encode(&batch, 1, is_file ? KH_IPC_FILE : KH_IPC_STREAM,
-                                                  compression, &bytes, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) return raise_status(status, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_ipc_encode(&batch, 1, is_file ? KH_IPC_FILE : KH_IPC_STREAM, compression, &bytes,
+                           &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return raise_status(status, &error);
     PyObject *out = PyBytes_FromStringAndSize(bytes.data, (Py_ssize_t)bytes.size_bytes);
     kh_bytes_free(bytes);
     return out;
@@ -306,8 +315,10 @@ static PyObject *batch_compare(PyObject *self, PyObject *other, int operation) {
     bool is_equal = false;
     kh_error error = {""};
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = kh_batch_equal(of(self), of(other), &is_equal, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) return raise_status(status, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_batch_equal(of(self), of(other), &is_equal, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return raise_status(status, &error);
     return PyBool_FromLong(is_equal == (operation == Py_EQ));
 }
 
@@ -320,12 +331,12 @@ static PyObject *batch_repr(PyObject *self) {
     return text;
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 static PyMethodDef methods[] = {
-    {"value", FAST(batch_value), METH_FASTCALL,
+    {"value", FAST(batch_value), METH_FASTCALL | METH_KEYWORDS,
      "value(column, row=0)\n--\n\nOne value, by the column's name or number. Numbers, text and "
      "bytes cost no import of pyarrow. KeyError, IndexError."},
-    {"row", FAST(batch_row), METH_FASTCALL, "row(row=0)\n--\n\nThe values of one row, a tuple."},
+    {"row", FAST(batch_row), METH_FASTCALL | METH_KEYWORDS,
+     "row(row=0)\n--\n\nThe values of one row, a tuple."},
     {"take", batch_take, METH_O, "take(indexes)\n--\n\nThe rows at these places, in that order."},
     {"slice", KEYWORDS(batch_slice), METH_VARARGS | METH_KEYWORDS,
      "slice(offset=0, length=None)\n--\n\nSome rows; shares memory where that is worth it."},

@@ -21,8 +21,10 @@ static void cancel(struct child *child) {
 static kh_status open_feed(kh_db *db, kh_timestamp since, const kh_changes_options *options,
                            kh_changes **out, kh_error *error) {
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = kh_changes_open(db, since, options, out, error);
-    Py_END_ALLOW_THREADS return status;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_changes_open(db, since, options, out, error);
+    Py_END_ALLOW_THREADS
+    return status;
 }
 
 static PyObject *make(database_object *database, kh_timestamp since,
@@ -34,12 +36,14 @@ static PyObject *make(database_object *database, kh_timestamp since,
     kh_status status = open_feed(database->db, since, options, &handle, &error);
     if (status != KH_OK) {
         (void)raise_status(status, &error);
-    } else if ((changes = PyObject_New(changes_object, core.changes_type)) == NULL) {
+    } else if ((changes = PyObject_GC_New(changes_object, core.changes_type)) == NULL) {
         kh_changes_close(handle);
     } else {
         changes->changes = handle;
         atomic_init(&changes->child.busy, 0);
-        child_attach(&changes->child, database, shut, cancel);
+        changes->child.owner = (database_object *)Py_NewRef((PyObject *)database);
+        child_attach(&changes->child, shut, cancel);
+        PyObject_GC_Track(changes);
     }
     database_leave(database);
     return (PyObject *)changes;
@@ -47,13 +51,13 @@ static PyObject *make(database_object *database, kh_timestamp since,
 
 PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"since", "prefix", "keys_only", NULL};
-    unsigned long long since = 0;
+    uint64_t since = 0;
     PyObject *prefix = NULL;
     int is_keys_only = 0;
     struct key key = {{NULL, 0}, NULL};
     kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|KOp:feed", names, &since, &prefix,
-                                     &is_keys_only) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O&Op:feed", names, uint64_take, &since,
+                                     &prefix, &is_keys_only) ||
         (prefix != NULL && !key_take(prefix, &key)))
         return NULL;
     options.prefix = key.bytes;
@@ -63,11 +67,18 @@ PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwar
     return changes;
 }
 
+static int changes_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(of(self)->child.owner);
+    return 0;
+}
+
 static void changes_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     child_end(&of(self)->child);
     Py_DECREF(of(self)->child.owner);
-    PyObject_Free(self);
+    PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
@@ -92,8 +103,10 @@ static PyObject *next_within(changes_object *changes, uint32_t timeout_ms) {
     kh_error error = {""};
     kh_status status;
     if (!child_enter(&changes->child, "change feed")) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_changes_next(changes->changes, timeout_ms, &change, &error);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_changes_next(changes->changes, timeout_ms, &change, &error);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (status == KH_OK) {
         out = change_give(&change);
     } else if (status == KH_PENDING) {
@@ -161,11 +174,13 @@ static PyGetSetDef properties[] = {
 
 static PyType_Slot slots[] = {{Py_tp_doc, "A change feed (Database.feed). One thread at a time."},
                               {Py_tp_dealloc, changes_dealloc},
+                              {Py_tp_traverse, changes_traverse},
                               {Py_tp_methods, methods},
                               {Py_tp_getset, properties},
                               {0, NULL}};
-static PyType_Spec spec = {"khonsu._core.Changes", sizeof(changes_object), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+static PyType_Spec spec = {
+    "khonsu._core.Changes", sizeof(changes_object), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_GC, slots};
 
 bool changes_ready(PyObject *module) {
     core.changes_type = type_ready(module, &spec, "Changes");

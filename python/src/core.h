@@ -38,9 +38,9 @@ struct core {
     PyObject *exceptions[STATUS_MAX]; /* by status number; set by khonsu._errors */
     PyObject *conflict;               /* what a resolve function answers */
     PyObject *drop;
-    PyObject *schemas;       /* dict: address of a kh_schema -> Schema, a bounded cache */
-    PyObject *import_batch;  /* pyarrow.RecordBatch._import_from_c; NULL until it is wanted */
-    PyObject *import_schema; /* pyarrow.Schema._import_from_c */
+    PyObject *schemas;               /* dict: address of a kh_schema -> Schema, a bounded cache */
+    PyObject *_Atomic import_batch;  /* pyarrow.RecordBatch._import_from_c; NULL until wanted */
+    PyObject *_Atomic import_schema; /* pyarrow.Schema._import_from_c */
     /* Names that are looked up often. */
     PyObject *name_array;  /* __arrow_c_array__ */
     PyObject *name_stream; /* __arrow_c_stream__ */
@@ -54,9 +54,11 @@ struct child;
 typedef void child_shut_fn(struct child *child);
 
 typedef struct database_object {
-    PyObject_HEAD kh_db *db; /* NULL: closed */
-    _Atomic int users;       /* calls that are under way; -1: closing or closed */
-    pthread_mutex_t lock;    /* of the list, and of the messages; no Python under it */
+    PyObject_HEAD
+    kh_db *db;            /* NULL: closed */
+    _Atomic int users;    /* calls that are under way; -1: closing or closed; -2: opening */
+    pid_t process;        /* that opened it */
+    pthread_mutex_t lock; /* of the list, and of the messages; no Python under it */
     struct child *first;
     struct messages *messages;
     PyObject *path;      /* bytes; NULL: in memory */
@@ -66,20 +68,21 @@ typedef struct database_object {
 
 /* The head of an object that has a handle in a database. */
 struct child {
-    PyObject_HEAD struct child *next;
+    PyObject_HEAD
+    struct child *next;
     struct child *before;
-    database_object *owner; /* a reference */
-    child_shut_fn *shut;    /* closes the handle; called with `busy` held */
-    child_shut_fn *cancel;  /* ends a wait of another thread; NULL: there is none to end */
-    _Atomic int busy;
-    bool is_open;
+    database_object *owner;     /* a reference; until dealloc */
+    child_shut_fn *shut;        /* closes the handle; called with `busy` held */
+    child_shut_fn *cancel;      /* ends a wait of another thread; NULL: there is none to end */
+    _Atomic unsigned long busy; /* the thread that is in a call; 0: none */
+    _Atomic bool is_open;
 };
 
 /* Count a call in / out. False: an exception is set. */
 bool database_enter(database_object *database);
 void database_leave(database_object *database);
-void child_attach(struct child *child, database_object *owner, child_shut_fn *shut,
-                  child_shut_fn *cancel);
+/* child->owner is set. */
+void child_attach(struct child *child, child_shut_fn *shut, child_shut_fn *cancel);
 /* Close the handle, if it is open, and leave the list. With `busy` held. */
 void child_close(struct child *child);
 /* End a wait that another thread is in, and all later ones. Any thread. */
@@ -92,31 +95,46 @@ void child_leave(struct child *child);
 void child_end(struct child *child);
 /* As child_enter, also when it is closed already. */
 bool child_hold(struct child *child, const char *what);
+/* The same without an exception. */
+bool child_try(struct child *child);
+
+/* Which savepoint has a number now: the library gives the numbers of released ones out again. */
+struct marks {
+    uint64_t *serials; /* by number, from 1 */
+    uint32_t capacity;
+    uint64_t last;
+};
 
 typedef struct txn_object {
     struct child child; /* first */
     kh_txn *txn;        /* NULL: closed */
     kh_txn_id id;
-    kh_timestamp timestamp; /* of its commit; 0: none */
-    bool is_durable;        /* reads may go to the disk: without the interpreter lock */
-    bool is_ended;
-    struct scan_object *scans; /* open ones; with the transaction held */
-    PyObject *id_column;       /* str; NULL: "id" */
+    _Atomic kh_timestamp timestamp; /* of its commit; 0: none */
+    bool is_durable;                /* reads may go to the disk: without the interpreter lock */
+    _Atomic bool is_ended;
+    _Atomic bool is_started; /* its commit, and not known to have ended */
+    struct open_scan *scans; /* with the transaction held */
+    struct marks marks;
+    PyObject *id_column; /* str; NULL: "id" */
     PyObject *resolve;
+    PyObject *resolved;  /* a list, once a commit has met rivals; NULL: none */
     PyObject *raised[3]; /* by the resolve function, to be raised again */
 } txn_object;
 
 typedef struct batch_object {
-    PyObject_HEAD kh_batch *batch;
+    PyObject_HEAD
+    kh_batch *batch;
 } batch_object;
 
 typedef struct schema_object {
-    PyObject_HEAD kh_schema *schema;
+    PyObject_HEAD
+    kh_schema *schema;
     PyObject *_Atomic arrow; /* the pyarrow.Schema, once it was asked for */
 } schema_object;
 
 typedef struct table_object {
-    PyObject_HEAD kh_schema *schema;
+    PyObject_HEAD
+    kh_schema *schema;
     kh_batch **batches;
     size_t count;
     PyObject *keys; /* list of str */
@@ -129,6 +147,7 @@ PyObject *raise_status(kh_status status, const kh_error *error);
 PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
                        const kh_bytes *key);
 PyObject *raise_words(kh_status status, const char *words);
+PyObject *raise_absent(txn_object *txn, PyObject *key);
 bool errors_set(PyObject *by_number);
 
 /* ---- keys.c ---------------------------------------------------------------------------------- */
@@ -141,8 +160,13 @@ struct key {
 bool key_take(PyObject *object, struct key *out);
 void key_drop(struct key *key);
 PyObject *key_give(kh_bytes bytes); /* str */
+/* A str without NULs. NULL: an exception is set. */
+const char *text_take(PyObject *object);
 PyObject *txn_id_give(kh_txn_id id);
 bool txn_id_take(PyObject *object, kh_txn_id *out);
+/* For "O&": an int that is not negative, to a uint64_t or a uint32_t. */
+int uint64_take(PyObject *object, void *out);
+int uint32_take(PyObject *object, void *out);
 /* Seconds to milliseconds; None: `none`. False: an exception is set. */
 bool seconds_take(PyObject *object, uint32_t none, uint32_t *out_ms);
 
@@ -152,6 +176,15 @@ bool isolation_take(const char *name, kh_isolation *out);
 bool policy_take(const char *name, kh_policy *out);
 bool sync_take(const char *name, kh_sync *out);
 bool validation_take(const char *name, kh_validation *out);
+/* The arguments of a call by METH_FASTCALL | METH_KEYWORDS with one or two parameters. What is not
+ * given stays as it is in out. usage: "get(key, default=None)". */
+struct two {
+    const char *usage;
+    const char *names[2];
+    Py_ssize_t least;
+};
+bool two_take(const struct two *two, PyObject *const *args, Py_ssize_t count, PyObject *keywords,
+              PyObject *out[2]);
 const char *isolation_name(kh_isolation isolation);
 const char *policy_name(kh_policy policy);
 
@@ -224,11 +257,14 @@ PyObject *scan_make(txn_object *txn, const kh_scan_options *options);
 /* ---- of databases ---------------------------------------------------------------------------- */
 
 extern PyMethodDef database_history_methods[];
+/* Before a durable database is opened. */
+void forked_prepare(void);
 PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs);
 PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwargs);
 PyObject *backup_entry_give(const kh_backup_entry *entry);
 PyObject *head_give(const kh_head *head);
 
+#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 #define FAST(function) ((PyCFunction)(void (*)(void))(function))
 
 #endif

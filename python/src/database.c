@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static database_object *of(PyObject *self) {
     return (database_object *)self;
@@ -48,7 +49,7 @@ static const struct limit limits[] = {LIMIT(memory_bytes), LIMIT(batch_bytes),
                                       LIMIT(ranges),       LIMIT(outcomes),
                                       LIMIT(watch_events), LIMIT(max_snapshot_age_ms)};
 
-static bool set_limit(kh_limits *out, const char *name, unsigned long long value) {
+static bool set_limit(kh_limits *out, const char *name, uint64_t value) {
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         if (strcmp(limits[i].name, name) != 0) continue;
         if (limits[i].size == sizeof value) {
@@ -64,25 +65,28 @@ static bool set_limit(kh_limits *out, const char *name, unsigned long long value
     return false;
 }
 
+static bool take_limit(PyObject *item, kh_limits *out) {
+    const char *name;
+    uint64_t value;
+    return PyArg_ParseTuple(item, "sO&;limits is a dict of names and numbers", &name, uint64_take,
+                            &value) &&
+           set_limit(out, name, value);
+}
+
 static bool take_limits(PyObject *dict, kh_limits *out) {
-    PyObject *name;
-    PyObject *value;
-    Py_ssize_t at = 0;
     if (dict == Py_None) return true;
     if (!PyDict_Check(dict)) {
         PyErr_SetString(PyExc_TypeError, "limits is a dict");
         return false;
     }
-    while (PyDict_Next(dict, &at, &name, &value)) {
-        const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-        unsigned long long number = text == NULL ? 0 : PyLong_AsUnsignedLongLong(value);
-        if (PyErr_Occurred() || !set_limit(out, text, number)) return false;
-    }
-    return true;
+    PyObject *items = PyDict_Items(dict);
+    bool is_taken = items != NULL;
+    for (Py_ssize_t i = 0; is_taken && i < PyList_Size(items); i++)
+        is_taken = take_limit(PyList_GetItem(items, i), out);
+    Py_XDECREF(items);
+    return is_taken;
 }
 
-/* Of databases whose resolve function is a Python one; the transaction is the context. A database
- * that has one gives it to each of its transactions. */
 static bool take_times(PyObject *timeout, double retention, PyObject *sync_delay,
                        kh_options *options) {
     if (!seconds_take(timeout, 0, &options->timeout_ms)) return false;
@@ -109,12 +113,12 @@ struct given {
     struct words words;
     PyObject *timeout;
     double retention;
-    unsigned long long retention_bytes;
-    unsigned long long memory;
+    uint64_t retention_bytes;
+    uint64_t memory;
     PyObject *limits;
     PyObject *sync_delay;
     PyObject *as_of;
-    unsigned int node;
+    uint32_t node;
 };
 
 static bool parse(PyObject *args, PyObject *kwargs, struct given *given, const char **id_column) {
@@ -145,11 +149,12 @@ static bool parse(PyObject *args, PyObject *kwargs, struct given *given, const c
                             .sync_delay = Py_None,
                             .as_of = Py_None};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|O$pppzzzzOdKKOzOOIO:Database", names, &path, &given->flags[0],
+            args, kwargs, "|O$pppzzzzOdO&O&OzOOO&O:Database", names, &path, &given->flags[0],
             &given->flags[1], &given->flags[2], &given->words.isolation, &given->words.policy,
-            id_column, &given->words.validation, &given->timeout, &given->retention,
-            &given->retention_bytes, &given->memory, &given->limits, &given->words.sync,
-            &given->sync_delay, &given->as_of, &given->node, &given->resolve))
+            id_column, &given->words.validation, &given->timeout, &given->retention, uint64_take,
+            &given->retention_bytes, uint64_take, &given->memory, &given->limits,
+            &given->words.sync, &given->sync_delay, &given->as_of, uint32_take, &given->node,
+            &given->resolve))
         return false;
     return path == Py_None || PyUnicode_FSConverter(path, &given->path);
 }
@@ -162,8 +167,7 @@ static bool fill(const struct given *given, kh_options *options) {
     options->retention_bytes = given->retention_bytes;
     options->limits.memory_bytes = given->memory;
     options->node = given->node;
-    if (given->as_of != Py_None) options->as_of = PyLong_AsUnsignedLongLong(given->as_of);
-    if (PyErr_Occurred()) return false;
+    if (given->as_of != Py_None && !uint64_take(given->as_of, &options->as_of)) return false;
     if (given->resolve != Py_None && !PyCallable_Check(given->resolve)) {
         PyErr_SetString(PyExc_TypeError, "resolve is a function of key, base, mine, theirs");
         return false;
@@ -172,27 +176,42 @@ static bool fill(const struct given *given, kh_options *options) {
            take_times(given->timeout, given->retention, given->sync_delay, options);
 }
 
+/* A database gives its resolve function to each of its transactions (txn_resolve): nobody else is
+ * asked. */
+static kh_resolution never_asked(void *context, kh_bytes key, const kh_batch *base,
+                                 const kh_batch *mine, const kh_batch *theirs, kh_batch **out) {
+    (void)context;
+    (void)key;
+    (void)base;
+    (void)mine;
+    (void)theirs;
+    (void)out;
+    return KH_RESOLVE_CONFLICT;
+}
+
 static int open_db(database_object *self, const kh_options *options) {
     kh_error error = {""};
     kh_status status;
     kh_db *db = NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_open(options, &db, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) {
+    if (options->path != NULL) forked_prepare();
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_open(options, &db, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) {
         (void)raise_status(status, &error);
         return -1;
     }
     self->db = db;
-    atomic_store(&self->users, 0);
     return 0;
 }
 
-static int database_init(PyObject *object, PyObject *args, PyObject *kwargs) {
-    database_object *self = of(object);
+/* While `users` says that it is opening. */
+static int init_alone(database_object *self, PyObject *args, PyObject *kwargs) {
     struct given given;
     const char *id_column = NULL;
     kh_options options = KH_OPTIONS_INIT;
     int code = -1;
-    if (self->db != NULL || self->messages != NULL) {
+    if (self->messages != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a database is opened once");
         return -1;
     }
@@ -202,6 +221,7 @@ static int database_init(PyObject *object, PyObject *args, PyObject *kwargs) {
         (void)PyErr_NoMemory();
     } else if (fill(&given, &options)) {
         options.id_column = id_column;
+        if (given.resolve != Py_None) options.resolve = never_asked;
         options.message = messages_say;
         options.message_context = self->messages;
         code = open_db(self, &options);
@@ -209,26 +229,41 @@ static int database_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     if (code == 0) {
         self->path = Py_XNewRef(given.path);
         if (given.resolve != Py_None) self->resolve = Py_NewRef(given.resolve);
-        self->id_column = id_column == NULL ? NULL : PyUnicode_FromString(id_column);
+        if (id_column != NULL) self->id_column = PyUnicode_FromString(id_column);
+        self->process = getpid();
     }
     Py_XDECREF(given.path);
     return code;
 }
 
+static int database_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+    int closed = -1;
+    if (!atomic_compare_exchange_strong(&of(self)->users, &closed, -2)) {
+        PyErr_SetString(PyExc_RuntimeError, "a database is opened once");
+        return -1;
+    }
+    int code = init_alone(of(self), args, kwargs);
+    atomic_store(&of(self)->users, code == 0 ? 0 : -1);
+    return code;
+}
+
 /* ---- close ----------------------------------------------------------------------------------- */
 
-/* The first child that no thread is in, held; NULL: there is none (*is_busy: but one in use). */
-static struct child *hold_one(database_object *self, bool *is_busy) {
+enum { NONE_IN_USE, ONE_IN_USE, ONE_IN_OWN_USE };
+
+/* The first child that no thread is in, held; NULL: there is none (*use: but one in use). */
+static struct child *hold_one(database_object *self, int *use) {
     struct child *found = NULL;
-    *is_busy = false;
+    *use = NONE_IN_USE;
     pthread_mutex_lock(&self->lock);
     for (struct child *child = self->first; child != NULL && found == NULL; child = child->next) {
-        int nobody = 0;
         if (child->cancel != NULL) child->cancel(child);
-        if (atomic_compare_exchange_strong(&child->busy, &nobody, 1)) {
+        if (child_try(child)) {
             found = child;
-        } else {
-            *is_busy = true;
+        } else if (atomic_load(&child->busy) == PyThread_get_thread_ident()) {
+            *use = ONE_IN_OWN_USE;
+        } else if (*use == NONE_IN_USE) {
+            *use = ONE_IN_USE;
         }
     }
     pthread_mutex_unlock(&self->lock);
@@ -239,25 +274,28 @@ static struct child *hold_one(database_object *self, bool *is_busy) {
 enum { CLOSE_TRIES = 2000 };
 
 static bool close_children(database_object *self) {
-    bool is_busy = true;
-    for (int try = 0; is_busy && try < CLOSE_TRIES; try++) {
+    int use = ONE_IN_USE;
+    for (int try = 0; use == ONE_IN_USE && try < CLOSE_TRIES; try++) {
         struct child *child;
-        while ((child = hold_one(self, &is_busy)) != NULL) {
+        while ((child = hold_one(self, &use)) != NULL) {
             child_close(child);
             child_leave(child); /* its object may be gone now */
         }
-        if (!is_busy) break;
+        if (use != ONE_IN_USE) break;
         struct timespec pause = {0, 1000000};
-        Py_BEGIN_ALLOW_THREADS(void) nanosleep(&pause, NULL);
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&pause, NULL);
         Py_END_ALLOW_THREADS
     }
-    return !is_busy;
+    return use == NONE_IN_USE;
 }
 
 static PyObject *shut(database_object *self) {
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_close(self->db);
-    Py_END_ALLOW_THREADS if (status == KH_IN_USE) {
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_close(self->db);
+    Py_END_ALLOW_THREADS
+    if (status == KH_IN_USE) {
         atomic_store(&self->users, 0);
         return raise_words(status, "an Arrow stream of a change feed is still in use");
     }
@@ -270,14 +308,15 @@ static PyObject *database_close(PyObject *object, PyObject *unused) {
     database_object *self = of(object);
     int users = 0;
     (void)unused;
-    if (self->db == NULL) Py_RETURN_NONE;
     if (!atomic_compare_exchange_strong(&self->users, &users, -1)) {
         if (users < 0) Py_RETURN_NONE;
-        return raise_words(KH_IN_USE, "another thread is in a call of the database");
+        return raise_words(KH_IN_USE, "a call of the database is under way");
     }
+    /* A forked child closes nothing of its parent's, and does not wait for the parent's threads. */
+    if (self->process != getpid()) Py_RETURN_NONE;
     if (!close_children(self)) {
         atomic_store(&self->users, 0);
-        return raise_words(KH_IN_USE, "another thread is in a transaction of the database");
+        return raise_words(KH_IN_USE, "a transaction of the database is in a call");
     }
     return shut(self);
 }
@@ -299,9 +338,10 @@ static void database_dealloc(PyObject *object) {
     PyObject_GC_UnTrack(object);
     if (self->db != NULL) {
         kh_status status;
-        Py_BEGIN_ALLOW_THREADS status = kh_db_close(self->db);
-        Py_END_ALLOW_THREADS if (status != KH_OK) self->messages =
-            NULL; /* it goes on, and may say something */
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_db_close(self->db);
+        Py_END_ALLOW_THREADS
+        if (status != KH_OK) self->messages = NULL; /* it goes on, and may say something */
     }
     messages_free(self->messages);
     pthread_mutex_destroy(&self->lock);
@@ -355,8 +395,10 @@ static PyObject *get_closed(PyObject *self, void *closure) {
 static PyObject *database_step(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!database_enter(of(self))) return NULL;
-    Py_BEGIN_ALLOW_THREADS kh_db_step(of(self)->db);
-    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_BEGIN_ALLOW_THREADS
+    kh_db_step(of(self)->db);
+    Py_END_ALLOW_THREADS
+    database_leave(of(self));
     Py_RETURN_NONE;
 }
 
@@ -365,8 +407,10 @@ static PyObject *database_compact(PyObject *self, PyObject *unused) {
     kh_status status;
     (void)unused;
     if (!database_enter(of(self))) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_compact(of(self)->db, &error);
-    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_compact(of(self)->db, &error);
+    Py_END_ALLOW_THREADS
+    database_leave(of(self));
     if (status != KH_OK) return raise_status(status, &error);
     Py_RETURN_NONE;
 }
@@ -384,9 +428,11 @@ static PyObject *database_stats_text(PyObject *self, PyObject *args, PyObject *k
         return NULL;
     }
     if (!database_enter(of(self))) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_stats_text(
-        of(self)->db, is_json ? KH_STATS_JSON : KH_STATS_PROMETHEUS, &text, &error);
-    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_stats_text(of(self)->db, is_json ? KH_STATS_JSON : KH_STATS_PROMETHEUS, &text,
+                              &error);
+    Py_END_ALLOW_THREADS
+    database_leave(of(self));
     if (status != KH_OK) return raise_status(status, &error);
     PyObject *out = PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.size_bytes, "replace");
     kh_bytes_free(text);
@@ -414,7 +460,6 @@ static PyObject *database_feed(PyObject *self, PyObject *args, PyObject *kwargs)
     return changes_make(of(self), args, kwargs);
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 static PyMethodDef methods[] = {
     {"close", database_close, METH_NOARGS,
      "close()\n--\n\nClose; transactions that are open are rolled back, watches and feeds end. "

@@ -1,6 +1,7 @@
 /* database_history.c - what a database knows of the past, of transactions, and of itself. */
 #include "core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static database_object *of(PyObject *self) {
@@ -35,9 +36,10 @@ static PyObject *read_history(kh_db *db, kh_bytes key, kh_timestamp from, kh_tim
     kh_error error = {""};
     kh_status status;
     if (versions.list == NULL) return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        kh_db_history(db, key, from, to, add_version, &versions, NULL, &error);
-    Py_END_ALLOW_THREADS if (status == KH_OK && !versions.is_failed) return versions.list;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_history(db, key, from, to, add_version, &versions, NULL, &error);
+    Py_END_ALLOW_THREADS
+    if (status == KH_OK && !versions.is_failed) return versions.list;
     Py_DECREF(versions.list);
     if (!versions.is_failed) return raise_status(status, &error);
     PyErr_Restore(versions.raised[0], versions.raised[1], versions.raised[2]);
@@ -47,13 +49,15 @@ static PyObject *read_history(kh_db *db, kh_bytes key, kh_timestamp from, kh_tim
 static PyObject *database_history(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"key", "start", "stop", NULL};
     PyObject *object;
-    unsigned long long from = 0;
+    kh_timestamp from = 0;
+    kh_timestamp to = UINT64_MAX;
     PyObject *stop = Py_None;
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|KO:history", names, &object, &from, &stop))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O&O:history", names, &object, uint64_take,
+                                     &from, &stop))
         return NULL;
-    kh_timestamp to = stop == Py_None ? UINT64_MAX : PyLong_AsUnsignedLongLong(stop);
-    if (PyErr_Occurred() || !key_take(object, &key)) return NULL;
+    if (stop != Py_None && !uint64_take(stop, &to)) return NULL;
+    if (!key_take(object, &key)) return NULL;
     PyObject *out = NULL;
     if (database_enter(of(self))) {
         out = read_history(of(self)->db, key.bytes, from, to);
@@ -82,8 +86,10 @@ static PyObject *database_outcome(PyObject *self, PyObject *argument) {
     kh_error error = {""};
     kh_status status;
     if (!txn_id_take(argument, &id) || !database_enter(of(self))) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_outcome(of(self)->db, id, &outcome, &timestamp, &error);
-    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_outcome(of(self)->db, id, &outcome, &timestamp, &error);
+    Py_END_ALLOW_THREADS
+    database_leave(of(self));
     if (status != KH_OK) return raise_status(status, &error);
     return Py_BuildValue("(sN)", outcome_name(outcome), timestamp_or_none(timestamp));
 }
@@ -99,9 +105,10 @@ static PyObject *database_decide(PyObject *self, PyObject *args, PyObject *kwarg
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Op:decide", names, &object, &is_commit) ||
         !txn_id_take(object, &id) || !database_enter(of(self)))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        kh_db_decide(of(self)->db, id, is_commit != 0, &timestamp, &error);
-    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_decide(of(self)->db, id, is_commit != 0, &timestamp, &error);
+    Py_END_ALLOW_THREADS
+    database_leave(of(self));
     return status == KH_OK ? timestamp_or_none(timestamp) : raise_status(status, &error);
 }
 
@@ -124,27 +131,62 @@ static PyObject *live_give(const kh_live_txn *txn) {
         (unsigned long long)txn->write_count, "tag", txn->tag);
 }
 
-static bool add_live(void *context, const kh_live_txn *txn) {
-    PyObject **list = context;
-    PyObject *row = live_give(txn);
-    if (row == NULL || PyList_Append(*list, row) < 0) Py_CLEAR(*list);
-    Py_XDECREF(row);
-    return *list != NULL;
+/* What is visited is copied: the visit may not use the database, and whatever makes Python objects
+ * may, by the garbage collector. */
+struct live {
+    kh_live_txn *txns;
+    char (*tags)[256];
+    size_t count;
+    size_t capacity;
+    bool has_failed;
+};
+
+static bool live_grow(struct live *live) {
+    if (live->count < live->capacity) return true;
+    size_t capacity = live->capacity == 0 ? 16 : 2 * live->capacity;
+    kh_live_txn *txns = realloc(live->txns, capacity * sizeof *txns);
+    if (txns != NULL) live->txns = txns;
+    void *tags = realloc(live->tags, capacity * sizeof *live->tags);
+    if (tags != NULL) live->tags = tags;
+    if (txns == NULL || tags == NULL) return false;
+    live->capacity = capacity;
+    return true;
 }
 
-/* The library holds a lock meanwhile: the interpreter lock is kept, so that nobody who has it waits
- * for that one. */
+static bool add_live(void *context, const kh_live_txn *txn) {
+    struct live *live = context;
+    live->has_failed = !live_grow(live);
+    if (live->has_failed) return false;
+    live->txns[live->count] = *txn;
+    (void)PyOS_snprintf(live->tags[live->count++], sizeof *live->tags, "%s", txn->tag);
+    return true;
+}
+
+static PyObject *live_list(struct live *live) {
+    if (live->has_failed) return PyErr_NoMemory();
+    PyObject *list = PyList_New((Py_ssize_t)live->count);
+    for (size_t i = 0; list != NULL && i < live->count; i++) {
+        live->txns[i].tag = live->tags[i];
+        PyObject *row = live_give(&live->txns[i]);
+        if (row == NULL || PyList_SetItem(list, (Py_ssize_t)i, row) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
 static PyObject *database_live(PyObject *self, PyObject *unused) {
+    struct live live = {NULL, NULL, 0, 0, false};
     kh_error error = {""};
+    kh_status status;
     (void)unused;
     if (!database_enter(of(self))) return NULL;
-    PyObject *list = PyList_New(0);
-    kh_status status = KH_OK;
-    if (list != NULL) status = kh_db_live(of(self)->db, add_live, &list, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_live(of(self)->db, add_live, &live, &error);
+    Py_END_ALLOW_THREADS
     database_leave(of(self));
-    if (list == NULL || status == KH_OK) return list;
-    Py_DECREF(list);
-    return raise_status(status, &error);
+    PyObject *list = status == KH_OK ? live_list(&live) : raise_status(status, &error);
+    free(live.txns);
+    free(live.tags);
+    return list;
 }
 
 /* ---- copies and proofs ----------------------------------------------------------------------- */
@@ -178,8 +220,10 @@ static PyObject *database_backup(PyObject *self, PyObject *args, PyObject *kwarg
     PyObject *out = NULL;
     if (database_enter(of(self))) {
         const char *path = PyBytes_AsString(directory);
-        Py_BEGIN_ALLOW_THREADS status = kh_backup(of(self)->db, path, &options, &entry, &error);
-        Py_END_ALLOW_THREADS database_leave(of(self));
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_backup(of(self)->db, path, &options, &entry, &error);
+        Py_END_ALLOW_THREADS
+        database_leave(of(self));
         out = status == KH_OK ? backup_entry_give(&entry) : raise_status(status, &error);
     }
     Py_DECREF(directory);
@@ -192,8 +236,10 @@ static PyObject *database_head(PyObject *self, PyObject *unused) {
     kh_status status;
     (void)unused;
     if (!database_enter(of(self))) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_head(of(self)->db, &head, &error);
-    Py_END_ALLOW_THREADS database_leave(of(self));
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_head(of(self)->db, &head, &error);
+    Py_END_ALLOW_THREADS
+    database_leave(of(self));
     return status == KH_OK ? head_give(&head) : raise_status(status, &error);
 }
 
@@ -201,8 +247,10 @@ static PyObject *prove(kh_db *db, kh_bytes key, kh_timestamp timestamp) {
     kh_bytes proof = {NULL, 0};
     kh_error error = {""};
     kh_status status;
-    Py_BEGIN_ALLOW_THREADS status = kh_db_prove(db, key, timestamp, &proof, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) return raise_status(status, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_db_prove(db, key, timestamp, &proof, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return raise_status(status, &error);
     PyObject *text = PyUnicode_DecodeUTF8(proof.data, (Py_ssize_t)proof.size_bytes, "strict");
     kh_bytes_free(proof);
     return text;
@@ -211,9 +259,10 @@ static PyObject *prove(kh_db *db, kh_bytes key, kh_timestamp timestamp) {
 static PyObject *database_prove(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"key", "timestamp", NULL};
     PyObject *object;
-    unsigned long long timestamp = 0;
+    kh_timestamp timestamp = 0;
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|K:prove", names, &object, &timestamp) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O&:prove", names, &object, uint64_take,
+                                     &timestamp) ||
         !key_take(object, &key))
         return NULL;
     PyObject *out = NULL;
@@ -225,7 +274,6 @@ static PyObject *database_prove(PyObject *self, PyObject *args, PyObject *kwargs
     return out;
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 PyMethodDef database_history_methods[] = {
     {"history", KEYWORDS(database_history), METH_VARARGS | METH_KEYWORDS,
      "history(key, start=0, stop=None)\n--\n\nThe key's versions with timestamps in [start, stop] "

@@ -87,9 +87,24 @@ static PyObject *make_of_conflict(kh_status status, const kh_error *error,
     return exception;
 }
 
-static bool is_of_conflict(kh_status status) {
-    return status == KH_CONFLICT || status == KH_NOT_SERIALIZABLE || status == KH_HELD ||
-           status == KH_MERGE_CONFLICT || status == KH_ROW_EXISTS || status == KH_ROW_NOT_FOUND;
+/* As a KeyError is: its argument is the key as it was given. */
+PyObject *raise_absent(txn_object *txn, PyObject *object) {
+    PyObject *kind = core.exceptions[KH_NOT_FOUND];
+    PyObject *exception =
+        PyObject_CallFunctionObjArgs(kind == NULL ? PyExc_KeyError : kind, object, NULL);
+    struct key key;
+    if (exception == NULL) return NULL;
+    bool is_made = key_take(object, &key);
+    if (is_made) {
+        is_made = add_details(exception, txn, &key.bytes, NULL);
+        key_drop(&key);
+    }
+    if (is_made) {
+        raise_made(exception);
+    } else {
+        Py_DECREF(exception);
+    }
+    return NULL;
 }
 
 static void restore_raised(txn_object *txn) {
@@ -100,8 +115,8 @@ static void restore_raised(txn_object *txn) {
 PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
                        const kh_bytes *key) {
     kh_conflict conflict = {.size = sizeof conflict};
-    bool has_conflict =
-        is_of_conflict(status) && txn->txn != NULL && kh_txn_conflict(txn->txn, &conflict) == KH_OK;
+    bool has_conflict = txn->txn != NULL && kh_txn_conflict(txn->txn, &conflict) == KH_OK &&
+                        conflict.status == status;
     if (status == KH_CONFLICT && txn->raised[0] != NULL) {
         restore_raised(txn);
         return NULL;

@@ -20,9 +20,8 @@ void database_leave(database_object *database) {
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-void child_attach(struct child *child, database_object *owner, child_shut_fn *shut,
-                  child_shut_fn *cancel) {
-    child->owner = (database_object *)Py_NewRef((PyObject *)owner);
+void child_attach(struct child *child, child_shut_fn *shut, child_shut_fn *cancel) {
+    database_object *owner = child->owner;
     child->shut = shut;
     child->cancel = cancel;
     child->before = NULL;
@@ -57,11 +56,17 @@ void child_cancel(struct child *child) {
     pthread_mutex_unlock(&child->owner->lock);
 }
 
+bool child_try(struct child *child) {
+    unsigned long nobody = 0;
+    return atomic_compare_exchange_strong(&child->busy, &nobody, PyThread_get_thread_ident());
+}
+
 bool child_hold(struct child *child, const char *what) {
-    int nobody = 0;
-    if (atomic_compare_exchange_strong(&child->busy, &nobody, 1)) return true;
-    char words[80];
-    (void)PyOS_snprintf(words, sizeof words, "the %s is used by another thread", what);
+    if (child_try(child)) return true;
+    bool is_own = atomic_load(&child->busy) == PyThread_get_thread_ident();
+    char words[120];
+    (void)PyOS_snprintf(words, sizeof words, "the %s is used by %s", what,
+                        is_own ? "a call that this function is called from" : "another thread");
     (void)raise_words(KH_MISUSE, words);
     return false;
 }
@@ -81,10 +86,9 @@ void child_leave(struct child *child) {
 }
 
 void child_end(struct child *child) {
-    int nobody = 0;
-    while (!atomic_compare_exchange_strong(&child->busy, &nobody, 1)) {
-        nobody = 0;
-        Py_BEGIN_ALLOW_THREADS(void) sched_yield();
+    while (!child_try(child)) {
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
         Py_END_ALLOW_THREADS
     }
     if (child->owner != NULL) child_close(child);

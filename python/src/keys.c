@@ -2,6 +2,7 @@
 #include "core.h"
 
 #include <math.h>
+#include <string.h>
 
 bool key_take(PyObject *object, struct key *out) {
     Py_ssize_t size = 0;
@@ -28,6 +29,18 @@ bool key_take(PyObject *object, struct key *out) {
 
 void key_drop(struct key *key) {
     Py_CLEAR(key->held);
+}
+
+const char *text_take(PyObject *object) {
+    Py_ssize_t size = 0;
+    if (!PyUnicode_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "a str was expected, not %R", (PyObject *)Py_TYPE(object));
+        return NULL;
+    }
+    const char *text = PyUnicode_AsUTF8AndSize(object, &size);
+    if (text == NULL || strlen(text) == (size_t)size) return text;
+    PyErr_SetString(PyExc_ValueError, "embedded null character");
+    return NULL;
 }
 
 PyObject *key_give(kh_bytes bytes) {
@@ -60,6 +73,23 @@ bool txn_id_take(PyObject *object, kh_txn_id *out) {
     if (PyErr_Occurred()) return false;
     out->low = PyLong_AsUnsignedLongLongMask(object);
     return !PyErr_Occurred();
+}
+
+int uint64_take(PyObject *object, void *out) {
+    PyObject *number = PyNumber_Index(object);
+    if (number == NULL) return 0;
+    *(uint64_t *)out = PyLong_AsUnsignedLongLong(number);
+    Py_DECREF(number);
+    return PyErr_Occurred() == NULL;
+}
+
+int uint32_take(PyObject *object, void *out) {
+    uint64_t number = 0;
+    if (!uint64_take(object, &number)) return 0;
+    *(uint32_t *)out = (uint32_t)number;
+    if (number <= UINT32_MAX) return 1;
+    PyErr_SetString(PyExc_OverflowError, "the number is too large");
+    return 0;
 }
 
 bool seconds_take(PyObject *object, uint32_t none, uint32_t *out_ms) {

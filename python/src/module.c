@@ -42,7 +42,7 @@ static PyObject *set_exceptions(PyObject *module, PyObject *by_number) {
 
 static PyObject *has_feature(PyObject *module, PyObject *name) {
     (void)module;
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    const char *text = text_take(name);
     return text == NULL ? NULL : PyBool_FromLong(kh_has_feature(text));
 }
 
@@ -55,9 +55,10 @@ static PyObject *from_ipc(PyObject *module, PyObject *data) {
     kh_status status;
     (void)module;
     if (PyBytes_AsStringAndSize(data, &bytes, &size) < 0) return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        kh_ipc_decode(NULL, (kh_bytes){bytes, (size_t)size}, &batches, &count, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) return raise_status(status, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_ipc_decode(NULL, (kh_bytes){bytes, (size_t)size}, &batches, &count, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return raise_status(status, &error);
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list != NULL && i < count; i++) {
         PyObject *batch = batch_or_none(batches[i]);

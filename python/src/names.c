@@ -76,6 +76,33 @@ bool validation_take(const char *name, kh_validation *out) {
     return is_known;
 }
 
+static bool refuse(const struct two *two) {
+    PyErr_SetString(PyExc_TypeError, two->usage);
+    return false;
+}
+
+bool two_take(const struct two *two, PyObject *const *args, Py_ssize_t count, PyObject *keywords,
+              PyObject *out[2]) {
+    Py_ssize_t named = keywords == NULL ? 0 : PyTuple_Size(keywords);
+    PyObject *found[2] = {NULL, NULL};
+    if (count + named > (two->names[1] == NULL ? 1 : 2)) return refuse(two);
+    for (Py_ssize_t i = 0; i < count; i++) found[i] = args[i];
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *word = PyTuple_GetItem(keywords, i);
+        int at = 0;
+        while (at < 2 && (two->names[at] == NULL ||
+                          PyUnicode_CompareWithASCIIString(word, two->names[at]) != 0))
+            at++;
+        if (at == 2 || found[at] != NULL) return refuse(two);
+        found[at] = args[count + i];
+    }
+    for (Py_ssize_t i = 0; i < two->least; i++)
+        if (found[i] == NULL) return refuse(two);
+    for (int i = 0; i < 2; i++)
+        if (found[i] != NULL) out[i] = found[i];
+    return true;
+}
+
 const char *isolation_name(kh_isolation isolation) {
     return give(isolations, (int)isolation);
 }

@@ -1,6 +1,7 @@
 /* offline.c - functions on directories that no process has open: verify, restore, backups. */
 #include "core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- verify ---------------------------------------------------------------------------------- */
@@ -34,14 +35,14 @@ static PyObject *verify(PyObject *module, PyObject *args, PyObject *kwargs) {
     PyObject *path = NULL;
     const char *expect = NULL;
     Py_ssize_t expect_bytes = 0;
-    unsigned long long number = 0;
+    uint64_t number = 0;
     kh_verify_options options = KH_VERIFY_OPTIONS_INIT;
     kh_verify_report report = {.size = sizeof report};
     kh_error error = {""};
     kh_status status = KH_INVALID;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|z#K:verify", names, PyUnicode_FSConverter,
-                                     &path, &expect, &expect_bytes, &number))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|z#O&:verify", names, PyUnicode_FSConverter,
+                                     &path, &expect, &expect_bytes, uint64_take, &number))
         return NULL;
     options.expect = (const uint8_t *)expect;
     options.expect_number = number;
@@ -51,8 +52,10 @@ static PyObject *verify(PyObject *module, PyObject *args, PyObject *kwargs) {
         return NULL;
     }
     const char *text = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS status = kh_verify(text, &options, &report, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_verify(text, &options, &report, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
     return is_report(status) ? report_give(&report, status) : raise_status(status, &error);
 }
 
@@ -67,20 +70,22 @@ static PyObject *restored_give(const kh_restored *restored) {
 static PyObject *restore(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"source", "target", "to", NULL};
     PyObject *paths[2] = {NULL, NULL};
-    unsigned long long to = 0;
+    uint64_t to = 0;
     kh_restore_options options = KH_RESTORE_OPTIONS_INIT;
     kh_restored restored;
     kh_error error = {""};
     kh_status status;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|K:restore", names, PyUnicode_FSConverter,
-                                     &paths[0], PyUnicode_FSConverter, &paths[1], &to))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|O&:restore", names, PyUnicode_FSConverter,
+                                     &paths[0], PyUnicode_FSConverter, &paths[1], uint64_take, &to))
         return NULL;
     options.to = to;
     const char *from = PyBytes_AsString(paths[0]);
     const char *target = PyBytes_AsString(paths[1]);
-    Py_BEGIN_ALLOW_THREADS status = kh_restore(from, target, &options, &restored, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(paths[0]);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_restore(from, target, &options, &restored, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(paths[0]);
     Py_DECREF(paths[1]);
     return status == KH_OK ? restored_give(&restored) : raise_status(status, &error);
 }
@@ -88,69 +93,92 @@ static PyObject *restore(PyObject *module, PyObject *args, PyObject *kwargs) {
 static PyObject *backup_restore(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"directory", "target", "number", "to", NULL};
     PyObject *paths[2] = {NULL, NULL};
-    unsigned long long number = 0;
-    unsigned long long to = 0;
+    uint64_t number = 0;
+    uint64_t to = 0;
     kh_restore_options options = KH_RESTORE_OPTIONS_INIT;
     kh_restored restored;
     kh_error error = {""};
     kh_status status;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|KK:backup_restore", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|O&O&:backup_restore", names,
                                      PyUnicode_FSConverter, &paths[0], PyUnicode_FSConverter,
-                                     &paths[1], &number, &to))
+                                     &paths[1], uint64_take, &number, uint64_take, &to))
         return NULL;
     options.to = to;
     const char *from = PyBytes_AsString(paths[0]);
     const char *target = PyBytes_AsString(paths[1]);
-    Py_BEGIN_ALLOW_THREADS status =
-        kh_backup_restore(from, number, target, &options, &restored, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(paths[0]);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_backup_restore(from, number, target, &options, &restored, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(paths[0]);
     Py_DECREF(paths[1]);
     return status == KH_OK ? restored_give(&restored) : raise_status(status, &error);
 }
 
 /* ---- backups --------------------------------------------------------------------------------- */
 
+struct entries {
+    kh_backup_entry *list;
+    size_t count;
+    bool has_failed;
+};
+
 static bool add_entry(void *context, const kh_backup_entry *entry) {
-    PyObject **list = context;
-    PyObject *row = backup_entry_give(entry);
-    if (row == NULL || PyList_Append(*list, row) < 0) Py_CLEAR(*list);
-    Py_XDECREF(row);
-    return *list != NULL;
+    struct entries *entries = context;
+    kh_backup_entry *list = realloc(entries->list, (entries->count + 1) * sizeof *list);
+    entries->has_failed = list == NULL;
+    if (list == NULL) return false;
+    entries->list = list;
+    list[entries->count++] = *entry;
+    return true;
+}
+
+static PyObject *entries_give(const struct entries *entries) {
+    if (entries->has_failed) return PyErr_NoMemory();
+    PyObject *list = PyList_New((Py_ssize_t)entries->count);
+    for (size_t i = 0; list != NULL && i < entries->count; i++) {
+        PyObject *row = backup_entry_give(&entries->list[i]);
+        if (row == NULL || PyList_SetItem(list, (Py_ssize_t)i, row) < 0) Py_CLEAR(list);
+    }
+    return list;
 }
 
 static PyObject *backup_list(PyObject *module, PyObject *directory) {
     PyObject *path = NULL;
     kh_error error = {""};
     (void)module;
+    struct entries entries = {NULL, 0, false};
+    kh_status status;
     if (!PyUnicode_FSConverter(directory, &path)) return NULL;
-    PyObject *list = PyList_New(0);
-    kh_status status = KH_OK;
-    if (list != NULL) status = kh_backup_list(PyBytes_AsString(path), add_entry, &list, &error);
+    const char *text = PyBytes_AsString(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_backup_list(text, add_entry, &entries, &error);
+    Py_END_ALLOW_THREADS
     Py_DECREF(path);
-    if (list == NULL || status == KH_OK) return list;
-    Py_DECREF(list);
-    return raise_status(status, &error);
+    PyObject *list = status == KH_OK ? entries_give(&entries) : raise_status(status, &error);
+    free(entries.list);
+    return list;
 }
 
 static PyObject *backup_purge(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"directory", "keep", NULL};
     PyObject *path = NULL;
-    unsigned int keep;
+    uint32_t keep;
     kh_error error = {""};
     kh_status status;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&I:backup_purge", names, PyUnicode_FSConverter,
-                                     &path, &keep))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&:backup_purge", names,
+                                     PyUnicode_FSConverter, &path, uint32_take, &keep))
         return NULL;
     const char *text = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS status = kh_backup_purge(text, keep, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_backup_purge(text, keep, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
     if (status != KH_OK) return raise_status(status, &error);
     Py_RETURN_NONE;
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 PyMethodDef offline_methods[] = {
     {"verify", KEYWORDS(verify), METH_VARARGS | METH_KEYWORDS,
      "verify(path, expect=None, expect_number=0)\n--\n\nCheck a database that no process has open: "

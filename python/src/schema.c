@@ -6,12 +6,22 @@
 
 enum { SCHEMAS_CACHED = 256, VALUES_ON_STACK = 32 };
 
+/* A new reference. With free threads another one may empty the cache meanwhile. */
+static PyObject *known_schema(PyObject *address) {
+#if defined(Py_GIL_DISABLED)
+    PyObject *known = NULL;
+    (void)PyDict_GetItemRef(core.schemas, address, &known);
+    return known;
+#else
+    return Py_XNewRef(PyDict_GetItemWithError(core.schemas, address));
+#endif
+}
+
 /* One object for each schema that is met often, so that what pyarrow made of it is kept. */
 PyObject *schema_give(const kh_schema *schema) {
     PyObject *address = PyLong_FromVoidPtr((void *)(uintptr_t)schema);
     if (address == NULL) return NULL;
-    PyObject *known = PyDict_GetItemWithError(core.schemas, address);
-    Py_XINCREF(known);
+    PyObject *known = known_schema(address);
     if (known != NULL || PyErr_Occurred()) {
         Py_DECREF(address);
         return known;
@@ -231,6 +241,17 @@ static PyObject *arrow_of(schema_object *schema) {
     return arrow;
 }
 
+static bool find_importer(PyObject *pyarrow, const char *name, PyObject *_Atomic *out) {
+    PyObject *none = NULL;
+    PyObject *kind = PyObject_GetAttrString(pyarrow, name);
+    PyObject *found = kind == NULL ? NULL : PyObject_GetAttrString(kind, "_import_from_c");
+    Py_XDECREF(kind);
+    if (found == NULL) return false;
+    if (!atomic_compare_exchange_strong(out, &none, found)) Py_DECREF(found);
+    return true;
+}
+
+/* The batch's is set last. */
 static bool find_pyarrow(void) {
     if (core.import_batch != NULL) return true;
     PyObject *pyarrow = PyImport_ImportModule("pyarrow");
@@ -240,15 +261,10 @@ static bool find_pyarrow(void) {
                             "pyarrow is not installed: pip install pyarrow");
         return false;
     }
-    PyObject *batch = PyObject_GetAttrString(pyarrow, "RecordBatch");
-    PyObject *schema = PyObject_GetAttrString(pyarrow, "Schema");
-    if (schema != NULL) core.import_schema = PyObject_GetAttrString(schema, "_import_from_c");
-    if (batch != NULL && core.import_schema != NULL)
-        core.import_batch = PyObject_GetAttrString(batch, "_import_from_c");
-    Py_XDECREF(batch);
-    Py_XDECREF(schema);
+    bool is_found = find_importer(pyarrow, "Schema", &core.import_schema) &&
+                    find_importer(pyarrow, "RecordBatch", &core.import_batch);
     Py_DECREF(pyarrow);
-    return core.import_batch != NULL;
+    return is_found;
 }
 
 PyObject *batch_to_pyarrow(const kh_batch *batch) {
@@ -297,9 +313,27 @@ static Py_ssize_t schema_length(PyObject *self) {
     return (Py_ssize_t)kh_schema_column_count(((schema_object *)self)->schema);
 }
 
+/* Formats with "!" in front of those of columns without nulls, as Schema takes them. */
+static PyObject *marked_formats(const kh_schema *schema) {
+    struct ArrowSchema arrow = {.release = NULL};
+    kh_error error = {""};
+    kh_status status = kh_schema_export(schema, &arrow, &error);
+    if (status != KH_OK) return raise_status(status, &error);
+    PyObject *list = PyList_New(arrow.n_children);
+    for (int64_t i = 0; list != NULL && i < arrow.n_children; i++) {
+        const struct ArrowSchema *column = arrow.children[i];
+        const char *mark = column->flags & ARROW_FLAG_NULLABLE ? "" : "!";
+        PyObject *text = PyUnicode_FromFormat("%s%s", mark, column->format);
+        if (text == NULL || PyList_SetItem(list, i, text) < 0) Py_CLEAR(list);
+    }
+    arrow.release(&arrow);
+    return list;
+}
+
 static PyObject *schema_repr(PyObject *self) {
     PyObject *names = schema_names(self, NULL);
-    PyObject *formats = names == NULL ? NULL : schema_formats(self, NULL);
+    PyObject *formats =
+        names == NULL ? NULL : marked_formats(((schema_object *)self)->schema);
     PyObject *pair = formats == NULL ? NULL : PyTuple_Pack(2, names, formats);
     PyObject *text = pair == NULL ? NULL : call_python("khonsu._convert", "schema_text", pair);
     Py_XDECREF(names);

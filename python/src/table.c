@@ -125,7 +125,6 @@ static PyObject *table_repr(PyObject *self) {
     return text;
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 static PyMethodDef methods[] = {
     {"to_pyarrow", table_pyarrow, METH_NOARGS,
      "to_pyarrow()\n--\n\nA pyarrow.Table over the same memory, a chunk for each key."},

@@ -1,6 +1,7 @@
 /* txn.c - khonsu._core.Transaction: begin and end. Reads: txn_read.c, writes: txn_write.c. */
 #include "core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static txn_object *of(PyObject *self) {
@@ -26,7 +27,8 @@ static void shut(struct child *child) {
     kh_txn *handle = txn->txn;
     txn_close_scans(txn);
     txn->txn = NULL;
-    Py_BEGIN_ALLOW_THREADS kh_txn_close(handle);
+    Py_BEGIN_ALLOW_THREADS
+    kh_txn_close(handle);
     Py_END_ALLOW_THREADS
 }
 
@@ -110,7 +112,7 @@ static bool fill(txn_object *txn, const struct given *given, kh_txn_options *opt
     options->tag = given->tag;
     txn->id_column = Py_XNewRef(given->id_column == Py_None ? owner->id_column : given->id_column);
     if (given->id_column != Py_None) {
-        options->id_column = PyUnicode_AsUTF8AndSize(given->id_column, NULL);
+        options->id_column = text_take(given->id_column);
         if (options->id_column == NULL) return false;
     }
     if (resolve == NULL) return true;
@@ -130,13 +132,15 @@ static kh_status begin(txn_object *txn, const struct given *given, const kh_txn_
     kh_db *db = txn->child.owner->db;
     kh_status status;
     if (given->at != Py_None) {
-        kh_timestamp at = PyLong_AsUnsignedLongLong(given->at);
-        if (PyErr_Occurred()) return KH_INVALID;
+        kh_timestamp at;
+        if (!uint64_take(given->at, &at)) return KH_INVALID;
         return kh_txn_begin_at(db, at, &txn->txn, error);
     }
     if (!given->is_deferrable) return kh_txn_begin(db, options, &txn->txn, error);
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_begin(db, options, &txn->txn, error);
-    Py_END_ALLOW_THREADS return status;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_begin(db, options, &txn->txn, error);
+    Py_END_ALLOW_THREADS
+    return status;
 }
 
 static bool start(txn_object *txn, const struct given *given) {
@@ -154,22 +158,29 @@ static bool start(txn_object *txn, const struct given *given) {
     return true;
 }
 
-static int txn_init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    txn_object *txn = of(self);
+/* With the transaction held: a begin may wait, and others may see the object. */
+static bool init_held(txn_object *txn, PyObject *args, PyObject *kwargs) {
     PyObject *object;
     struct given given;
     if (txn->child.owner != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a transaction begins once");
-        return -1;
+        return false;
     }
-    if (!parse(args, kwargs, &object, &given)) return -1;
+    if (!parse(args, kwargs, &object, &given)) return false;
     database_object *database = (database_object *)object;
-    if (!database_enter(database)) return -1;
-    txn->child.owner = database; /* borrowed until it is attached */
+    if (!database_enter(database)) return false;
+    txn->child.owner = (database_object *)Py_NewRef(object);
     bool is_begun = start(txn, &given);
-    txn->child.owner = NULL;
-    if (is_begun) child_attach(&txn->child, database, shut, NULL);
+    if (is_begun) child_attach(&txn->child, shut, NULL);
     database_leave(database);
+    return is_begun;
+}
+
+static int txn_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+    txn_object *txn = of(self);
+    if (!child_hold(&txn->child, "transaction")) return -1;
+    bool is_begun = init_held(txn, args, kwargs);
+    txn_leave(txn);
     return is_begun ? 0 : -1;
 }
 
@@ -179,6 +190,7 @@ static int txn_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(of(self)->child.owner);
     Py_VISIT(of(self)->resolve);
+    Py_VISIT(of(self)->resolved);
     for (int i = 0; i < 3; i++) Py_VISIT(of(self)->raised[i]);
     return 0;
 }
@@ -186,6 +198,7 @@ static int txn_traverse(PyObject *self, visitproc visit, void *arg) {
 /* The owner stays until dealloc: the handle needs it. */
 static int txn_clear(PyObject *self) {
     Py_CLEAR(of(self)->resolve);
+    Py_CLEAR(of(self)->resolved);
     for (int i = 0; i < 3; i++) Py_CLEAR(of(self)->raised[i]);
     return 0;
 }
@@ -196,6 +209,7 @@ static void txn_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     child_end(&txn->child);
     (void)txn_clear(self);
+    free(txn->marks.serials);
     Py_XDECREF(txn->id_column);
     Py_XDECREF((PyObject *)txn->child.owner);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -208,12 +222,38 @@ static bool goes_on(kh_status status) {
     return status == KH_IN_USE || status == KH_MISUSE;
 }
 
+static PyObject *resolved_give(const kh_resolved *resolved) {
+    const char *policy = policy_name(resolved->policy);
+    PyObject *key = key_give(resolved->key);
+    if (key == NULL) return NULL;
+    return Py_BuildValue("(NszK)", key, resolved->fate == KH_WRITE_DROPPED ? "dropped" : "resolved",
+                         policy, (unsigned long long)resolved->rival);
+}
+
+/* Kept, for the handle may be given back before anybody asks. Mostly there is nothing. */
+static bool keep_resolved(txn_object *txn) {
+    kh_resolved resolved;
+    for (size_t i = 0; kh_txn_resolved(txn->txn, i, &resolved) == KH_OK; i++) {
+        if (txn->resolved == NULL) txn->resolved = PyList_New(0);
+        PyObject *row = txn->resolved == NULL ? NULL : resolved_give(&resolved);
+        int code = row == NULL ? -1 : PyList_Append(txn->resolved, row);
+        Py_XDECREF(row);
+        if (code < 0) return false;
+    }
+    return true;
+}
+
 static PyObject *finish(txn_object *txn, kh_status status, kh_timestamp timestamp,
                         const kh_error *error) {
     if (status == KH_OK) txn->timestamp = timestamp;
+    txn->is_started = false;
     if (!goes_on(status)) txn->is_ended = true;
-    PyObject *out = status == KH_OK ? PyLong_FromUnsignedLongLong(timestamp)
-                                    : raise_of_txn(status, error, txn, NULL);
+    PyObject *out = NULL;
+    if (status != KH_OK) {
+        out = raise_of_txn(status, error, txn, NULL);
+    } else if (keep_resolved(txn)) {
+        out = PyLong_FromUnsignedLongLong(timestamp);
+    }
     txn_leave(txn);
     return out;
 }
@@ -226,8 +266,10 @@ static PyObject *txn_commit(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!txn_enter(txn)) return NULL;
     txn_close_scans(txn);
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_commit(txn->txn, &timestamp, &error);
-    Py_END_ALLOW_THREADS return finish(txn, status, timestamp, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_commit(txn->txn, &timestamp, &error);
+    Py_END_ALLOW_THREADS
+    return finish(txn, status, timestamp, &error);
 }
 
 static PyObject *txn_prepare(PyObject *self, PyObject *unused) {
@@ -237,8 +279,10 @@ static PyObject *txn_prepare(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!txn_enter(txn)) return NULL;
     txn_close_scans(txn);
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_prepare(txn->txn, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) return finish(txn, status, 0, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_prepare(txn->txn, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return finish(txn, status, 0, &error);
     txn_leave(txn);
     Py_RETURN_NONE;
 }
@@ -250,8 +294,11 @@ static PyObject *txn_commit_start(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!txn_enter(txn)) return NULL;
     txn_close_scans(txn);
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_commit_start(txn->txn, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK) return finish(txn, status, 0, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_commit_start(txn->txn, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return finish(txn, status, 0, &error);
+    txn->is_started = true;
     txn_leave(txn);
     Py_RETURN_NONE;
 }
@@ -271,19 +318,38 @@ static PyObject *txn_poll(PyObject *self, PyObject *unused) {
     return finish(txn, status, timestamp, NULL);
 }
 
+static PyObject *wait_within(txn_object *txn, uint32_t timeout_ms) {
+    kh_timestamp timestamp = 0;
+    kh_status status;
+    if (!txn_enter(txn)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_wait(txn->txn, timeout_ms, &timestamp);
+    Py_END_ALLOW_THREADS
+    if (status == KH_PENDING) return still_pending(txn);
+    return finish(txn, status, timestamp, NULL);
+}
+
+enum { PIECE_MS = 100 }; /* of a wait, so that a signal is seen */
+
+static PyObject *wait_until(txn_object *txn, uint32_t timeout_ms) {
+    for (;;) {
+        uint32_t piece = timeout_ms < PIECE_MS ? timeout_ms : PIECE_MS;
+        PyObject *done = wait_within(txn, piece);
+        if (done != Py_None || piece == timeout_ms) return done;
+        if (timeout_ms != UINT32_MAX) timeout_ms -= piece;
+        Py_DECREF(done);
+        if (PyErr_CheckSignals() < 0) return NULL;
+    }
+}
+
 static PyObject *txn_wait(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"timeout", NULL};
     PyObject *timeout = Py_None;
     uint32_t timeout_ms;
-    txn_object *txn = of(self);
-    kh_timestamp timestamp = 0;
-    kh_status status;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait", names, &timeout) ||
-        !seconds_take(timeout, UINT32_MAX, &timeout_ms) || !txn_enter(txn))
+        !seconds_take(timeout, UINT32_MAX, &timeout_ms))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_wait(txn->txn, timeout_ms, &timestamp);
-    Py_END_ALLOW_THREADS if (status == KH_PENDING) return still_pending(txn);
-    return finish(txn, status, timestamp, NULL);
+    return wait_until(of(self), timeout_ms);
 }
 
 static PyObject *txn_fileno(PyObject *self, PyObject *unused) {
@@ -302,8 +368,10 @@ static PyObject *txn_rollback(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!txn_enter(txn)) return NULL;
     txn_close_scans(txn);
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_rollback(txn->txn);
-    Py_END_ALLOW_THREADS if (!goes_on(status)) txn->is_ended = true;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_rollback(txn->txn);
+    Py_END_ALLOW_THREADS
+    if (!goes_on(status)) txn->is_ended = true;
     PyObject *out = status == KH_OK || status == KH_FINISHED
                         ? Py_NewRef(Py_None)
                         : raise_of_txn(status, NULL, txn, NULL);
@@ -335,7 +403,7 @@ static PyObject *txn_exit_block(PyObject *self, PyObject *const *args, Py_ssize_
     PyObject *done = Py_NewRef(Py_None);
     if (!txn->is_ended && txn->child.is_open && !is_failed) {
         Py_DECREF(done);
-        done = txn_commit(self, NULL);
+        done = txn->is_started ? wait_until(txn, UINT32_MAX) : txn_commit(self, NULL);
     }
     PyObject *type = NULL;
     PyObject *value = NULL;
@@ -357,25 +425,12 @@ static PyObject *txn_exit_block(PyObject *self, PyObject *const *args, Py_ssize_
 
 /* ---- what happened --------------------------------------------------------------------------- */
 
-static PyObject *resolved_give(const kh_resolved *resolved) {
-    const char *policy = policy_name(resolved->policy);
-    PyObject *key = key_give(resolved->key);
-    if (key == NULL) return NULL;
-    return Py_BuildValue("(NszK)", key, resolved->fate == KH_WRITE_DROPPED ? "dropped" : "resolved",
-                         policy, (unsigned long long)resolved->rival);
-}
-
 static PyObject *txn_resolved(PyObject *self, PyObject *unused) {
-    kh_resolved resolved;
+    txn_object *txn = of(self);
     (void)unused;
-    if (!txn_enter(of(self))) return NULL;
-    PyObject *list = PyList_New(0);
-    for (size_t i = 0; list != NULL && kh_txn_resolved(of(self)->txn, i, &resolved) == KH_OK; i++) {
-        PyObject *row = resolved_give(&resolved);
-        if (row == NULL || PyList_Append(list, row) < 0) Py_CLEAR(list);
-        Py_XDECREF(row);
-    }
-    txn_leave(of(self));
+    if (!child_hold(&txn->child, "transaction")) return NULL;
+    PyObject *list = txn->resolved == NULL ? PyList_New(0) : PySequence_List(txn->resolved);
+    txn_leave(txn);
     return list;
 }
 
@@ -399,8 +454,9 @@ static PyObject *get_snapshot(PyObject *self, void *closure) {
 
 static PyObject *get_timestamp(PyObject *self, void *closure) {
     (void)closure;
-    if (of(self)->timestamp == 0) Py_RETURN_NONE;
-    return PyLong_FromUnsignedLongLong(of(self)->timestamp);
+    kh_timestamp timestamp = of(self)->timestamp;
+    if (timestamp == 0) Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(timestamp);
 }
 
 static PyObject *get_closed(PyObject *self, void *closure) {
@@ -420,7 +476,6 @@ static PyObject *get_db(PyObject *self, void *closure) {
     return Py_NewRef(owner == NULL ? Py_None : owner);
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 static PyMethodDef methods[] = {
     {"commit", txn_commit, METH_NOARGS,
      "commit()\n--\n\nCommit all or nothing; the commit timestamp. Ends the transaction. Errors of "

@@ -12,8 +12,10 @@ static txn_object *of(PyObject *self) {
 static kh_status get(txn_object *txn, kh_bytes key, kh_batch **out, kh_error *error) {
     kh_status status;
     if (!txn->is_durable) return kh_txn_get(txn->txn, key, out, error);
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_get(txn->txn, key, out, error);
-    Py_END_ALLOW_THREADS return status;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_get(txn->txn, key, out, error);
+    Py_END_ALLOW_THREADS
+    return status;
 }
 
 /* A new reference; NULL without an exception: there is no such key. */
@@ -39,23 +41,18 @@ static PyObject *look_up(txn_object *txn, PyObject *object) {
     return out;
 }
 
-static PyObject *txn_get(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    if (count < 1 || count > 2) {
-        PyErr_SetString(PyExc_TypeError, "get(key, default=None)");
-        return NULL;
-    }
-    PyObject *found = look_up(of(self), args[0]);
-    if (found != NULL || PyErr_Occurred()) return found;
-    return Py_NewRef(count == 2 ? args[1] : Py_None);
+static PyObject *txn_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                         PyObject *keywords) {
+    static const struct two usage = {"get(key, default=None)", {"key", "default"}, 1};
+    PyObject *given[2] = {NULL, Py_None};
+    if (!two_take(&usage, args, count, keywords, given)) return NULL;
+    PyObject *found = look_up(of(self), given[0]);
+    return found != NULL || PyErr_Occurred() ? found : Py_NewRef(given[1]);
 }
 
 PyObject *txn_subscript(PyObject *self, PyObject *object) {
     PyObject *found = look_up(of(self), object);
-    if (found == NULL && !PyErr_Occurred()) {
-        PyObject *kind = core.exceptions[KH_NOT_FOUND];
-        PyErr_SetObject(kind == NULL ? PyExc_KeyError : kind, object);
-    }
-    return found;
+    return found != NULL || PyErr_Occurred() ? found : raise_absent(of(self), object);
 }
 
 int txn_contains(PyObject *self, PyObject *object) {
@@ -69,8 +66,10 @@ int txn_contains(PyObject *self, PyObject *object) {
         key_drop(&key);
         return -1;
     }
-    Py_BEGIN_ALLOW_THREADS status = kh_txn_exists(txn->txn, key.bytes, &is_there, &error);
-    Py_END_ALLOW_THREADS if (status != KH_OK)(void) raise_of_txn(status, &error, txn, &key.bytes);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_exists(txn->txn, key.bytes, &is_there, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) (void)raise_of_txn(status, &error, txn, &key.bytes);
     txn_leave(txn);
     key_drop(&key);
     return status == KH_OK ? is_there : -1;
@@ -132,10 +131,10 @@ static PyObject *txn_get_many(PyObject *self, PyObject *keys) {
     if (list != NULL && many_take(list, &many) && txn_enter(txn)) {
         kh_error error = {""};
         kh_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            kh_txn_get_many(txn->txn, many.spans, many.count, many.found, &error);
-        Py_END_ALLOW_THREADS out =
-            status == KH_OK ? many_give(&many) : raise_of_txn(status, &error, txn, NULL);
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_txn_get_many(txn->txn, many.spans, many.count, many.found, &error);
+        Py_END_ALLOW_THREADS
+        out = status == KH_OK ? many_give(&many) : raise_of_txn(status, &error, txn, NULL);
         txn_leave(txn);
     }
     many_drop(&many);
@@ -149,10 +148,10 @@ bool span_take(PyObject *args, PyObject *kwargs, struct span *out) {
     static char *names[] = {"prefix", "start", "stop", "reverse", "limit", NULL};
     PyObject *objects[3] = {NULL, NULL, NULL};
     int is_reverse = 0;
-    unsigned long long limit = 0;
+    uint64_t limit = 0;
     *out = (struct span){.options = KH_SCAN_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOpK:scan", names, &objects[0], &objects[1],
-                                     &objects[2], &is_reverse, &limit))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOpO&:scan", names, &objects[0], &objects[1],
+                                     &objects[2], &is_reverse, uint64_take, &limit))
         return false;
     kh_bytes *spans[] = {&out->options.prefix, &out->options.from, &out->options.to};
     for (int i = 0; i < 3; i++) {
@@ -279,8 +278,10 @@ static PyObject *table_of(txn_object *txn, const kh_scan_options *options) {
     kh_error error = {""};
     kh_status status;
     if (!txn_enter(txn)) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = gather(txn->txn, options, &all, &error);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = gather(txn->txn, options, &all, &error);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (status == KH_OK && all.count > 0) {
         txn_leave(txn);
         return gathered_give(&all);
@@ -305,9 +306,8 @@ static PyObject *txn_table(PyObject *self, PyObject *args, PyObject *kwargs) {
     return table;
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 PyMethodDef txn_read_methods[] = {
-    {"get", FAST(txn_get), METH_FASTCALL,
+    {"get", FAST(txn_get), METH_FASTCALL | METH_KEYWORDS,
      "get(key, default=None)\n--\n\nThe key's Batch, or the default. txn[key] raises "
      "NotFoundError, "
      "a KeyError."},

@@ -23,9 +23,10 @@ static PyObject *put_array(txn_object *txn, struct key *key, kh_schema *schema,
     if (txn_enter(txn)) {
         kh_error error = {""};
         kh_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            kh_txn_put_array(txn->txn, key->bytes, schema, array, policy, &error);
-        Py_END_ALLOW_THREADS out = finish(txn, status, &error, key);
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_txn_put_array(txn->txn, key->bytes, schema, array, policy, &error);
+        Py_END_ALLOW_THREADS
+        out = finish(txn, status, &error, key);
     }
     if (array->release != NULL) array->release(array);
     kh_schema_release(schema);
@@ -39,9 +40,10 @@ static PyObject *put_batch(txn_object *txn, struct key *key, PyObject *rows, kh_
     if (txn_enter(txn)) {
         kh_error error = {""};
         kh_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            kh_txn_put_with(txn->txn, key->bytes, batch, policy, &error);
-        Py_END_ALLOW_THREADS out = finish(txn, status, &error, key);
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_txn_put_with(txn->txn, key->bytes, batch, policy, &error);
+        Py_END_ALLOW_THREADS
+        out = finish(txn, status, &error, key);
     }
     kh_batch_release(batch);
     return out;
@@ -77,7 +79,10 @@ static PyObject *delete (txn_object *txn, PyObject *object, kh_policy policy) {
     if (!key_take(object, &key)) return NULL;
     if (txn_enter(txn)) {
         kh_error error = {""};
-        kh_status status = kh_txn_delete_with(txn->txn, key.bytes, policy, &error);
+        kh_status status; /* it may wait for memory */
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_txn_delete_with(txn->txn, key.bytes, policy, &error);
+        Py_END_ALLOW_THREADS
         out = finish(txn, status, &error, &key);
     }
     key_drop(&key);
@@ -122,10 +127,11 @@ static PyObject *txn_delete_range(PyObject *self, PyObject *args, PyObject *kwar
     PyObject *out = NULL;
     if (!span_take(args, kwargs, &span)) return NULL;
     if (txn_enter(of(self))) {
-        Py_BEGIN_ALLOW_THREADS status =
-            kh_txn_delete_range(of(self)->txn, &span.options, &count, &error);
-        Py_END_ALLOW_THREADS out = status == KH_OK ? PyLong_FromUnsignedLongLong(count)
-                                                   : raise_of_txn(status, &error, of(self), NULL);
+        Py_BEGIN_ALLOW_THREADS
+        status = kh_txn_delete_range(of(self)->txn, &span.options, &count, &error);
+        Py_END_ALLOW_THREADS
+        out = status == KH_OK ? PyLong_FromUnsignedLongLong(count)
+                              : raise_of_txn(status, &error, of(self), NULL);
         txn_leave(of(self));
     }
     span_drop(&span);
@@ -154,7 +160,8 @@ static kh_status change_by(kh_txn *txn, kh_bytes key, const kh_batch *rows, cons
     kh_status status = kh_txn_get(txn, key, &base, error);
     if (status == KH_NOT_FOUND) status = KH_OK;
     if (status == KH_OK) status = change(base, rows, on, &changed, error);
-    if (status == KH_OK) status = kh_txn_put(txn, key, changed, error);
+    /* Nothing can be removed from an absent key. */
+    if (status == KH_OK && changed != NULL) status = kh_txn_put(txn, key, changed, error);
     kh_batch_release(base);
     kh_batch_release(changed);
     return status;
@@ -176,10 +183,11 @@ static PyObject *change_rows(txn_object *txn, struct key *key, PyObject *rows, c
     if (txn_enter(txn)) {
         kh_error error = {""};
         kh_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            is_own ? operation->of_txn(txn->txn, key->bytes, batch, &error)
-                   : change_by(txn->txn, key->bytes, batch, on, operation->of_batch, &error);
-        Py_END_ALLOW_THREADS out = finish(txn, status, &error, key);
+        Py_BEGIN_ALLOW_THREADS
+        status = is_own ? operation->of_txn(txn->txn, key->bytes, batch, &error)
+                        : change_by(txn->txn, key->bytes, batch, on, operation->of_batch, &error);
+        Py_END_ALLOW_THREADS
+        out = finish(txn, status, &error, key);
     }
     kh_batch_release(batch);
     return out;
@@ -234,10 +242,10 @@ static PyObject *swap(txn_object *txn, struct key *key, kh_batch *expected, kh_b
     kh_error error = {""};
     kh_status status;
     if (!txn_enter(txn)) return NULL;
-    Py_BEGIN_ALLOW_THREADS status =
-        kh_txn_compare_and_swap(txn->txn, key->bytes, expected, value, &error);
-    Py_END_ALLOW_THREADS if (status != KH_MISMATCH && status != KH_OK) return finish(txn, status,
-                                                                                     &error, key);
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_txn_compare_and_swap(txn->txn, key->bytes, expected, value, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_MISMATCH && status != KH_OK) return finish(txn, status, &error, key);
     txn_leave(txn);
     return PyBool_FromLong(status == KH_OK);
 }
@@ -270,7 +278,6 @@ static PyObject *txn_swap(PyObject *self, PyObject *args, PyObject *kwargs) {
     return out;
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 PyMethodDef txn_write_methods[] = {
     {"put", KEYWORDS(txn_put), METH_VARARGS | METH_KEYWORDS,
      "put(key, rows, policy=None)\n--\n\nWrite the key; txn[key] = rows does it with the "

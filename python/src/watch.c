@@ -32,12 +32,14 @@ PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs
         kh_status status = kh_watch_open(database->db, key.bytes, &handle, &error);
         if (status != KH_OK) {
             (void)raise_status(status, &error);
-        } else if ((watch = PyObject_New(watch_object, core.watch_type)) == NULL) {
+        } else if ((watch = PyObject_GC_New(watch_object, core.watch_type)) == NULL) {
             kh_watch_close(handle);
         } else {
             watch->watch = handle;
             atomic_init(&watch->child.busy, 0);
-            child_attach(&watch->child, database, shut, cancel);
+            watch->child.owner = (database_object *)Py_NewRef((PyObject *)database);
+            child_attach(&watch->child, shut, cancel);
+            PyObject_GC_Track(watch);
         }
         database_leave(database);
     }
@@ -45,11 +47,18 @@ PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs
     return (PyObject *)watch;
 }
 
+static int watch_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(of(self)->child.owner);
+    return 0;
+}
+
 static void watch_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     child_end(&of(self)->child);
     Py_DECREF(of(self)->child.owner);
-    PyObject_Free(self);
+    PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
@@ -66,8 +75,10 @@ static PyObject *next_within(watch_object *watch, uint32_t timeout_ms) {
     kh_error error = {""};
     kh_status status;
     if (!child_enter(&watch->child, "watch")) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kh_watch_next(watch->watch, timeout_ms, &event, &error);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_watch_next(watch->watch, timeout_ms, &event, &error);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (status == KH_OK) {
         out = event_give(&event);
     } else if (status == KH_PENDING) {
@@ -151,12 +162,14 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "The keys that commits change from now on (Database.watch). One thread at a time."},
     {Py_tp_dealloc, watch_dealloc},
+    {Py_tp_traverse, watch_traverse},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, watch_iterate},
     {Py_tp_methods, methods},
     {0, NULL}};
-static PyType_Spec spec = {"khonsu.Watch", sizeof(watch_object), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+static PyType_Spec spec = {
+    "khonsu.Watch", sizeof(watch_object), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_GC, slots};
 
 bool watch_ready(PyObject *module) {
     core.watch_type = type_ready(module, &spec, "Watch");

@@ -1,0 +1,30 @@
+/* forked.c - a child that was forked from a process with a durable database can end.
+ *
+ * RocksDB waits for threads of its own as a process ends: in a child they are not there, and it
+ * would wait for ever. Such a child therefore ends without the destructors of its libraries, behind
+ * everything that Python does at its end. */
+#include "core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#if defined(__GLIBC__)
+static void leave(int status, void *context) {
+    (void)context;
+    fflush(NULL);
+    _exit(status);
+}
+
+/* What is registered last runs first. */
+static void in_child(void) {
+    (void)on_exit(leave, NULL);
+}
+#else
+static void in_child(void) {}
+#endif
+
+void forked_prepare(void) {
+    static atomic_flag is_prepared = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&is_prepared)) (void)pthread_atfork(NULL, NULL, in_child);
+}

@@ -1,0 +1,126 @@
+"""Nothing is left behind: objects, references, memory of the store."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tables import ROWS, put, row
+
+import khonsu
+
+
+def failing(db: Any, schema: Any, rows: Any) -> list[Callable[[], object]]:
+    """Calls that all raise."""
+    txn = db.begin()
+    return [
+        lambda: txn["nothing"],
+        lambda: txn.get(5),
+        lambda: txn.get("\ud800"),
+        lambda: txn.put("k", 5),
+        lambda: txn.put("", rows),
+        lambda: txn.put("k", rows, policy="x"),
+        lambda: txn.upsert("k", ROWS.rows([(1, 1), (1, 1)])),
+        lambda: txn.get_many(["a", 5]),
+        lambda: txn.scan(limit=-1),
+        lambda: txn.scan("a", start=5),
+        lambda: txn.table("zzz"),
+        lambda: schema.row(1),
+        lambda: schema.row(1, 2, 3),
+        lambda: schema.rows([(1, "a", 3), (1, "a")]),
+        lambda: db.begin(isolation="x"),
+        lambda: db.begin(at=1),
+        lambda: db.outcome(5),
+        lambda: db.history("k", -1),
+        lambda: khonsu.open(limits={"x": 1}),
+        lambda: khonsu.open("a\0b"),
+        lambda: khonsu.from_ipc(b"garbage"),
+        lambda: rows.value("x"),
+        lambda: rows.value(0, 9),
+        lambda: rows.take([9]),
+    ]
+
+
+def leaky(db: Any) -> dict[str, Callable[[], object]]:
+    schema = khonsu.Schema({"id": "int64", "s": "utf8", "t": "timestamp[us]"})
+    rows = schema.row(1, "text", 5)
+    arrow = rows.to_pyarrow()
+    table = pa.table(rows)
+    put(db, "k", (1, 1))
+
+    def txn_of_everything() -> None:
+        with db.begin(tag="t", id_column="id", resolve=lambda *_: None) as txn:
+            txn["a"] = rows
+            txn["b"] = arrow
+            txn["c"] = table
+            txn.get("a"), txn.get("x"), txn.get_many(["a", b"b", "x"]), "a" in txn
+            txn.upsert("a", arrow), txn.upsert("a", arrow, on="s"), txn.delete_rows("a", [1])
+            txn.compare_and_swap("b", rows, None)
+            list(txn.scan()), next(txn.keys()), txn.table("c").to_pyarrow()
+            with txn.savepoint():
+                del txn["c"]
+            txn.resolved(), txn.id, txn.snapshot, txn.db, txn.id_column
+            txn.delete_range()
+
+    def failures() -> None:
+        for call in failing(db, schema, rows):
+            with pytest.raises((khonsu.Error, TypeError, ValueError, LookupError, OverflowError)):
+                call()
+
+    def conflict() -> None:
+        txn = db.begin()
+        txn["k"] = row(1)
+        put(db, "k", (2, 2))
+        with pytest.raises(khonsu.ConflictError):
+            txn.commit()
+
+    def capsules() -> None:
+        pair, stream = rows.__arrow_c_array__(), rows.__arrow_c_stream__()
+        rows.__arrow_c_schema__()
+        del pair, stream
+        pa.table(rows), pa.record_batch(rows)
+
+    def values() -> None:
+        batch = schema.rows([(i, str(i), None) for i in range(3)])
+        batch.row(1), batch.value("s"), batch.value("t"), batch.column_names, batch.schema.formats
+        batch.to_pylist(), batch.to_pyarrow(), batch == batch, repr(batch), hash(batch.schema)
+        batch.take([0]), batch.slice(1), batch.concat(batch), batch.upsert(batch)
+        khonsu.from_ipc(batch.to_ipc()), khonsu.Batch(batch), khonsu.Batch(table)
+
+    def database() -> None:
+        db.live(), db.history("k"), db.stats_text(), db.identity, db.now
+        watch = db.watch("k")
+        put(db, "k", (3, 3))
+        watch.next(60), watch.next(0)
+
+    return {
+        f.__name__: f for f in (txn_of_everything, failures, conflict, capsules, values, database)
+    }
+
+
+@pytest.mark.parametrize("name", sorted(leaky(khonsu.open())))
+def test_no_leaks(db: Any, name: str) -> None:
+    """Neither objects, nor references to those that are always there, nor the store's memory."""
+    call = leaky(db)[name]
+    always = [None, True, khonsu.Batch, khonsu.Transaction, ROWS, db, "id", khonsu.DROP]
+
+    def measure(repeats: int) -> tuple[list[int], int]:
+        for _ in range(repeats):
+            call()
+        for _ in range(3):
+            gc.collect()
+            db.step()
+        counts = [sys.getrefcount(thing) for thing in always] + [len(gc.get_objects())]
+        counts.append(sys.getallocatedblocks())
+        return counts, db.stats()["memory_bytes"]
+
+    repeats = 1000
+    before, memory_before = measure(300)  # behind the bounded cache of schemas
+    after, memory_after = measure(repeats)
+    grown = [b - a for a, b in zip(before, after, strict=True)]
+    assert max(grown) < 0.7 * repeats, grown
+    assert memory_after - memory_before < 256 * repeats
