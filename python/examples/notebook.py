@@ -77,7 +77,7 @@ class Editor:
         self.counts["merged"] += len(txn.resolved())
         return Edit(timestamp, key, id, cells)
 
-    def work(self, end: float, policy: str) -> None:
+    def work(self, end: float, policy: khonsu.Policy) -> None:
         """Edit until the end of the day."""
         while time.monotonic() < end:
             try:
@@ -103,7 +103,7 @@ def replay(pages: Pages, edits: list[Edit]) -> Pages:
     return pages
 
 
-def run(policy: str, editors: int, pages: int, seconds: float) -> Counter[str]:
+def run(policy: khonsu.Policy, editors: int, pages: int, seconds: float) -> Counter[str]:
     """Let editors loose on a new notebook; what happened."""
     with khonsu.open() as db:
         keys = [f"notebook/page {number}" for number in range(pages)]
@@ -136,7 +136,8 @@ def main() -> None:
     print(f"{options.editors} editors, {options.pages} pages, {options.seconds:g} seconds each")
     columns = ("committed", "merged", "refused", "retried", "given up")
     print(f"{'policy':<8}" + "".join(f"{column:>11}" for column in columns))
-    for policy in ("merge", "fail"):
+    policies: tuple[khonsu.Policy, ...] = ("merge", "fail")
+    for policy in policies:
         counts = run(policy, options.editors, options.pages, options.seconds)
         print(f"{policy:<8}" + "".join(f"{counts[column]:>11,}" for column in columns))
     print("both notebooks are what the acknowledged edits make, one after the other")

@@ -47,7 +47,15 @@ from ._core import (
 from ._database import Database, open
 from ._errors import AskError, Error, RetryError, StopError
 from ._files import Loaded
-from ._options import TransactionOptions, datetime_of, timestamp_of
+from ._options import (
+    Isolation,
+    Moment,
+    Policy,
+    Sync,
+    TransactionOptions,
+    datetime_of,
+    timestamp_of,
+)
 from ._save import Saved
 from ._transaction import Transaction
 
@@ -67,13 +75,17 @@ __all__ = [
     "ChangeFeed",
     "Database",
     "Error",
+    "Isolation",
     "Loaded",
+    "Moment",
+    "Policy",
     "RetryError",
     "Saved",
     "Savepoint",
     "Scan",
     "Schema",
     "StopError",
+    "Sync",
     "Table",
     "Transaction",
     "TransactionOptions",

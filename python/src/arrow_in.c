@@ -79,8 +79,63 @@ static enum array_taken take_pair(kh_db *db, PyObject *pair, kh_schema **schema,
     return ARRAY_TAKEN;
 }
 
+/* ---- a batch of pyarrow: the same structs, without capsules around them ---------------------- */
+
+static bool is_named(PyObject *type, const char *attribute, const char *name) {
+    PyObject *found = PyObject_GetAttrString(type, attribute);
+    bool is_it = found != NULL && PyUnicode_Check(found) &&
+                 PyUnicode_CompareWithASCIIString(found, name) == 0;
+    Py_XDECREF(found);
+    PyErr_Clear();
+    return is_it;
+}
+
+/* Whoever is first keeps its references for good. */
+static bool learn(PyObject *type) {
+    PyObject *none = NULL;
+    PyObject *export = PyObject_GetAttrString(type, "_export_to_c");
+    if (export == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    if (atomic_compare_exchange_strong(&core.export_batch, &none, export)) {
+        atomic_store(&core.arrow_batch_type, Py_NewRef(type));
+        return true;
+    }
+    Py_DECREF(export);
+    return false;
+}
+
+static bool is_of_pyarrow(PyObject *object) {
+    PyObject *type = (PyObject *)Py_TYPE(object);
+    PyObject *known = atomic_load_explicit(&core.arrow_batch_type, memory_order_acquire);
+    if (known != NULL) return known == type;
+    return is_named(type, "__name__", "RecordBatch") &&
+           is_named(type, "__module__", "pyarrow.lib") && learn(type);
+}
+
+static enum array_taken take_of_pyarrow(kh_db *db, PyObject *object, kh_schema **schema,
+                                        struct ArrowArray *array) {
+    struct ArrowSchema type = {.release = NULL};
+    array->release = NULL;
+    PyObject *addresses[] = {PyLong_FromVoidPtr(array), PyLong_FromVoidPtr(&type)};
+    PyObject *done = NULL;
+    if (addresses[0] != NULL && addresses[1] != NULL)
+        done = PyObject_CallFunctionObjArgs(atomic_load(&core.export_batch), object, addresses[0],
+                                            addresses[1], NULL);
+    Py_XDECREF(addresses[0]);
+    Py_XDECREF(addresses[1]);
+    Py_XDECREF(done);
+    *schema = done == NULL ? NULL : import_schema(db, &type);
+    if (type.release != NULL) type.release(&type);
+    if (*schema != NULL) return ARRAY_TAKEN;
+    if (array->release != NULL) array->release(array);
+    return ARRAY_FAILED;
+}
+
 enum array_taken array_take(kh_db *db, PyObject *object, kh_schema **schema,
                             struct ArrowArray *array) {
+    if (is_of_pyarrow(object)) return take_of_pyarrow(db, object, schema, array);
     PyObject *pair = offered(object, core.name_array);
     if (pair == NULL) return PyErr_Occurred() ? ARRAY_FAILED : ARRAY_NOT_OFFERED;
     enum array_taken taken = take_pair(db, pair, schema, array);

@@ -41,6 +41,8 @@ struct core {
     PyObject *schemas;               /* dict: address of a kh_schema -> Schema, a bounded cache */
     PyObject *_Atomic import_batch;  /* pyarrow.RecordBatch._import_from_c; NULL until wanted */
     PyObject *_Atomic import_schema; /* pyarrow.Schema._import_from_c */
+    _Atomic(PyObject *) arrow_batch_type; /* pyarrow.RecordBatch, once one was met */
+    _Atomic(PyObject *) export_batch;     /* its method _export_to_c */
     /* Names that are looked up often. */
     PyObject *name_array;  /* __arrow_c_array__ */
     PyObject *name_stream; /* __arrow_c_stream__ */
