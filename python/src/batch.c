@@ -230,8 +230,12 @@ static PyObject *batch_to_ipc(PyObject *self, PyObject *args, PyObject *kwargs) 
                            &error);
     Py_END_ALLOW_THREADS
     if (status != KH_OK) return raise_status(status, &error);
-    PyObject *out = PyBytes_FromStringAndSize(bytes.data, (Py_ssize_t)bytes.size_bytes);
+    PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)bytes.size_bytes);
+    char *to = out == NULL ? NULL : PyBytes_AsString(out); /* nobody else has it yet */
+    Py_BEGIN_ALLOW_THREADS
+    if (to != NULL) memcpy(to, bytes.data, bytes.size_bytes);
     kh_bytes_free(bytes);
+    Py_END_ALLOW_THREADS
     return out;
 }
 
