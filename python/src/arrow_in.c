@@ -126,7 +126,9 @@ static enum array_taken take_of_pyarrow(kh_db *db, PyObject *object, kh_schema *
     Py_XDECREF(addresses[0]);
     Py_XDECREF(addresses[1]);
     Py_XDECREF(done);
-    *schema = done == NULL ? NULL : import_schema(db, &type);
+    *schema = NULL;
+    if (done != NULL && is_there(array->release == NULL, "array"))
+        *schema = import_schema(db, &type);
     if (type.release != NULL) type.release(&type);
     if (*schema != NULL) return ARRAY_TAKEN;
     if (array->release != NULL) array->release(array);

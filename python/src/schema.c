@@ -332,8 +332,7 @@ static PyObject *marked_formats(const kh_schema *schema) {
 
 static PyObject *schema_repr(PyObject *self) {
     PyObject *names = schema_names(self, NULL);
-    PyObject *formats =
-        names == NULL ? NULL : marked_formats(((schema_object *)self)->schema);
+    PyObject *formats = names == NULL ? NULL : marked_formats(((schema_object *)self)->schema);
     PyObject *pair = formats == NULL ? NULL : PyTuple_Pack(2, names, formats);
     PyObject *text = pair == NULL ? NULL : call_python("khonsu._convert", "schema_text", pair);
     Py_XDECREF(names);

@@ -233,6 +233,7 @@ static PyObject *resolved_give(const kh_resolved *resolved) {
 /* Kept, for the handle may be given back before anybody asks. Mostly there is nothing. */
 static bool keep_resolved(txn_object *txn) {
     kh_resolved resolved;
+    if (txn->resolved != NULL) return true; /* a poll after a wait */
     for (size_t i = 0; kh_txn_resolved(txn->txn, i, &resolved) == KH_OK; i++) {
         if (txn->resolved == NULL) txn->resolved = PyList_New(0);
         PyObject *row = txn->resolved == NULL ? NULL : resolved_give(&resolved);

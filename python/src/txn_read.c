@@ -126,8 +126,12 @@ static PyObject *many_give(const struct many *many) {
 static PyObject *txn_get_many(PyObject *self, PyObject *keys) {
     txn_object *txn = of(self);
     struct many many = {NULL, NULL, NULL, 0};
-    PyObject *list = PySequence_List(keys);
     PyObject *out = NULL;
+    if (PyUnicode_Check(keys) || PyBytes_Check(keys)) {
+        PyErr_SetString(PyExc_TypeError, "get_many takes a sequence of keys; get takes one");
+        return NULL;
+    }
+    PyObject *list = PySequence_List(keys);
     if (list != NULL && many_take(list, &many) && txn_enter(txn)) {
         kh_error error = {""};
         kh_status status;

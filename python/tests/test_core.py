@@ -492,7 +492,27 @@ def test_commit_start(db: Any) -> None:
         txn.commit_start()
 
 
+def test_resolved_is_told_once(db: Any) -> None:
+    txn = db.begin(policy="replace")
+    txn["a"] = row(1)
+    put(db, "a", (2, 2))
+    txn.commit_start()
+    for _ in range(3):
+        txn.wait()
+        txn.poll()
+    assert len(txn.resolved()) == 1
+    txn.close()
+    assert len(txn.resolved()) == 1
+
+
 def test_errors_are_all_there() -> None:
     for name, number, _, _ in khonsu._core.STATUSES:
         if name not in ("KH_OK", "KH_END"):
             assert _errors.BY_NUMBER[number].status == name
+
+
+def test_get_many_takes_no_single_key(db: Any) -> None:
+    with db.begin() as txn:
+        for key in ("ab", b"ab"):
+            with pytest.raises(TypeError, match="sequence of keys"):
+                txn.get_many(key)

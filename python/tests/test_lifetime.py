@@ -144,6 +144,28 @@ def test_collection_in_the_midst_of_a_call(db: Any) -> None:
         gc.set_threshold(*before)
 
 
+def test_collection_in_a_held_transaction(db: Any) -> None:
+    """The next allocation after the garbage is an exception, made while the transaction is held."""
+    put(db, "k", (1, 1))
+    before = gc.get_threshold()
+    with db.begin() as txn:
+        gc.set_threshold(1)
+        try:
+            for _ in range(5):
+                gc.disable()
+                garbage: list[Any] = [[], [], [], txn.scan()]
+                garbage.append(garbage)
+                del garbage
+                gc.enable()
+                try:
+                    txn.delete("")
+                except khonsu.InvalidError:
+                    pass
+        finally:
+            gc.enable()
+            gc.set_threshold(*before)
+
+
 def test_collection_runs_code_that_uses_everything(db: Any) -> None:
     class Finalizer:
         def __init__(self) -> None:
