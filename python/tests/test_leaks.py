@@ -106,7 +106,9 @@ def leaky(db: Any) -> dict[str, Callable[[], object]]:
 def test_no_leaks(db: Any, name: str) -> None:
     """Neither objects, nor references to those that are always there, nor the store's memory."""
     call = leaky(db)[name]
-    always = [None, True, khonsu.Batch, khonsu.Transaction, ROWS, db, "id", khonsu.DROP]
+    # Immortal from 3.12 on: an extension of the older ABI counts them, the interpreter does not.
+    singletons = [None, True] if sys.version_info < (3, 12) else []
+    always = [*singletons, khonsu.Batch, khonsu.Transaction, ROWS, db, "id", khonsu.DROP]
 
     def measure(repeats: int) -> tuple[list[int], int]:
         for _ in range(repeats):
