@@ -67,21 +67,6 @@ PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwar
     return changes;
 }
 
-static int changes_traverse(PyObject *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(of(self)->child.owner);
-    return 0;
-}
-
-static void changes_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    child_end(&of(self)->child);
-    Py_DECREF(of(self)->child.owner);
-    PyObject_GC_Del(self);
-    Py_DECREF(type);
-}
-
 /* (key, timestamp, operation, batch or None, transaction, tag, is_last) */
 static PyObject *change_give(const kh_change *change) {
     PyObject *key = key_give(change->key);
@@ -98,7 +83,8 @@ static PyObject *change_give(const kh_change *change) {
     return NULL;
 }
 
-static PyObject *next_within(changes_object *changes, uint32_t timeout_ms) {
+static PyObject *next_within(struct child *child, uint32_t timeout_ms) {
+    changes_object *changes = (changes_object *)child;
     kh_change change;
     kh_error error = {""};
     kh_status status;
@@ -118,23 +104,8 @@ static PyObject *next_within(changes_object *changes, uint32_t timeout_ms) {
     return out;
 }
 
-enum { PIECE_MS = 100 }; /* of a wait, so that a signal is seen */
-
 static PyObject *changes_next(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
-    uint32_t timeout_ms;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:next", names, &timeout) ||
-        !seconds_take(timeout, UINT32_MAX, &timeout_ms))
-        return NULL;
-    for (;;) {
-        uint32_t piece = timeout_ms < PIECE_MS ? timeout_ms : PIECE_MS;
-        PyObject *change = next_within(of(self), piece);
-        if (change != Py_None || piece == timeout_ms) return change;
-        if (timeout_ms != UINT32_MAX) timeout_ms -= piece;
-        Py_DECREF(change);
-        if (PyErr_CheckSignals() < 0) return NULL;
-    }
+    return wait_as_asked(self, args, kwargs, next_within);
 }
 
 static PyObject *get_position(PyObject *self, void *closure) {
@@ -143,12 +114,6 @@ static PyObject *get_position(PyObject *self, void *closure) {
     kh_timestamp position = kh_changes_position(of(self)->changes);
     child_leave(&of(self)->child);
     return PyLong_FromUnsignedLongLong(position);
-}
-
-static PyObject *changes_cancel(PyObject *self, PyObject *unused) {
-    (void)unused;
-    child_cancel(&of(self)->child);
-    Py_RETURN_NONE;
 }
 
 static PyObject *changes_close(PyObject *self, PyObject *unused) {
@@ -160,10 +125,10 @@ static PyObject *changes_close(PyObject *self, PyObject *unused) {
 }
 
 static PyMethodDef methods[] = {
-    {"next", (PyCFunction)(void (*)(void))changes_next, METH_VARARGS | METH_KEYWORDS,
+    {"next", KEYWORDS(changes_next), METH_VARARGS | METH_KEYWORDS,
      "next(timeout=None)\n--\n\nThe next change, waiting so many seconds (None: for ever); None: "
      "there was none."},
-    {"cancel", changes_cancel, METH_NOARGS,
+    {"cancel", waited_cancel, METH_NOARGS,
      "cancel()\n--\n\nEnd a wait of another thread, and all later ones. Any thread."},
     {"close", changes_close, METH_NOARGS, "close()\n--\n\nEnd the feed."},
     {NULL, NULL, 0, NULL}};
@@ -173,8 +138,8 @@ static PyGetSetDef properties[] = {
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {{Py_tp_doc, "A change feed (Database.feed). One thread at a time."},
-                              {Py_tp_dealloc, changes_dealloc},
-                              {Py_tp_traverse, changes_traverse},
+                              {Py_tp_dealloc, waited_dealloc},
+                              {Py_tp_traverse, waited_traverse},
                               {Py_tp_methods, methods},
                               {Py_tp_getset, properties},
                               {0, NULL}};

@@ -256,6 +256,19 @@ bool span_take(PyObject *args, PyObject *kwargs, struct span *out);
 void span_drop(struct span *span);
 PyObject *scan_make(txn_object *txn, const kh_scan_options *options);
 
+/* ---- waits.c --------------------------------------------------------------------------------- */
+
+/* One wait of at most so long: a result, None (not yet), or NULL with an exception. */
+typedef PyObject *wait_step_fn(struct child *child, uint32_t timeout_ms);
+/* Steps until one has a result or the time is over (UINT32_MAX: never); signals are seen. */
+PyObject *wait_for(struct child *child, uint32_t timeout_ms, wait_step_fn *step);
+/* The same with the arguments (timeout=None), in seconds. self begins with a struct child. */
+PyObject *wait_as_asked(PyObject *self, PyObject *args, PyObject *kwargs, wait_step_fn *step);
+/* Slots and methods of objects that begin with a struct child and have no references besides. */
+int waited_traverse(PyObject *self, visitproc visit, void *arg);
+void waited_dealloc(PyObject *self);
+PyObject *waited_cancel(PyObject *self, PyObject *unused);
+
 /* ---- of databases ---------------------------------------------------------------------------- */
 
 extern PyMethodDef database_history_methods[];

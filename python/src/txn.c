@@ -319,7 +319,8 @@ static PyObject *txn_poll(PyObject *self, PyObject *unused) {
     return finish(txn, status, timestamp, NULL);
 }
 
-static PyObject *wait_within(txn_object *txn, uint32_t timeout_ms) {
+static PyObject *wait_within(struct child *child, uint32_t timeout_ms) {
+    txn_object *txn = (txn_object *)child;
     kh_timestamp timestamp = 0;
     kh_status status;
     if (!txn_enter(txn)) return NULL;
@@ -330,27 +331,8 @@ static PyObject *wait_within(txn_object *txn, uint32_t timeout_ms) {
     return finish(txn, status, timestamp, NULL);
 }
 
-enum { PIECE_MS = 100 }; /* of a wait, so that a signal is seen */
-
-static PyObject *wait_until(txn_object *txn, uint32_t timeout_ms) {
-    for (;;) {
-        uint32_t piece = timeout_ms < PIECE_MS ? timeout_ms : PIECE_MS;
-        PyObject *done = wait_within(txn, piece);
-        if (done != Py_None || piece == timeout_ms) return done;
-        if (timeout_ms != UINT32_MAX) timeout_ms -= piece;
-        Py_DECREF(done);
-        if (PyErr_CheckSignals() < 0) return NULL;
-    }
-}
-
 static PyObject *txn_wait(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
-    uint32_t timeout_ms;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait", names, &timeout) ||
-        !seconds_take(timeout, UINT32_MAX, &timeout_ms))
-        return NULL;
-    return wait_until(of(self), timeout_ms);
+    return wait_as_asked(self, args, kwargs, wait_within);
 }
 
 static PyObject *txn_fileno(PyObject *self, PyObject *unused) {
@@ -404,7 +386,8 @@ static PyObject *txn_exit_block(PyObject *self, PyObject *const *args, Py_ssize_
     PyObject *done = Py_NewRef(Py_None);
     if (!txn->is_ended && txn->child.is_open && !is_failed) {
         Py_DECREF(done);
-        done = txn->is_started ? wait_until(txn, UINT32_MAX) : txn_commit(self, NULL);
+        done = txn->is_started ? wait_for(&txn->child, UINT32_MAX, wait_within)
+                               : txn_commit(self, NULL);
     }
     PyObject *type = NULL;
     PyObject *value = NULL;

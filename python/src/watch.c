@@ -47,21 +47,6 @@ PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs
     return (PyObject *)watch;
 }
 
-static int watch_traverse(PyObject *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(of(self)->child.owner);
-    return 0;
-}
-
-static void watch_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    child_end(&of(self)->child);
-    Py_DECREF(of(self)->child.owner);
-    PyObject_GC_Del(self);
-    Py_DECREF(type);
-}
-
 static PyObject *event_give(const kh_watch_event *event) {
     PyObject *key = key_give(event->key);
     if (key == NULL) return NULL;
@@ -70,7 +55,8 @@ static PyObject *event_give(const kh_watch_event *event) {
 }
 
 /* None: nothing came within the time. */
-static PyObject *next_within(watch_object *watch, uint32_t timeout_ms) {
+static PyObject *next_within(struct child *child, uint32_t timeout_ms) {
+    watch_object *watch = (watch_object *)child;
     kh_watch_event event;
     kh_error error = {""};
     kh_status status;
@@ -90,44 +76,18 @@ static PyObject *next_within(watch_object *watch, uint32_t timeout_ms) {
     return out;
 }
 
-/* A wait is cut into pieces, so that a signal (Ctrl-C) is seen. */
-enum { PIECE_MS = 100 };
-
-static PyObject *next_until(watch_object *watch, uint32_t timeout_ms) {
-    for (;;) {
-        uint32_t piece = timeout_ms < PIECE_MS ? timeout_ms : PIECE_MS;
-        PyObject *event = next_within(watch, piece);
-        if (event != Py_None || piece == timeout_ms) return event;
-        if (timeout_ms != UINT32_MAX) timeout_ms -= piece;
-        Py_DECREF(event);
-        if (PyErr_CheckSignals() < 0) return NULL;
-    }
-}
-
 static PyObject *watch_next(PyObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
-    uint32_t timeout_ms;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:next", names, &timeout) ||
-        !seconds_take(timeout, UINT32_MAX, &timeout_ms))
-        return NULL;
-    return next_until(of(self), timeout_ms);
+    return wait_as_asked(self, args, kwargs, next_within);
 }
 
 /* A watch that is cancelled or closed ends an iteration. */
 static PyObject *watch_iterate(PyObject *self) {
-    PyObject *event = next_until(of(self), UINT32_MAX);
+    PyObject *event = wait_for(&of(self)->child, UINT32_MAX, next_within);
     if (event != NULL) return event;
     PyObject *ends[] = {core.exceptions[KH_CANCELLED], core.exceptions[KH_FINISHED]};
     for (int i = 0; i < 2; i++)
         if (ends[i] != NULL && PyErr_ExceptionMatches(ends[i])) PyErr_Clear();
     return NULL;
-}
-
-static PyObject *watch_cancel(PyObject *self, PyObject *unused) {
-    (void)unused;
-    child_cancel(&of(self)->child);
-    Py_RETURN_NONE;
 }
 
 static PyObject *watch_close(PyObject *self, PyObject *unused) {
@@ -149,10 +109,10 @@ static PyObject *watch_fileno(PyObject *self, PyObject *unused) {
 }
 
 static PyMethodDef methods[] = {
-    {"next", (PyCFunction)(void (*)(void))watch_next, METH_VARARGS | METH_KEYWORDS,
+    {"next", KEYWORDS(watch_next), METH_VARARGS | METH_KEYWORDS,
      "next(timeout=None)\n--\n\nThe next event (key, timestamp, is_deleted, is_lossy), waiting so "
      "many seconds (None: for ever); None: there was none."},
-    {"cancel", watch_cancel, METH_NOARGS,
+    {"cancel", waited_cancel, METH_NOARGS,
      "cancel()\n--\n\nEnd a wait of another thread, and all later ones. Any thread."},
     {"close", watch_close, METH_NOARGS, "close()\n--\n\nEnd the watch."},
     {"fileno", watch_fileno, METH_NOARGS,
@@ -161,8 +121,8 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "The keys that commits change from now on (Database.watch). One thread at a time."},
-    {Py_tp_dealloc, watch_dealloc},
-    {Py_tp_traverse, watch_traverse},
+    {Py_tp_dealloc, waited_dealloc},
+    {Py_tp_traverse, waited_traverse},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, watch_iterate},
     {Py_tp_methods, methods},
