@@ -33,7 +33,7 @@ endif()
 function(khonsu_add_program source directory label)
   get_filename_component(stem "${source}" NAME_WE)
   string(REGEX REPLACE "^test_|_test$" "" stem "${stem}")
-  if(NOT KHONSU_DURABLE AND stem MATCHES "^(flip|rocks_load)$") # look into that part
+  if(NOT KHONSU_DURABLE AND stem MATCHES "^(flip|rocks_load|setback)$") # look into that part
     return()
   endif()
   set(name "test_${stem}")

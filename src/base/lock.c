@@ -66,6 +66,31 @@ bool signal_wait(struct signal *signal, struct lock *lock, uint64_t deadline_ns)
     return wait_on(signal, &lock->mutex, deadline_ns);
 }
 
+/* ---- gates ----------------------------------------------------------------------------------- */
+
+void gate_init(struct gate *gate) {
+    int code = pthread_rwlock_init(&gate->lock, NULL);
+    kh_assert(code == 0);
+}
+
+void gate_fini(struct gate *gate) {
+    (void)pthread_rwlock_destroy(&gate->lock);
+}
+
+void gate_share(struct gate *gate) {
+    int code = pthread_rwlock_rdlock(&gate->lock);
+    kh_assert(code == 0);
+}
+
+bool gate_try_close(struct gate *gate) {
+    return pthread_rwlock_trywrlock(&gate->lock) == 0;
+}
+
+void gate_leave(struct gate *gate) {
+    int code = pthread_rwlock_unlock(&gate->lock);
+    kh_assert(code == 0);
+}
+
 /* ---- latches --------------------------------------------------------------------------------- */
 
 void latch_init(struct latch *latch, enum lock_rank rank) {

@@ -65,6 +65,18 @@ void signal_wake_all(struct signal *signal);
 /* Wait with lock held; deadline_ns on the monotonic clock, 0: none. False when it has passed. */
 bool signal_wait(struct signal *signal, struct lock *lock, uint64_t deadline_ns);
 
+/* ---- gates -----------------------------------------------------------------------------------
+ * Shared by many, or closed by one. Without a rank: who has it shared may share it again, since who
+ * waits to close it holds nobody up (the C library's preference); so closing is tried. */
+struct gate {
+    pthread_rwlock_t lock;
+};
+void gate_init(struct gate *gate);
+void gate_fini(struct gate *gate);
+void gate_share(struct gate *gate);
+bool gate_try_close(struct gate *gate);
+void gate_leave(struct gate *gate); /* either */
+
 /* ---- latches ---------------------------------------------------------------------------------
  * A mutex whose uncontended path is one compare-and-swap and one exchange, inlined: for the commit
  * section, which every commit passes (decision 31). The three states of Drepper's second mutex

@@ -302,6 +302,16 @@ kh_status durable_compact(struct kh_db *db, kh_error *error) {
     return status == KH_OK ? rocks_compact(durable->rocks_values, error) : status;
 }
 
+bool durable_storage_is_stuck(const struct kh_db *db) {
+    const struct durable *durable = db->durable;
+    return durable != NULL && db->storage == &durable->storage.face &&
+           rocks_is_stuck(durable->rocks_values);
+}
+
+kh_status durable_reopen_storage(const struct kh_db *db, kh_error *error) {
+    return rocks_reopen(db->durable->rocks_values, error);
+}
+
 kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     if (db->durable == NULL || rocks_log_has_room(db->durable->log)) return KH_OK;
     return status_fail(error, KH_NO_SPACE, "the device is full");

@@ -44,6 +44,10 @@ uint64_t durable_values_bytes(const struct kh_db *db);
 uint64_t durable_records_behind(const struct kh_db *db, kh_log_position from);
 /* Rewrite its files without what was deleted. KH_OK also without a path. */
 kh_status durable_compact(struct kh_db *db, kh_error *error);
+/* Its storage refuses writes until it was opened again; and open it again (rocks_reopen): what was
+ * not synced is gone from it then. */
+bool durable_storage_is_stuck(const struct kh_db *db);
+kh_status durable_reopen_storage(const struct kh_db *db, kh_error *error);
 /* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */
 kh_status durable_check_room(const struct kh_db *db, kh_error *error);
 /* After the log was replayed: timestamps go on above everything that was ever given out. */

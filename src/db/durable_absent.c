@@ -60,6 +60,17 @@ kh_status durable_compact(struct kh_db *db, kh_error *error) {
     return KH_OK;
 }
 
+bool durable_storage_is_stuck(const struct kh_db *db) {
+    (void)db;
+    return false;
+}
+
+kh_status durable_reopen_storage(const struct kh_db *db, kh_error *error) {
+    (void)db;
+    (void)error;
+    return KH_OK;
+}
+
 kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     (void)db;
     (void)error;

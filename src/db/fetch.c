@@ -5,6 +5,7 @@
 #include "batch/ipc.h"
 #include "db/evict.h"
 #include "db/read.h"
+#include "db/upkeep.h"
 #include "log/state_key.h"
 #include "store/cold.h"
 #include <errno.h>
@@ -46,12 +47,26 @@ static bool take(void *context, kh_bytes key, kh_bytes value) {
     return false;
 }
 
-static kh_status ask(struct fetch *fetch, kh_bytes stored_key) {
+static kh_status ask_once(struct fetch *fetch, kh_bytes stored_key) {
     const struct kh_storage *storage = fetch->db->storage;
     int code = storage->get(storage->context, stored_key, take, fetch);
     if (fetch->status != KH_OK || code == 0) return fetch->status;
     return status_fail(fetch->error, code == EBADMSG ? KH_CORRUPT : KH_IO,
                        "the storage cannot be read (errno %d)", code);
+}
+
+/* What is not there may be on its way back (upkeep.h, setbacks). */
+static kh_status ask(struct fetch *fetch, kh_bytes stored_key) {
+    struct kh_db *db = fetch->db;
+    for (;;) {
+        uint32_t setbacks = upkeep_setbacks(db);
+        kh_status status = ask_once(fetch, stored_key);
+        if (status != KH_OK || fetch->batch != NULL) return status;
+        bool is_behind = upkeep_stored(db) < fetch->commit;
+        if (!is_behind && upkeep_setbacks(db) == setbacks) return KH_OK;
+        status = upkeep_await(db, fetch->commit, fetch->error);
+        if (status != KH_OK) return status;
+    }
 }
 
 kh_status fetch_value(struct kh_db *db, struct mem_cache *cache, kh_bytes key, uint64_t commit,

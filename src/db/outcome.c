@@ -45,16 +45,19 @@ static bool take_record(void *context, kh_log_position position, kh_bytes frame)
     return false;
 }
 
-/* The storage moves on meanwhile, and the log is trimmed behind it: then it is there. */
+/* The storage moves on meanwhile, and the log is trimmed behind it: then it is there. Or it goes
+ * back (upkeep.h), and the log has it. */
 static int look(struct kh_db *db, struct sought *sought) {
     const struct kh_log *log = db->pipeline.log;
+    uint32_t setbacks;
     int code;
     do {
+        setbacks = upkeep_setbacks(db);
         kh_log_position applied = upkeep_shown(db);
         code = look_into_storage(db, sought);
         if (code == 0 && !sought->is_found)
             code = log->read(log->context, applied, take_record, sought);
-    } while (code == ENODATA);
+    } while (code == ENODATA || (!sought->is_found && upkeep_setbacks(db) != setbacks));
     return code;
 }
 

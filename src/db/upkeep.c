@@ -10,13 +10,15 @@
 #include <string.h>
 
 enum {
-    STEP_BYTES = 4 << 20,     /* of the log in one step: what is held in memory for it; */
+    STEP_BYTES = 4 << 20, /* of the log in one step: what is held in memory for it; */
     STEP_LEAST_BYTES = 1 << 16,
     STEP_SHARE = 64,          /* with a memory limit at most one part of so many */
     ROUND_NS = 500 * 1000000, /* between two looks at the log */
     SYNC_BYTES = 64 << 20,    /* of the log between two syncs of the storage: what the log keeps
                                * for it, and what a crash makes an open replay at most */
     SYNC_ROUNDS = 20,         /* and at the latest after so many rounds */
+    PATIENCE_ROUNDS = 20,     /* until a storage that could not be opened again is tried again */
+    AWAIT_ROUNDS = 10,        /* for who waits for it */
     LATE_ROUNDS = 3           /* so many are left out while the log loads, which wants the disk and
                                * a processor for itself and mostly is over soon */
 };
@@ -26,14 +28,17 @@ struct upkeep {
     _Atomic kh_log_position shown; /* checkpoint.applied, for others */
     _Atomic uint64_t shown_horizon;
     _Atomic uint64_t shown_commit; /* checkpoint.newest_commit */
+    _Atomic uint32_t setbacks;
     kh_log_position synced; /* the storage is durable up to here */
     kh_log_position synced_swept;
     size_t step_bytes;
     uint64_t unsynced_bytes;
-    uint32_t rounds; /* since the last sync */
-    bool is_told;    /* of a failure that goes on */
-    uint32_t late;   /* rounds left out, of the thread */
-    uint32_t holds;  /* the log is not trimmed while there are any */
+    uint32_t rounds;   /* since the last sync */
+    bool is_told;      /* of a failure that goes on */
+    bool is_adrift;    /* a setback: where the storage is has to be found before it is written */
+    uint32_t patience; /* rounds before the next setback */
+    uint32_t late;     /* rounds left out, of the thread */
+    uint32_t holds;    /* the log is not trimmed while there are any */
     /* Under the lock, RANK_DATABASE: */
     bool is_running; /* somebody has the round: all of the above is his */
     bool is_closing;
@@ -108,6 +113,70 @@ static kh_status trim_log(struct kh_db *db, kh_error *error) {
     return status_fail(error, status, "the log cannot be trimmed (errno %d)", code);
 }
 
+/* ---- setbacks -------------------------------------------------------------------------------- */
+
+static void show_place(struct upkeep *upkeep) {
+    const struct checkpoint *checkpoint = &upkeep->checkpoint;
+    atomic_store_explicit(&upkeep->shown_horizon, checkpoint->horizon, memory_order_release);
+    atomic_store_explicit(&upkeep->shown_commit, checkpoint->newest_commit, memory_order_release);
+    atomic_store_explicit(&upkeep->shown, checkpoint->applied, memory_order_release);
+}
+
+/* What it holds it may just have read from memory, so nothing counts as synced above what did. */
+static kh_status find_place(struct upkeep *upkeep, kh_error *error) {
+    kh_status status = checkpoint_find_again(&upkeep->checkpoint, error);
+    if (status != KH_OK) return status;
+    if (upkeep->synced > upkeep->checkpoint.applied)
+        return status_fail(error, KH_CORRUPT, "the storage lost what it had synced");
+    show_place(upkeep);
+    upkeep->is_adrift = false;
+    return KH_OK;
+}
+
+#if defined(KH_SLOW_CHECKS)
+static enum upkeep_wish wish;
+
+void upkeep_set_back(enum upkeep_wish wanted) {
+    wish = wanted;
+}
+
+static bool is_wished(enum upkeep_wish which) {
+    bool is_it = wish == which;
+    if (is_it && which == UPKEEP_ONCE) wish = UPKEEP_NEVER;
+    return is_it;
+}
+#else
+static inline bool is_wished(enum upkeep_wish which) {
+    (void)which;
+    return false;
+}
+#endif
+
+/* What is shown goes back before the storage does: who misses something there must see why. */
+static bool set_back(struct kh_db *db, bool is_forced) {
+    struct upkeep *upkeep = db->upkeep;
+    kh_error error = {""};
+    if (upkeep->patience > 0) {
+        upkeep->patience--;
+        return false;
+    }
+    if (!is_forced && !durable_storage_is_stuck(db)) return false;
+    upkeep->is_adrift = true;
+    atomic_store_explicit(&upkeep->shown_commit, 0, memory_order_release);
+    atomic_store_explicit(&upkeep->shown, upkeep->synced, memory_order_release);
+    atomic_fetch_add_explicit(&upkeep->setbacks, 1, memory_order_acq_rel);
+    kh_status status = durable_reopen_storage(db, &error);
+    if (status == KH_OK) {
+        section_say(db, KH_LOG_WARNING, "the storage was opened again after a failed write");
+    } else {
+        upkeep->patience = PATIENCE_ROUNDS;
+        section_say(db, KH_LOG_ERROR, "the storage cannot be opened again: %.180s", error.message);
+    }
+    return status == KH_OK;
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
 static void enter_round(struct upkeep *upkeep) {
     lock_take(&upkeep->lock);
     while (upkeep->is_running) (void)signal_wait(&upkeep->idle, &upkeep->lock, 0);
@@ -122,10 +191,10 @@ static void leave_round(struct upkeep *upkeep) {
     lock_leave(&upkeep->lock);
 }
 
-static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
+static kh_status try_round(struct kh_db *db, bool is_last, kh_error *error) {
     struct upkeep *upkeep = db->upkeep;
-    upkeep->rounds++;
-    kh_status status = apply_all(db, error);
+    kh_status status = upkeep->is_adrift ? find_place(upkeep, error) : KH_OK;
+    if (status == KH_OK) status = apply_all(db, error);
     bool is_new = upkeep->checkpoint.applied != upkeep->synced ||
                   upkeep->checkpoint.swept != upkeep->synced_swept;
     bool is_due = is_last || upkeep->unsynced_bytes >= SYNC_BYTES || upkeep->rounds >= SYNC_ROUNDS;
@@ -134,6 +203,15 @@ static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
     if (status == KH_OK) status = sync_storage(db, error);
     if (status == KH_OK && upkeep->holds == 0) status = trim_log(db, error);
     return status;
+}
+
+static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
+    db->upkeep->rounds++;
+    kh_status status = try_round(db, is_last, error);
+    if (is_wished(UPKEEP_ONCE)) return set_back(db, true) ? status : KH_IO;
+    bool is_forced = is_wished(UPKEEP_ALWAYS);
+    if ((status != KH_IO && !is_forced) || !set_back(db, is_forced)) return status;
+    return try_round(db, is_last, error);
 }
 
 static void one_round(struct kh_db *db, bool is_last) {
@@ -229,9 +307,7 @@ kh_status upkeep_open(struct kh_db *db, const struct kh_storage *storage, kh_err
     lock_init(&upkeep->lock, RANK_DATABASE);
     signal_init(&upkeep->wake);
     signal_init(&upkeep->idle);
-    atomic_init(&upkeep->shown, upkeep->checkpoint.applied);
-    atomic_init(&upkeep->shown_horizon, upkeep->checkpoint.horizon);
-    atomic_init(&upkeep->shown_commit, upkeep->checkpoint.newest_commit);
+    show_place(upkeep);
     upkeep->step_bytes = step_bytes_of(&db->limits);
     upkeep->synced = upkeep->checkpoint.applied;
     upkeep->synced_swept = upkeep->checkpoint.swept;
@@ -258,6 +334,19 @@ uint64_t upkeep_horizon(const struct kh_db *db) {
 
 uint64_t upkeep_stored(const struct kh_db *db) {
     return atomic_load_explicit(&db->upkeep->shown_commit, memory_order_acquire);
+}
+
+uint32_t upkeep_setbacks(const struct kh_db *db) {
+    return atomic_load_explicit(&db->upkeep->setbacks, memory_order_acquire);
+}
+
+kh_status upkeep_await(struct kh_db *db, uint64_t commit, kh_error *error) {
+    for (int i = 0; i < AWAIT_ROUNDS && upkeep_stored(db) < commit && is_kept_up(db); i++) {
+        kh_status status = upkeep_catch_up(db, error);
+        if (status != KH_OK) return status;
+    }
+    if (upkeep_stored(db) >= commit) return KH_OK;
+    return status_fail(error, KH_IO, "the storage is not up to date, and a value is there only");
 }
 
 void upkeep_hurry(struct kh_db *db) {

@@ -323,17 +323,27 @@ static bool read_mark(void *context, kh_bytes key, kh_bytes value) {
     return false;
 }
 
+kh_status checkpoint_find_again(struct checkpoint *checkpoint, kh_error *error) {
+    const struct kh_storage *storage = checkpoint->storage;
+    struct checkpoint found = {.applied = 0};
+    struct mark_read read = {.checkpoint = &found, .error = error};
+    int code = storage->position(storage->context, &found.applied);
+    if (code == 0) code = storage->get(storage->context, mark_key, read_mark, &read);
+    if (code != 0) return status_fail(error, KH_IO, "the storage cannot be read (errno %d)", code);
+    if (read.status != KH_OK) return read.status;
+    checkpoint->applied = found.applied;
+    checkpoint->swept = found.swept;
+    checkpoint->newest_commit = found.newest_commit;
+    checkpoint->horizon = found.horizon;
+    return KH_OK;
+}
+
 kh_status checkpoint_init(struct checkpoint *checkpoint, struct mem *mem, const struct kh_log *log,
                           const struct kh_storage *storage, kh_error *error) {
     *checkpoint =
         (struct checkpoint){.mem = mem, .log = log, .storage = storage, .until = UINT64_MAX};
     mutations_init(&checkpoint->set, mem);
-    struct mark_read read = {.checkpoint = checkpoint, .error = error};
-    int code = storage->position(storage->context, &checkpoint->applied);
-    if (code == 0) code = storage->get(storage->context, mark_key, read_mark, &read);
-    kh_status status = read.status;
-    if (code != 0)
-        status = status_fail(error, KH_IO, "the storage cannot be read (errno %d)", code);
+    kh_status status = checkpoint_find_again(checkpoint, error);
     if (status != KH_OK) checkpoint_fini(checkpoint);
     return status;
 }

@@ -27,14 +27,17 @@ struct checkpoint {
     kh_log_position applied;
     kh_log_position swept;
     uint64_t newest_commit; /* seen, left out or not */
-    uint64_t horizon; /* of all sweeps: what is visible at or above it is in the storage */
-    uint64_t until;   /* what was committed later is left out; UINT64_MAX: nothing is */
+    uint64_t horizon;       /* of all sweeps: what is visible at or above it is in the storage */
+    uint64_t until;         /* what was committed later is left out; UINT64_MAX: nothing is */
     struct mutations set;
 };
 
 /* Find where the storage is. KH_CORRUPT, KH_IO, KH_UNSUPPORTED. */
 kh_status checkpoint_init(struct checkpoint *checkpoint, struct mem *mem, const struct kh_log *log,
                           const struct kh_storage *storage, kh_error *error);
+/* The storage may have gone back to what it had synced: find where it is now. On failure the place
+ * is the old one. */
+kh_status checkpoint_find_again(struct checkpoint *checkpoint, kh_error *error);
 void checkpoint_fini(struct checkpoint *checkpoint);
 /* The storage becomes one beside an empty log: nothing of it is applied or swept yet. What it holds
  * is the state at `moment`, no older one. KH_IO, KH_NO_SPACE, KH_NO_MEMORY. */

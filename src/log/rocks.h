@@ -46,6 +46,14 @@ kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind k
 void rocks_set_loading(struct rocks *rocks);
 /* What a log and values take of that, about, with what compactions hold. */
 uint64_t rocks_memory_bytes(uint64_t memory_bytes);
+/* Does it refuse writes because one has failed in the background, for as long as it is open? Not
+ * when the disk is full, which RocksDB gets over by itself. */
+bool rocks_is_stuck(struct rocks *rocks);
+/* Close it and open it again, if a file beside it can be written: what was not flushed is lost from
+ * it. Of values (who opened the log holds an iterator). KH_BUSY: somebody has read in it for a
+ * second; KH_IO: it is as before, or not open any more, and every call says so until this one has
+ * answered KH_OK. One thread at a time, and no write meanwhile. */
+kh_status rocks_reopen(struct rocks *rocks, kh_error *error);
 /* NULL is allowed. Nothing is flushed. */
 void rocks_close(struct rocks *rocks);
 

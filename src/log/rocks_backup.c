@@ -61,8 +61,11 @@ static uint32_t newest(struct rocks_backup *backup) {
 kh_status rocks_backup_make(struct rocks_backup *backup, struct rocks *rocks, uint32_t *number,
                             kh_error *error) {
     char *message = NULL;
+    kh_status status = rocks_enter(rocks, error);
+    if (status != KH_OK) return status;
     rocksdb_backup_engine_create_new_backup_flush(backup->engine, rocks->db, 1, &message);
-    kh_status status = rocks_status(message, "the backup cannot be written", error);
+    rocks_leave(rocks);
+    status = rocks_status(message, "the backup cannot be written", error);
     if (status == KH_OK) *number = newest(backup);
     return status;
 }

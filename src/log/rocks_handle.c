@@ -38,8 +38,21 @@ kh_status rocks_status(char *message, const char *what, kh_error *error) {
     return status;
 }
 
-static rocksdb_options_t *make_options(enum rocks_open how) {
+/* There is a setter for each of the others. Closing must not flush: what is not synced is in the
+ * log, and the files may be the reason for the closing. */
+static rocksdb_options_t *make_options_that_close_at_once(void) {
+    char *message = NULL;
+    rocksdb_options_t *usual = rocksdb_options_create();
     rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_get_options_from_string(usual, "avoid_flush_during_shutdown=true", options, &message);
+    kh_assert(message == NULL);
+    rocksdb_free(message);
+    rocksdb_options_destroy(usual);
+    return options;
+}
+
+static rocksdb_options_t *make_options(enum rocks_open how) {
+    rocksdb_options_t *options = make_options_that_close_at_once();
     rocksdb_options_set_create_if_missing(options, how == ROCKS_CREATE);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_max_write_buffer_number(options, BUFFERS);
@@ -142,17 +155,17 @@ static void free_call_options(struct rocks *rocks) {
     rocksdb_readoptions_destroy(rocks->scanning);
 }
 
-static kh_status open_once(struct rocks *rocks, const char *path, enum rocks_kind kind,
-                           enum rocks_open how, bool is_recycling, kh_error *error) {
+static kh_status open_once(struct rocks *rocks, enum rocks_open how, bool is_recycling,
+                           kh_error *error) {
     char *message = NULL;
     rocksdb_options_t *options = make_options(how);
-    if (kind == ROCKS_LOG) {
+    if (rocks->kind == ROCKS_LOG) {
         set_log_options(options, is_recycling);
     } else {
         set_values_options(rocks, options);
     }
-    rocks->db = how == ROCKS_READ ? rocksdb_open_for_read_only(options, path, 0, &message)
-                                  : rocksdb_open(options, path, &message);
+    rocks->db = how == ROCKS_READ ? rocksdb_open_for_read_only(options, rocks->path, 0, &message)
+                                  : rocksdb_open(options, rocks->path, &message);
     if (rocks->options != NULL) rocksdb_options_destroy(rocks->options);
     rocks->options = options;
     return rocks_status(message, "the store cannot be opened", error);
@@ -161,16 +174,16 @@ static kh_status open_once(struct rocks *rocks, const char *path, enum rocks_kin
 /* The log is opened twice: once in the ordinary mode, which reads the write-ahead log up to the
  * first record that is none (RocksDB 7.8 reads a recycled file for ever in the mode that allows
  * recycling), puts it into tables and begins an empty one; then for use. */
-static kh_status open_instance(struct rocks *rocks, const char *path, enum rocks_kind kind,
-                               enum rocks_open how, kh_error *error) {
-    kh_status status = how == ROCKS_READ ? KH_OK : rocks_load_clear(path, error);
-    if (status == KH_OK) status = open_once(rocks, path, kind, how, false, error);
-    if (status != KH_OK || kind != ROCKS_LOG || how == ROCKS_READ) return status;
+kh_status rocks_open_instance(struct rocks *rocks, enum rocks_open how, kh_error *error) {
+    kh_status status = how == ROCKS_READ ? KH_OK : rocks_load_clear(rocks->path, error);
+    if (status == KH_OK) status = open_once(rocks, how, false, error);
+    if (status != KH_OK || rocks->kind != ROCKS_LOG || how == ROCKS_READ) return status;
     rocksdb_close(rocks->db);
-    return open_once(rocks, path, kind, ROCKS_WRITE, true, error);
+    return open_once(rocks, ROCKS_WRITE, true, error);
 }
 
 static void free_rest(struct rocks *rocks) {
+    gate_fini(&rocks->gate);
     if (rocks->options != NULL) rocksdb_options_destroy(rocks->options);
     if (rocks->filter != NULL) rocksdb_compactionfilter_destroy(rocks->filter);
     if (rocks->path != NULL) mem_own_free(rocks->mem, rocks->path, rocks->path_bytes);
@@ -188,14 +201,16 @@ kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind k
     struct rocks *rocks = mem_own_alloc(mem, sizeof *rocks);
     if (rocks == NULL) return status_no_memory(error, sizeof *rocks);
     memset(rocks, 0, sizeof *rocks);
+    gate_init(&rocks->gate);
     rocks->mem = mem;
+    rocks->kind = kind;
     rocks->memory_bytes = memory_bytes;
     rocks->path_bytes = strlen(path) + 1;
     rocks->path = mem_own_alloc(mem, rocks->path_bytes);
     kh_status status = rocks->path == NULL ? status_no_memory(error, rocks->path_bytes) : KH_OK;
     if (status == KH_OK) {
         memcpy(rocks->path, path, rocks->path_bytes);
-        status = open_instance(rocks, path, kind, how, error);
+        status = rocks_open_instance(rocks, how, error);
     }
     if (status != KH_OK) {
         free_rest(rocks);
@@ -213,15 +228,29 @@ void rocks_set_loading(struct rocks *rocks) {
 void rocks_close(struct rocks *rocks) {
     if (rocks == NULL) return;
     free_call_options(rocks);
-    rocksdb_close(rocks->db);
+    if (rocks->db != NULL) rocksdb_close(rocks->db);
     free_rest(rocks);
 }
 
+kh_status rocks_enter(struct rocks *rocks, kh_error *error) {
+    gate_share(&rocks->gate);
+    if (rocks->db != NULL) return KH_OK;
+    rocks_leave(rocks);
+    return status_fail(error, KH_IO, "the store could not be opened again after a failure");
+}
+
+void rocks_leave(struct rocks *rocks) {
+    gate_leave(&rocks->gate);
+}
+
 kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
+    kh_status status = rocks_enter(rocks, error);
+    if (status != KH_OK) return status;
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(options, 1);
     char *message = NULL;
     rocksdb_flush(rocks->db, options, &message);
+    rocks_leave(rocks);
     rocksdb_flushoptions_destroy(options);
     return rocks_status(message, "the store cannot be flushed", error);
 }
@@ -229,10 +258,13 @@ kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
 /* The call itself has no way to fail: what went wrong in the background stays, and ends a flush. */
 kh_status rocks_compact(struct rocks *rocks, kh_error *error) {
     enum { FORCE_OPTIMIZED = 3 }; /* kForceOptimized: the last level, too, but no file twice */
+    kh_status status = rocks_enter(rocks, error);
+    if (status != KH_OK) return status;
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
     rocksdb_compactoptions_set_bottommost_level_compaction(options, FORCE_OPTIMIZED);
     rocksdb_compact_range_opt(rocks->db, options, NULL, 0, NULL, 0);
+    rocks_leave(rocks);
     rocksdb_compactoptions_destroy(options);
     return rocks_flush(rocks, error);
 }
@@ -249,9 +281,13 @@ kh_status rocks_erase(const char *path, kh_error *error) {
 kh_status rocks_get(struct rocks *rocks, kh_bytes key, char **value, size_t *value_bytes,
                     kh_error *error) {
     char *message = NULL;
+    *value = NULL;
+    kh_status status = rocks_enter(rocks, error);
+    if (status != KH_OK) return status;
     *value =
         rocksdb_get(rocks->db, rocks->reading, key.data, key.size_bytes, value_bytes, &message);
-    kh_status status = rocks_status(message, "the store cannot be read", error);
+    rocks_leave(rocks);
+    status = rocks_status(message, "the store cannot be read", error);
     if (status == KH_OK && *value == NULL) return KH_NOT_FOUND;
     return status;
 }
@@ -263,7 +299,9 @@ static uint64_t number_behind(const char *text, const char *name) {
 }
 
 uint64_t rocks_bytes(struct rocks *rocks) {
+    if (rocks_enter(rocks, NULL) != KH_OK) return 0;
     char *text = rocksdb_property_value(rocks->db, "rocksdb.aggregated-table-properties");
+    rocks_leave(rocks);
     if (text == NULL) return 0;
     uint64_t sum = number_behind(text, "raw key size=") + number_behind(text, "raw value size=");
     rocksdb_free(text);
@@ -271,11 +309,13 @@ uint64_t rocks_bytes(struct rocks *rocks) {
 }
 
 bool rocks_is_empty(struct rocks *rocks) {
+    if (rocks_enter(rocks, NULL) != KH_OK) return false;
     rocksdb_iterator_t *iterator = rocksdb_create_iterator(rocks->db, rocks->scanning);
     char *message = NULL;
     rocksdb_iter_seek_to_first(iterator);
     bool is_valid = rocksdb_iter_valid(iterator);
     rocksdb_iter_get_error(iterator, &message);
     rocksdb_iter_destroy(iterator);
+    rocks_leave(rocks);
     return rocks_status(message, "the store cannot be read", NULL) == KH_OK && !is_valid;
 }

@@ -52,6 +52,8 @@ static kh_status show_group(const struct follower *follower, const struct chain 
 
 static kh_status read_all(struct rocks *rocks, kh_error *error) {
     char *message = NULL;
+    kh_status status = rocks_enter(rocks, error);
+    if (status != KH_OK) return status;
     rocksdb_readoptions_t *options = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(options, 1);
     rocksdb_readoptions_set_fill_cache(options, 0);
@@ -62,6 +64,7 @@ static kh_status read_all(struct rocks *rocks, kh_error *error) {
     while (rocksdb_iter_valid(iterator)) rocksdb_iter_next(iterator);
     rocksdb_iter_get_error(iterator, &message);
     rocksdb_iter_destroy(iterator);
+    rocks_leave(rocks);
     rocksdb_readoptions_destroy(options);
     return rocks_status(message, "a table cannot be read", error);
 }

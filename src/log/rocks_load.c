@@ -74,11 +74,14 @@ static kh_status write_table(struct rocks *rocks, const char *name, const struct
 static kh_status take_in(struct rocks *rocks, const char *const *names, size_t count,
                          kh_error *error) {
     char *message = NULL;
+    kh_status status = rocks_enter(rocks, error);
+    if (status != KH_OK) return status;
     rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
     rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
     /* Nobody reads at a snapshot of RocksDB's; iterators have the files as they were. */
     rocksdb_ingestexternalfileoptions_set_snapshot_consistency(options, 0);
     rocksdb_ingest_external_file(rocks->db, names, count, options, &message);
+    rocks_leave(rocks);
     rocksdb_ingestexternalfileoptions_destroy(options);
     return answer(message, "tables cannot be taken in", error);
 }

@@ -33,8 +33,8 @@ kh_status rocks_log_trimmed(struct rocks_log *log, uint64_t *out, kh_error *erro
     if (value_bytes == 8) {
         *out = rocks_load_u64(value);
     } else {
-        status = status_fail(error, KH_CORRUPT, "what was trimmed is noted in %zu bytes",
-                             value_bytes);
+        status =
+            status_fail(error, KH_CORRUPT, "what was trimmed is noted in %zu bytes", value_bytes);
     }
     rocksdb_free(value);
     return status;
@@ -43,9 +43,12 @@ kh_status rocks_log_trimmed(struct rocks_log *log, uint64_t *out, kh_error *erro
 kh_status rocks_log_note_trimmed(struct rocks *values, uint64_t commit, kh_error *error) {
     unsigned char bytes[8];
     char *message = NULL;
+    kh_status status = rocks_enter(values, error);
+    if (status != KH_OK) return status;
     rocks_store_u64(bytes, commit);
     rocksdb_put(values->db, values->unlogged, trimmed_key, sizeof trimmed_key, (const char *)bytes,
                 sizeof bytes, &message);
+    rocks_leave(values);
     return rocks_status(message, "what the log does not have cannot be noted", error);
 }
 
@@ -313,6 +316,8 @@ static kh_status write_anchor(struct rocks_log *log, const struct chain *chain,
     unsigned char commit[8];
     size_t size_bytes = chain_export(chain, bytes);
     char *message = NULL;
+    kh_status status = rocks_enter(log->values, error);
+    if (status != KH_OK) return status;
     rocks_store_u64(commit, newest_commit);
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     rocksdb_writebatch_put(batch, groups_anchor_key, sizeof groups_anchor_key, (const char *)bytes,
@@ -322,7 +327,8 @@ static kh_status write_anchor(struct rocks_log *log, const struct chain *chain,
                                sizeof commit);
     rocksdb_write(log->values->db, log->values->unlogged, batch, &message);
     rocksdb_writebatch_destroy(batch);
-    kh_status status = rocks_status(message, "the anchor cannot be written", error);
+    rocks_leave(log->values);
+    status = rocks_status(message, "the anchor cannot be written", error);
     /* Durable before anything is deleted: the write-ahead log may lose it and keep the deletion. */
     return status == KH_OK ? rocks_flush(log->values, error) : status;
 }

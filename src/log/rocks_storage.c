@@ -80,12 +80,17 @@ static int apply(void *context, const kh_mutation *mutations, size_t mutation_co
                                    mutation->value.data, mutation->value.size_bytes);
         }
     }
+    kh_status status = rocks_enter(rocks, NULL);
     rocks_store_u64(place, position);
     rocksdb_writebatch_put(batch, position_key, sizeof position_key, (const char *)place,
                            sizeof place);
-    rocksdb_write(rocks->db, rocks->unlogged, batch, &message);
+    if (status == KH_OK) {
+        rocksdb_write(rocks->db, rocks->unlogged, batch, &message);
+        rocks_leave(rocks);
+        status = rocks_status(message, "the storage cannot be written", NULL);
+    }
     rocksdb_writebatch_destroy(batch);
-    return code_of(rocks_status(message, "the storage cannot be written", NULL));
+    return code_of(status);
 }
 
 static int sync_all(void *context) {
@@ -121,6 +126,7 @@ static int scan(void *context, kh_bytes from, kh_bytes to, kh_storage_visit_fn *
                 void *visit_context) {
     struct rocks *rocks = ((struct rocks_storage *)context)->values;
     char *message = NULL;
+    if (rocks_enter(rocks, NULL) != KH_OK) return EIO;
     rocksdb_iterator_t *iterator = rocksdb_create_iterator(rocks->db, rocks->scanning);
     rocksdb_iter_seek(iterator, from.data, from.size_bytes);
     for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
@@ -133,12 +139,14 @@ static int scan(void *context, kh_bytes from, kh_bytes to, kh_storage_visit_fn *
     }
     rocksdb_iter_get_error(iterator, &message);
     rocksdb_iter_destroy(iterator);
+    rocks_leave(rocks);
     return code_of(rocks_status(message, "the storage cannot be read", NULL));
 }
 
 static int get(void *context, kh_bytes key, kh_storage_visit_fn *visit, void *visit_context) {
     struct rocks *rocks = ((struct rocks_storage *)context)->values;
     char *message = NULL;
+    if (rocks_enter(rocks, NULL) != KH_OK) return EIO;
     rocksdb_pinnableslice_t *slice =
         rocksdb_get_pinned(rocks->db, rocks->reading, key.data, key.size_bytes, &message);
     if (slice != NULL) {
@@ -147,6 +155,7 @@ static int get(void *context, kh_bytes key, kh_storage_visit_fn *visit, void *vi
         (void)visit(visit_context, key, value);
         rocksdb_pinnableslice_destroy(slice);
     }
+    rocks_leave(rocks);
     return code_of(rocks_status(message, "the storage cannot be read", NULL));
 }
 

@@ -6,6 +6,7 @@
 #include "support/kit.h"
 
 #include "db/evict.h"
+#include "db/upkeep.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -334,6 +335,16 @@ static void test_always_short(void **state) {
     run_world((uint64_t)1 << 40, 1 << 20);
     evict_always(false);
 }
+
+/* Each round of upkeep opens the storage anew, which then lacks what was not synced. */
+static void test_setbacks(void **state) {
+    (void)state;
+    evict_always(true);
+    upkeep_set_back(UPKEEP_ALWAYS);
+    run_world((uint64_t)1 << 40, 1 << 20);
+    upkeep_set_back(UPKEEP_NEVER);
+    evict_always(false);
+}
 #endif
 
 int main(void) {
@@ -342,6 +353,7 @@ int main(void) {
         cmocka_unit_test(test_a_budget_with_history),
 #if defined(KH_SLOW_CHECKS)
         cmocka_unit_test(test_always_short),
+        cmocka_unit_test(test_setbacks),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
