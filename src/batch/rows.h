@@ -41,6 +41,12 @@ kh_status rows_delete(const struct rows_context *context, const kh_batch *base,
 kh_status rows_merge(const struct rows_context *context, const kh_batch *base,
                      const kh_batch *mine, const kh_batch *theirs, kh_batch **out,
                      kh_merge_conflict *conflict, kh_error *error);
+/* The same, but a vector (fixed-size list of float32 or float64) that both sides changed is their
+ * sum: rows_vectors.h. Sums that are null or not finite are conflicts, unless both changes are the
+ * same. */
+kh_status rows_merge_adding(const struct rows_context *context, const kh_batch *base,
+                            const kh_batch *mine, const kh_batch *theirs, kh_batch **out,
+                            kh_merge_conflict *conflict, kh_error *error);
 /* The id column is there, of a type that can be an id, without nulls and duplicates. */
 kh_status rows_check_ids(const struct rows_context *context, const kh_batch *batch,
                          kh_error *error);

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "batch/cell.h"
+#include "batch/rows_vectors.h"
 
 #include <string.h>
 
@@ -31,10 +32,11 @@ struct merge {
     size_t trio_capacity;
     int64_t row_count; /* of all of them */
     kh_merge_conflict *conflict;
+    bool is_adding; /* vectors that both sides changed */
 };
 
 /* Runs of the result name sources by these numbers. */
-enum { FROM_THEIRS = 0, FROM_MINE = 1 };
+enum { FROM_THEIRS = 0, FROM_MINE = 1, FROM_SUMS = 2 };
 
 /* ---- pairing --------------------------------------------------------------------------------- */
 
@@ -183,9 +185,22 @@ static void advance(struct trio *trio, int64_t count) {
     trio->count -= count;
 }
 
+/* Both changed it. Vectors are added, also where both changes are the same: each was made. */
+static kh_status settle_cell(struct merge *merge, int32_t column, const struct trio *trio,
+                             struct vector_sums *sums, struct run_list *runs) {
+    bool is_failed = false;
+    if (sums != NULL && trio->row[BASE] >= 0 &&
+        vectors_add(sums, column, merge->root, trio->row, &is_failed))
+        return run_list_add(runs, FROM_SUMS, sums->count - 1, 1, merge->work.error);
+    if (is_failed) return status_no_memory(merge->work.error, sizeof *sums);
+    if (same_cells(merge, column, MINE, THEIRS, trio, 1) == 0)
+        return fail_conflict(merge, trio, column);
+    return run_list_add(runs, FROM_THEIRS, trio->row[THEIRS], 1, merge->work.error);
+}
+
 /* Rows that both sides have. */
 static kh_status choose_cells(struct merge *merge, int32_t column, struct trio trio,
-                              struct run_list *runs) {
+                              struct vector_sums *sums, struct run_list *runs) {
     bool has_base = trio.row[BASE] >= 0;
     kh_status status = KH_OK;
     while (trio.count > 0) {
@@ -196,11 +211,10 @@ static kh_status choose_cells(struct merge *merge, int32_t column, struct trio t
         if (trio.count == 0)
             break;
         bool is_mine_kept = has_base && same_cells(merge, column, MINE, BASE, &trio, 1) == 1;
-        if (!is_mine_kept && same_cells(merge, column, MINE, THEIRS, &trio, 1) == 0) {
-            status = fail_conflict(merge, &trio, column);
-            goto done;
-        }
-        KH_TRY(run_list_add(runs, FROM_THEIRS, trio.row[THEIRS], 1, merge->work.error));
+        if (is_mine_kept)
+            KH_TRY(run_list_add(runs, FROM_THEIRS, trio.row[THEIRS], 1, merge->work.error));
+        else
+            KH_TRY(settle_cell(merge, column, &trio, sums, runs));
         advance(&trio, 1);
     }
 done:
@@ -208,10 +222,14 @@ done:
 }
 
 static kh_status merge_column(struct merge *merge, int32_t column) {
-    const struct column *const roots[] = {merge->root[THEIRS], merge->root[MINE]};
+    const struct column *roots[] = {merge->root[THEIRS], merge->root[MINE], NULL};
+    const struct field *field = merge->root[THEIRS]->children[column].field;
     kh_error *error = merge->work.error;
     struct run_list runs;
+    struct vector_sums sums;
+    bool is_vector = merge->is_adding && vectors_can_add(field);
     kh_status status = KH_OK;
+    vectors_init(&sums, field, &merge->work.arena);
     run_list_init(&runs, &merge->work.arena);
     for (size_t i = 0; i < merge->trio_count; i++) {
         const struct trio *trio = &merge->trios[i];
@@ -220,19 +238,24 @@ static kh_status merge_column(struct merge *merge, int32_t column) {
         else if (trio->row[THEIRS] < 0)
             KH_TRY(run_list_add(&runs, FROM_MINE, trio->row[MINE], trio->count, error));
         else
-            KH_TRY(choose_cells(merge, column, *trio, &runs));
+            KH_TRY(choose_cells(merge, column, *trio, is_vector ? &sums : NULL, &runs));
     }
-    status = rows_add_column(&merge->work, column, roots, 2, &runs);
+    if (sums.count > 0) {
+        roots[FROM_SUMS] = vectors_root(&sums, column, merge->root[THEIRS]);
+        if (roots[FROM_SUMS] == NULL) return status_no_memory(error, sizeof *roots[0]);
+    }
+    status = rows_add_column(&merge->work, column, roots, sums.count > 0 ? 3 : 2, &runs);
 done:
     return status;
 }
 
-kh_status rows_merge(const struct rows_context *context, const kh_batch *base,
-                     const kh_batch *mine, const kh_batch *theirs, kh_batch **out,
-                     kh_merge_conflict *conflict, kh_error *error) {
+static kh_status merge_batches(const struct rows_context *context, const kh_batch *base,
+                               const kh_batch *mine, const kh_batch *theirs, bool is_adding,
+                               kh_batch **out, kh_merge_conflict *conflict, kh_error *error) {
     struct merge merge;
     kh_status status;
     memset(&merge, 0, sizeof merge);
+    merge.is_adding = is_adding;
     merge.conflict = conflict;
     rows_work_init(&merge.work, context, error);
     KH_TRY(rows_check_schemas(mine, theirs, error));
@@ -250,4 +273,16 @@ kh_status rows_merge(const struct rows_context *context, const kh_batch *base,
 done:
     rows_work_fini(&merge.work);
     return status;
+}
+
+kh_status rows_merge(const struct rows_context *context, const kh_batch *base,
+                     const kh_batch *mine, const kh_batch *theirs, kh_batch **out,
+                     kh_merge_conflict *conflict, kh_error *error) {
+    return merge_batches(context, base, mine, theirs, false, out, conflict, error);
+}
+
+kh_status rows_merge_adding(const struct rows_context *context, const kh_batch *base,
+                            const kh_batch *mine, const kh_batch *theirs, kh_batch **out,
+                            kh_merge_conflict *conflict, kh_error *error) {
+    return merge_batches(context, base, mine, theirs, true, out, conflict, error);
 }
