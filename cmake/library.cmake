@@ -38,6 +38,10 @@ target_link_libraries(khonsu_objects PUBLIC khonsu_flags PRIVATE na_arrow ck Ope
 target_compile_options(khonsu_objects PRIVATE -fno-semantic-interposition
   -ftls-model=initial-exec)
 
+# Sums of deltas are the same bits on every machine: a product is rounded before it is added.
+file(GLOB delta_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/txn/delta*.c")
+set_source_files_properties(${delta_sources} PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+
 add_library(khonsu SHARED $<TARGET_OBJECTS:khonsu_objects>)
 set(khonsu_map "${PROJECT_SOURCE_DIR}/cmake/khonsu.map")
 set_target_properties(khonsu PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0

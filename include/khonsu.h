@@ -1,7 +1,8 @@
 /* khonsu.h - real transactions for Apache Arrow data, in one process: the whole embedded API.
  *
  * Reading order: what a call can answer (status.h), the Arrow C structs (arrow.h), schemas and
- * batches (batch.h), databases (db.h), transactions (txn.h), the change feed (changes.h), the
+ * batches (batch.h), databases (db.h), transactions (txn.h), deltas of embeddings (delta.h), the
+ * change feed (changes.h), the
  * interfaces that users can implement (log.h), copies and backups (backup.h), and histories that
  * others can check (verify.h). Conventions everywhere:
  *   - Every fallible function returns a kh_status and takes a kh_error as its last parameter, which
@@ -21,6 +22,7 @@
 #include "khonsu/batch.h"
 #include "khonsu/db.h"
 #include "khonsu/txn.h"
+#include "khonsu/delta.h"
 #include "khonsu/changes.h"
 #include "khonsu/log.h"
 #include "khonsu/backup.h"

@@ -60,6 +60,20 @@
 /* Transactions run by kh_db_run before the last failure is returned. Option. */
 #define LIMIT_RUN_ATTEMPTS 100u
 
+/* Values of one delta: with more, the sum of the products of two rows of 8-bit codes (255 * 127 each)
+ * would not fit 32 bits, nor the count of values before a position 16. Four times the longest
+ * embedding that is in use. */
+#define LIMIT_DELTA_DIMENSION 65536u
+/* The size of one value of a delta: the squares of that many of twice the size, which a difference
+ * may have, still have a sum that a float can hold (2.7e37 of 3.4e38). */
+#define LIMIT_DELTA_VALUE 1e16f
+/* Keys of one delta: counted in 32 bits, and two lists of them are compared key by key. */
+#define LIMIT_DELTA_KEYS (1u << 24)
+/* Bytes of the keys of one delta, as those of a transaction's values. */
+#define LIMIT_DELTA_KEY_BYTES (1ull << 30)
+/* Rows of a set of deltas: 65,536 recent commits by default, and room for a much longer list. */
+#define LIMIT_DELTA_SET_ROWS (1u << 24)
+
 /* Default of timeout_ms: a read-write transaction holds history and must end. Option. */
 #define DEFAULT_TIMEOUT_MS 5000u
 
