@@ -60,9 +60,9 @@
 /* Transactions run by kh_db_run before the last failure is returned. Option. */
 #define LIMIT_RUN_ATTEMPTS 100u
 
-/* Values of one delta: with more, the sum of the products of two rows of 8-bit codes (255 * 127 each)
- * would not fit 32 bits, nor the count of values before a position 16. Four times the longest
- * embedding that is in use. */
+/* Values of one delta: with more, the sum of the products of two rows of 8-bit codes (255 * 127
+ * each) would not fit 32 bits, nor the count of values before a position 16. Four times the
+ * longest embedding that is in use. */
 #define LIMIT_DELTA_DIMENSION 65536u
 /* The size of one value of a delta: the squares of that many of twice the size, which a difference
  * may have, still have a sum that a float can hold (2.7e37 of 3.4e38). */
