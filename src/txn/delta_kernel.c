@@ -7,7 +7,7 @@
 _Atomic(const struct delta_kernel *) delta_kernel_chosen;
 
 /* Four lanes: SSE on x86, NEON on ARM, and what the compiler makes of it elsewhere. */
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float quad __attribute__((vector_size(16), may_alias));
 
 static inline quad load(const float *at) {
     return *(const quad *)(const void *)at;

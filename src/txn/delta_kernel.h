@@ -11,7 +11,8 @@
  * are), and +0 or any other value plus a zero of either sign is itself, bit for bit. So vectors may
  * be filled up with zeros, and a sparse vector needs its own positions only, in ascending order.
  *
- * Vectors are filled up with zeros to whole blocks of 16 floats, codes to whole blocks of 64 bytes.
+ * Vectors are filled up with zeros to whole blocks of 16 floats, codes to whole blocks of 64 bytes;
+ * vectors, rows and lanes begin at multiples of 16 bytes (of 64 where speed matters).
  * No function fails, allocates or keeps anything. Any thread. */
 #ifndef KHONSU_TXN_DELTA_KERNEL_H
 #define KHONSU_TXN_DELTA_KERNEL_H
@@ -26,6 +27,9 @@ enum {
     DELTA_CODE_BLOCK = 64, /* codes: 8-bit images of floats, see delta_set.h */
     DELTA_ALIGNMENT = 64   /* a cache line, and the widest load */
 };
+
+/* For lanes on the stack. */
+#define DELTA_ALIGNED _Alignas(16)
 
 struct delta_kernel {
     const char *name;

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "store/key.h"
 #include "txn/delta.h"
 #include "txn/readset.h"
 #include <stdlib.h>
@@ -131,7 +132,12 @@ size_t delta_keys_shared(const kh_delta *a, const kh_delta *b, size_t enough) {
 
 bool delta_keys_is_same(const kh_delta *a, const kh_delta *b) {
     if (a->key_count != b->key_count || a->key_bits != b->key_bits) return false;
-    for (uint32_t i = 0; i < a->key_count; i++)
-        if (compare_keys(&a->keys[i], &b->keys[i]) != 0) return false;
+    for (uint32_t i = 0; i < a->key_count; i++) {
+        const struct delta_key *in_a = &a->keys[i];
+        const struct delta_key *in_b = &b->keys[i];
+        if (in_a->hash != in_b->hash || in_a->bytes.size_bytes != in_b->bytes.size_bytes ||
+            !key_is_equal(in_a->bytes.data, in_b->bytes.data, in_a->bytes.size_bytes))
+            return false;
+    }
     return true;
 }

@@ -9,7 +9,7 @@
 #include <math.h>
 
 float dot_mixed(const kh_delta *sparse, const kh_delta *dense) {
-    float lanes[DELTA_LANES] = {0};
+    DELTA_ALIGNED float lanes[DELTA_LANES] = {0};
     const float *next = sparse->values;
     size_t word_count = delta_words(sparse->dimension);
     for (size_t word = 0; word < word_count; word++) {
@@ -17,6 +17,21 @@ float dot_mixed(const kh_delta *sparse, const kh_delta *dense) {
         for (uint64_t bits = sparse->words[word]; bits != 0; bits &= bits - 1) {
             unsigned bit = (unsigned)__builtin_ctzll(bits);
             lanes[bit % DELTA_LANES] += *next++ * from[bit];
+        }
+    }
+    return delta_kernel_tree(lanes);
+}
+
+float dot_sparse_long(const kh_delta *a, const kh_delta *b, uint32_t *shared) {
+    DELTA_ALIGNED float lanes[DELTA_LANES] = {0};
+    uint64_t groups = a->groups & b->groups;
+    *shared = 0;
+    for (; groups != 0; groups &= groups - 1) {
+        size_t word = (size_t)__builtin_ctzll(groups) << a->group_shift;
+        size_t end = word + ((size_t)1 << a->group_shift);
+        for (; word < end; word++) {
+            *shared += (uint32_t)__builtin_popcountll(a->words[word] & b->words[word]);
+            dot_add_word(a, b, word, lanes);
         }
     }
     return delta_kernel_tree(lanes);
@@ -53,7 +68,7 @@ kh_status kh_delta_angular(const kh_delta *a, const kh_delta *b, float *out) {
 }
 
 kh_status kh_delta_euclidean(const kh_delta *a, const kh_delta *b, float *out) {
-    float lanes[DELTA_LANES] = {0};
+    DELTA_ALIGNED float lanes[DELTA_LANES] = {0};
     float in_a[DELTA_WORD_BITS];
     float in_b[DELTA_WORD_BITS];
     if (!is_comparable(a, b)) return KH_INVALID;
@@ -89,8 +104,8 @@ kh_status kh_delta_jaccard(const kh_delta *a, const kh_delta *b, float *out) {
 }
 
 kh_status kh_delta_weighted_jaccard(const kh_delta *a, const kh_delta *b, float *out) {
-    float smaller[DELTA_LANES] = {0};
-    float larger[DELTA_LANES] = {0};
+    DELTA_ALIGNED float smaller[DELTA_LANES] = {0};
+    DELTA_ALIGNED float larger[DELTA_LANES] = {0};
     float in_a[DELTA_WORD_BITS];
     float in_b[DELTA_WORD_BITS];
     if (!is_comparable(a, b)) return KH_INVALID;

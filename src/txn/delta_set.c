@@ -186,6 +186,10 @@ uint64_t delta_set_id(const struct delta_set *set, uint64_t number) {
     return set->ids[number % set->capacity];
 }
 
+const float *delta_set_row(const struct delta_set *set, uint64_t number) {
+    return set->rows + number % set->capacity * set->blocks * DELTA_LANES;
+}
+
 /* ---- queries --------------------------------------------------------------------------------- */
 
 kh_status delta_query_init(struct delta_query *query, const kh_delta *delta, kh_error *error) {
@@ -266,7 +270,7 @@ struct search {
 /* The row as it is. */
 static bool look_closely(const struct search *search, uint64_t number, size_t slot) {
     const struct delta_set *set = search->set;
-    const float *row = set->rows + slot * set->blocks * DELTA_LANES;
+    const float *row = delta_set_row(set, number);
     float dot = search->kernel->dot(row, search->query->values, set->blocks);
     float cosine = delta_kernel_cosine(dot, set->magnitudes[slot], search->query->magnitude);
     if (!(cosine >= search->high || cosine <= search->low)) return true;

@@ -31,6 +31,9 @@ uint64_t delta_set_add(struct delta_set *set, const kh_delta *delta, uint64_t id
 uint64_t delta_set_first(const struct delta_set *set);
 uint64_t delta_set_next(const struct delta_set *set);
 uint64_t delta_set_id(const struct delta_set *set, uint64_t number);
+/* Its values, filled up with zeros to whole blocks of 16; the next row lies behind, unless the ring
+ * begins anew there. */
+const float *delta_set_row(const struct delta_set *set, uint64_t number);
 
 /* A delta ready to be searched for; borrows it. */
 struct delta_query {

@@ -74,7 +74,7 @@ static void test_order_matters(void **state) {
             b[i] = draw(&dice, 0, i);
         }
         float plain = 0;
-        float lanes[16] = {0};
+        DELTA_ALIGNED float lanes[16] = {0};
         for (size_t i = 0; i < 256; i++) plain += a[i] * b[i];
         for (size_t i = 0; i < 256; i++) lanes[i % 16] = fmaf(a[i], b[i], lanes[i % 16]);
         float expected = delta_kit_dot(a, b, 256);
@@ -87,8 +87,8 @@ static void test_order_matters(void **state) {
 
 static void test_zeros_add_nothing(void **state) {
     struct delta_dice dice = {3};
-    float a[512] = {0};
-    float b[512] = {0};
+    DELTA_ALIGNED float a[512] = {0};
+    DELTA_ALIGNED float b[512] = {0};
     (void)state;
     for (size_t i = 0; i < 128; i++) {
         a[i] = delta_kit_float(&dice);

@@ -1,0 +1,358 @@
+/* similarity.c - what comparing deltas costs, beside a matrix-vector product of OpenBLAS.
+ *
+ *     similarity [--blas LIBRARY] [--rounds N]
+ *     similarity --calls dense|sparse|equal [--kernel portable|avx2|avx512]
+ *
+ * The first measures, on one thread and in turns, so that all see the same machine: the cosine of a
+ * vector of 384 floats with 10,000 others as sgemv's part of it, by delta_set_cosines and by
+ * delta_set_beyond with every kernel that the machine has; then pairs of deltas and all pairs of
+ * 50. It prints the least and the median of N rounds (201). LIBRARY: libopenblas.so.0 if not given;
+ * the one that a wheel of numpy carries (numpy.libs/libscipy_openblas64_*.so) will do.
+ *
+ * The second classifies pairs and prints how many, for instruction counts:
+ *
+ *     valgrind --tool=callgrind --toggle-collect=kh_delta_classify similarity --calls dense
+ *
+ * (valgrind has no AVX-512: the kernel is the one that it offers, AVX2.) */
+#include <khonsu.h>
+
+#include "txn/delta_set.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    DIMENSION = 384,
+    ROWS = 10000,
+    PAIR_DIMENSION = 128,
+    PAIR_FILLED = 7,
+    POOL = 64, /* deltas that pairs are drawn from */
+    BATCH = 50,
+    ROUNDS_MOST = 10000,
+    KERNELS_MOST = 4
+};
+
+struct settings {
+    const char *blas;
+    const char *calls;
+    const char *kernel;
+    size_t rounds;
+};
+
+static _Noreturn void fail(const char *what) {
+    fprintf(stderr, "similarity: %s: see the head of bench/similarity.c\n", what);
+    exit(2);
+}
+
+static double now(void) {
+    struct timespec time = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static uint64_t draw(void) {
+    static uint64_t state = 7;
+    state += 0x9e3779b97f4a7c15u;
+    uint64_t z = (state ^ state >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static float draw_float(void) {
+    return (float)(draw() >> 40) * 0x1p-23f - 1;
+}
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+struct times {
+    double seconds[ROUNDS_MOST];
+    size_t count;
+};
+
+static void take(struct times *times, double began) {
+    times->seconds[times->count++] = now() - began;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void print(const char *name, const char *kernel, struct times *times, double unit,
+                  const char *unit_name) {
+    qsort(times->seconds, times->count, sizeof *times->seconds, compare);
+    printf("%-44s %-9s %9.4f %9.4f %s\n", name, kernel, times->seconds[0] / unit,
+           times->seconds[times->count / 2] / unit, unit_name);
+}
+
+/* ---- deltas ---------------------------------------------------------------------------------- */
+
+static kh_delta *make(size_t dimension, size_t filled, const float *near, bool has_keys) {
+    float *values = calloc(dimension, sizeof *values);
+    kh_delta_options options = KH_DELTA_OPTIONS_INIT;
+    char names[2][24];
+    kh_bytes keys[2];
+    kh_delta *delta = NULL;
+    if (values == NULL) fail("no memory");
+    for (size_t i = 0; i < filled;) {
+        size_t at = filled == dimension ? i : (size_t)(draw() % dimension);
+        if (values[at] != 0) continue;
+        values[at] = draw_float() + (near == NULL ? 0 : near[at]);
+        i += values[at] != 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(names[i], sizeof names[i], "notes/%012llu",
+                       (unsigned long long)(draw() % 1000000));
+        keys[i] = (kh_bytes){names[i], strlen(names[i])};
+    }
+    options.keys = keys;
+    options.key_count = has_keys ? 2 : 0;
+    if (kh_delta_build(NULL, (kh_floats){values, dimension}, &options, &delta, NULL) != KH_OK)
+        fail("build");
+    free(values);
+    return delta;
+}
+
+/* ---- one with many --------------------------------------------------------------------------- */
+
+/* On 64 bits an int takes the place of a long: it is the one signature of both kinds of builds. */
+typedef void sgemv_fn(int order, int transposed, long rows, long columns, float alpha,
+                      const float *matrix, long stride, const float *x, long x_step, float beta,
+                      float *y, long y_step);
+enum { ROW_MAJOR = 101, NOT_TRANSPOSED = 111 };
+
+static sgemv_fn *load_blas(const char *path) {
+    static const char *const names[] = {"cblas_sgemv", "scipy_cblas_sgemv64_", "cblas_sgemv64_"};
+    sgemv_fn *sgemv = NULL;
+    (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    void *library = dlopen(path == NULL ? "libopenblas.so.0" : path, RTLD_NOW);
+    for (size_t i = 0; library != NULL && sgemv == NULL && i < sizeof names / sizeof *names; i++) {
+        void *symbol = dlsym(library, names[i]);
+        memcpy(&sgemv, &symbol, sizeof symbol);
+    }
+    if (sgemv == NULL) printf("OpenBLAS: not found\n");
+    return sgemv;
+}
+
+struct many {
+    struct delta_set *set;
+    struct delta_query query;
+    kh_delta *asked;
+    sgemv_fn *sgemv; /* NULL: not found */
+    float out[ROWS];
+    size_t found;
+};
+
+static bool count_found(void *context, uint64_t number, uint64_t id, float cosine) {
+    struct many *many = context;
+    (void)number;
+    (void)id;
+    (void)cosine;
+    many->found++;
+    return true;
+}
+
+/* One row in a hundred lies near the query, as an edit of the same note does. */
+static struct many *make_many(void) {
+    struct many *many = calloc(1, sizeof *many);
+    struct mem *mem = mem_process();
+    float near[DIMENSION];
+    if (many == NULL || mem == NULL) fail("no memory");
+    many->asked = make(DIMENSION, DIMENSION, NULL, false);
+    kh_delta_values(many->asked, near);
+    if (delta_set_create(mem, DIMENSION, ROWS, &many->set, NULL) != KH_OK ||
+        delta_query_init(&many->query, many->asked, NULL) != KH_OK)
+        fail("no memory");
+    for (size_t i = 0; i < ROWS; i++) {
+        kh_delta *row = make(DIMENSION, DIMENSION, i % 100 == 0 ? near : NULL, false);
+        (void)delta_set_add(many->set, row, i);
+        kh_delta_release(row);
+    }
+    return many;
+}
+
+typedef void many_fn(struct many *many);
+
+static void run_blas(struct many *many) {
+    many->sgemv(ROW_MAJOR, NOT_TRANSPOSED, ROWS, DIMENSION, 1, delta_set_row(many->set, 0),
+                DIMENSION, many->query.values, 1, 0, many->out, 1);
+}
+
+static void run_cosines(struct many *many) {
+    delta_set_cosines(many->set, &many->query, 0, ROWS, many->out);
+}
+
+static void run_beyond(struct many *many) {
+    many->found = 0;
+    (void)delta_set_beyond(many->set, &many->query, 0, ROWS, -0.95f, 0.7f, count_found, many);
+}
+
+/* Once for the caches, which whoever came before has filled with something else, and once for the
+ * clock. */
+static void time_one(many_fn *run, struct many *many, struct times *times) {
+    run(many);
+    double began = now();
+    run(many);
+    take(times, began);
+}
+
+static void measure_many(const struct settings *settings) {
+    static struct times blas;
+    static struct times whole[KERNELS_MOST];
+    static struct times two_steps[KERNELS_MOST];
+    const struct delta_kernel *const *kernels = delta_kernel_all();
+    struct many *many = make_many();
+    many->sgemv = load_blas(settings->blas);
+    for (size_t round = 0; round < settings->rounds; round++) {
+        if (many->sgemv != NULL) time_one(run_blas, many, &blas);
+        for (size_t i = 0; kernels[i] != NULL; i++) {
+            atomic_store(&delta_kernel_chosen, kernels[i]);
+            time_one(run_cosines, many, &whole[i]);
+            time_one(run_beyond, many, &two_steps[i]);
+        }
+    }
+    (void)delta_kernel_choose();
+    printf("%d rows of %d floats; %zu of them beyond the thresholds\n", ROWS, DIMENSION,
+           many->found);
+    if (many->sgemv != NULL) print("OpenBLAS sgemv (products only)", "", &blas, 1e-3, "ms");
+    for (size_t i = 0; kernels[i] != NULL; i++)
+        print("delta_set_cosines", kernels[i]->name, &whole[i], 1e-3, "ms");
+    for (size_t i = 0; kernels[i] != NULL; i++)
+        print("delta_set_beyond, the same answers", kernels[i]->name, &two_steps[i], 1e-3, "ms");
+}
+
+/* ---- pairs ----------------------------------------------------------------------------------- */
+
+struct pool {
+    kh_delta *deltas[POOL];
+};
+
+static struct pool make_pool(size_t dimension, size_t filled, bool is_equal) {
+    struct pool pool;
+    for (size_t i = 0; i < POOL; i++) {
+        pool.deltas[i] = is_equal && i > 0 ? kh_delta_retain(pool.deltas[0])
+                                           : make(dimension, filled, NULL, true);
+    }
+    return pool;
+}
+
+static void free_pool(struct pool *pool) {
+    for (size_t i = 0; i < POOL; i++) kh_delta_release(pool->deltas[i]);
+}
+
+/* Every pair of the pool, both ways round. */
+static unsigned classify_pool(const struct pool *pool) {
+    unsigned sum = 0;
+    for (size_t i = 0; i < POOL; i++)
+        for (size_t j = 0; j < POOL; j++)
+            sum += kh_delta_classify(pool->deltas[i], pool->deltas[j], NULL, NULL);
+    return sum;
+}
+
+static void measure_pairs(const struct settings *settings, const char *name, size_t dimension,
+                          size_t filled, bool is_equal) {
+    const struct delta_kernel *const *kernels = delta_kernel_all();
+    struct pool pool = make_pool(dimension, filled, is_equal);
+    for (size_t i = 0; kernels[i] != NULL; i++) {
+        static struct times times;
+        times.count = 0;
+        atomic_store(&delta_kernel_chosen, kernels[i]);
+        (void)classify_pool(&pool);
+        for (size_t round = 0; round < settings->rounds; round++) {
+            double began = now();
+            volatile unsigned sum = classify_pool(&pool);
+            (void)sum;
+            take(&times, began);
+        }
+        print(name, kernels[i]->name, &times, 1e-9 * POOL * POOL, "ns");
+        if (filled < dimension) break; /* no kernel takes part */
+    }
+    (void)delta_kernel_choose();
+    free_pool(&pool);
+}
+
+static bool count_pair(void *context, size_t i, size_t j, kh_delta_class kind, float cosine) {
+    unsigned *counts = context;
+    (void)i;
+    (void)j;
+    (void)cosine;
+    counts[kind]++;
+    return true;
+}
+
+static void measure_batch(const struct settings *settings, size_t dimension, size_t filled) {
+    static struct times times;
+    kh_delta *deltas[BATCH];
+    unsigned counts[8] = {0};
+    char name[64];
+    times.count = 0;
+    for (size_t i = 0; i < BATCH; i++) deltas[i] = make(dimension, filled, NULL, true);
+    for (size_t round = 0; round < settings->rounds; round++) {
+        double began = now();
+        (void)kh_delta_classify_all((const kh_delta *const *)deltas, BATCH, NULL, count_pair,
+                                    counts);
+        take(&times, began);
+    }
+    (void)snprintf(name, sizeof name, "%d pairs, %zu of %zu filled", BATCH * (BATCH - 1) / 2,
+                   filled, dimension);
+    print(name, "", &times, 1e-6, "us");
+    for (size_t i = 0; i < BATCH; i++) kh_delta_release(deltas[i]);
+}
+
+static void measure(const struct settings *settings) {
+    printf("%-44s %-9s %9s %9s\n", "what", "kernel", "least", "median");
+    measure_many(settings);
+    measure_pairs(settings, "a pair, dense, 128 floats, 2 keys each", PAIR_DIMENSION,
+                  PAIR_DIMENSION, false);
+    measure_pairs(settings, "a pair, sparse, 7 of 128", PAIR_DIMENSION, PAIR_FILLED, false);
+    measure_pairs(settings, "a pair, sparse, 7 of 128, equal", PAIR_DIMENSION, PAIR_FILLED, true);
+    measure_batch(settings, 100, 1);
+    measure_batch(settings, 128, 1);
+    measure_batch(settings, 384, 4);
+    measure_batch(settings, 1000, 10);
+    measure_batch(settings, 1536, 15);
+}
+
+/* ---- for instruction counts ------------------------------------------------------------------ */
+
+static void call(const struct settings *settings) {
+    bool is_dense = strcmp(settings->calls, "dense") == 0;
+    bool is_equal = strcmp(settings->calls, "equal") == 0;
+    if (!is_dense && !is_equal && strcmp(settings->calls, "sparse") != 0) fail("--calls");
+    struct pool pool = make_pool(PAIR_DIMENSION, is_dense ? PAIR_DIMENSION : PAIR_FILLED, is_equal);
+    for (const struct delta_kernel *const *kernel = delta_kernel_all(); *kernel != NULL; kernel++)
+        if (settings->kernel == NULL || strcmp((*kernel)->name, settings->kernel) == 0)
+            atomic_store(&delta_kernel_chosen, *kernel);
+    (void)classify_pool(&pool);
+    printf("%d calls, kernel %s\n", POOL * POOL, delta_kernel()->name);
+    free_pool(&pool);
+}
+
+int main(int count, char **arguments) {
+    struct settings settings = {.rounds = 201};
+    for (int i = 1; i < count; i += 2) {
+        const char *value = i + 1 < count ? arguments[i + 1] : NULL;
+        if (value == NULL) fail(arguments[i]);
+        if (strcmp(arguments[i], "--blas") == 0)
+            settings.blas = value;
+        else if (strcmp(arguments[i], "--calls") == 0)
+            settings.calls = value;
+        else if (strcmp(arguments[i], "--kernel") == 0)
+            settings.kernel = value;
+        else if (strcmp(arguments[i], "--rounds") == 0)
+            settings.rounds = strtoull(value, NULL, 10);
+        else
+            fail(arguments[i]);
+    }
+    if (settings.rounds == 0 || settings.rounds > ROUNDS_MOST) fail("--rounds");
+    if (settings.calls != NULL)
+        call(&settings);
+    else
+        measure(&settings);
+    return 0;
+}
