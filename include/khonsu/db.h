@@ -125,6 +125,7 @@ typedef struct kh_limits {
 
 struct kh_log;
 struct kh_storage;
+struct kh_semantic_options;
 
 enum kh_open_flag {
     /* No thread of the library: the caller runs kh_db_step() now and then. With a clock hook the
@@ -169,13 +170,15 @@ typedef struct kh_options {
     uint32_t sync_delay_us;     /* see kh_sync; default 1,000, at most 1,000,000 */
     uint64_t as_of; /* with KH_OPEN_READ_ONLY: the state at this timestamp, which is kh_db_now then;
                      * what was prepared and not decided is left out. 0: the newest */
+    const struct kh_semantic_options *semantic; /* see workspace.h; NULL: defaults; copied */
 } kh_options;
 #define KH_LIMITS_INIT                                                                             \
     { sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define KH_OPTIONS_INIT                                                                            \
     {                                                                                              \
         sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, \
-            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0, KH_SYNC_DEFAULT, 0, 0 \
+            0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0, KH_SYNC_DEFAULT, 0,   \
+            0, 0                                                                                   \
     }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the

@@ -1,6 +1,7 @@
 /* rows_vectors.c - see rows_vectors.h. */
 #include "batch/rows_vectors.h"
 
+#include "base/status.h"
 #include <math.h>
 #include <string.h>
 
@@ -16,6 +17,52 @@ bool vectors_can_add(const struct field *field) {
 
 void vectors_init(struct vector_sums *sums, const struct field *field, struct arena *arena) {
     *sums = (struct vector_sums){.field = field, .arena = arena};
+}
+
+static bool is_finite_at(const struct column *elements, int64_t index) {
+    const unsigned char *values = elements->values;
+    float single;
+    double wide;
+    if (column_is_null_bit(elements->validity, index)) return true;
+    if (elements->field->bits == 32) {
+        memcpy(&single, values + (size_t)index * sizeof single, sizeof single);
+        return isfinite(single);
+    }
+    memcpy(&wide, values + (size_t)index * sizeof wide, sizeof wide);
+    return isfinite(wide);
+}
+
+static kh_status check_vectors(const struct column *root, int32_t column, kh_error *error) {
+    const struct column *lists = &root->children[column];
+    const struct column *elements = &lists->children[0];
+    int64_t size = lists->field->list_size;
+    int64_t first = elements->offset + (lists->offset + root->offset) * size;
+    if (!vectors_can_add(lists->field))
+        return status_fail(error, KH_INVALID_DATA, "column \"%s\" does not have vectors of floats",
+                           lists->field->name);
+    for (int64_t i = 0; i < root->length * size; i++)
+        if (!is_finite_at(elements, first + i))
+            return status_fail(error, KH_INVALID_DATA, "row %lld of column \"%s\" is not finite",
+                               (long long)(i / size), lists->field->name);
+    return KH_OK;
+}
+
+kh_status vectors_check(const kh_batch *batch, const char *id_column, kh_error *error) {
+    struct arena arena;
+    struct column root;
+    int32_t vector_count = 0;
+    arena_init(&arena, batch_mem(batch), NULL);
+    kh_status status = column_view(batch, &arena, &root, error);
+    for (int32_t i = 0; status == KH_OK && i < root.field->child_count; i++) {
+        if (strcmp(root.field->children[i].name, id_column == NULL ? "id" : id_column) == 0)
+            continue;
+        vector_count++;
+        status = check_vectors(&root, i, error);
+    }
+    arena_fini(&arena);
+    if (status == KH_OK && vector_count == 0)
+        return status_fail(error, KH_INVALID_DATA, "there is no column of vectors");
+    return status;
 }
 
 static size_t width_of(const struct field *field) {

@@ -18,6 +18,9 @@ struct vector_sums {
 };
 
 bool vectors_can_add(const struct field *field);
+/* The id column and columns of finite vectors, at least one, and nothing else. id_column NULL:
+ * "id". KH_INVALID_DATA. */
+kh_status vectors_check(const kh_batch *batch, const char *id_column, kh_error *error);
 void vectors_init(struct vector_sums *sums, const struct field *field, struct arena *arena);
 /* Add one cell, of these rows of the column in the three roots. False: a cell or an element is null
  * or not finite, or the sum is not: there is none (or *is_failed: no memory). */

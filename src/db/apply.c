@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "db/section.h"
+#include "db/semantic.h"
 #include <string.h>
 
 static inline void note_recent(struct kh_db *db, struct entry *entry, uint64_t commit) {
@@ -46,6 +47,7 @@ KH_ALWAYS_INLINE void install(kh_txn *txn) {
     uint64_t phi = txn->verdict.phi;
     int64_t versions = 0;
     int64_t keys = 0;
+    if (KH_UNLIKELY(txn->semantic != NULL)) semantic_note(txn);
     mem_forbid();
     const struct write *end = txn->writes.writes + txn->writes.count;
     for (const struct write *write = txn->writes.writes; write < end; write++) {
@@ -154,6 +156,7 @@ static void forget_recent(struct kh_db *db, uint64_t commit) {
 void apply_unwind(kh_txn *txn, const struct reclaimer *who) {
     struct kh_db *db = txn->db;
     forget_recent(db, txn->committed);
+    semantic_forget(db, txn->committed);
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
         if (write->kind == WRITE_NONE || write->fate == FATE_DROPPED || write->staged == NULL)

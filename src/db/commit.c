@@ -20,6 +20,7 @@
 #include "db/prepared.h"
 #include "db/seal.h"
 #include "db/section.h"
+#include "db/semantic.h"
 #include "db/stage.h"
 #include <string.h>
 
@@ -201,7 +202,7 @@ static void count_resolved(kh_txn *txn) {
             txn_count(&counters->resolved_replace, 1);
         } else if (write->policy == KH_APPEND) {
             txn_count(&counters->resolved_append, 1);
-        } else if (write->policy == KH_MERGE) {
+        } else if (write->policy == KH_MERGE || write->policy == POLICY_SEMANTIC) {
             txn_count(&counters->resolved_merge, 1);
         } else {
             txn_count(&counters->resolved_callback, 1);
@@ -342,6 +343,17 @@ __attribute__((noinline)) static enum attempt judge_closely(kh_txn *txn, kh_stat
     return ATTEMPT_DONE;
 }
 
+/* Keys and isolation have said yes: what does it mean? */
+__attribute__((noinline)) static kh_status judge_meaning(kh_txn *txn, kh_error *error) {
+    const struct write *write;
+    uint64_t rival = 0;
+    kh_status status = semantic_judge(txn, &write, &rival);
+    if (status == KH_OK) return KH_OK;
+    await_rival(txn, rival);
+    if (txn->db->pipeline.poison != KH_OK) return pipeline_refuse(error);
+    return explain(txn, status, write == NULL ? (kh_bytes){NULL, 0} : write->key, rival, error);
+}
+
 KH_ALWAYS_INLINE enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
                                     kh_error *error) {
     make_request(txn, kind);
@@ -352,7 +364,8 @@ KH_ALWAYS_INLINE enum attempt judge(kh_txn *txn, enum record_kind kind, kh_statu
         if (txn->verdict.answer != CERTIFY_COMMIT) return result;
         if (!txn->verdict.has_writes && kind == RECORD_COMMIT) return judge_dropped(txn, status);
     }
-    *status = append_and_install(txn, kind, error);
+    *status = KH_UNLIKELY(txn->semantic != NULL) ? judge_meaning(txn, error) : KH_OK;
+    if (KH_LIKELY(*status == KH_OK)) *status = append_and_install(txn, kind, error);
     return ATTEMPT_DONE;
 }
 
@@ -465,6 +478,7 @@ static void release_claims(kh_txn *txn) {
 
 kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
     kh_status status = stage_ranges(txn, error);
+    if (KH_UNLIKELY(txn->semantic != NULL) && status == KH_OK) status = semantic_search(txn, error);
     if (status != KH_OK) return status;
     for (uint32_t restages = 0;; restages++) {
         enum attempt result = ATTEMPT_DONE;

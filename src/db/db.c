@@ -15,6 +15,7 @@
 #include "db/restore.h"
 #include "db/section.h"
 #include "db/stage.h"
+#include "db/workspace.h"
 #include "db/upkeep.h"
 #include <string.h>
 
@@ -137,6 +138,7 @@ static void init_locks(struct kh_db *db) {
     lock_init(&db->pool_lock, RANK_DATABASE);
     lock_init(&db->janitor_lock, RANK_DATABASE);
     lock_init(&db->feed_lock, RANK_DATABASE);
+    workspaces_open(db);
     latch_init(&db->section, RANK_COMMIT);
     signal_init(&db->progress);
     signal_init(&db->janitor_wake);
@@ -146,6 +148,7 @@ static void fini_locks(struct kh_db *db) {
     signal_fini(&db->janitor_wake);
     signal_fini(&db->progress);
     latch_fini(&db->section);
+    workspaces_close(db);
     lock_fini(&db->feed_lock);
     lock_fini(&db->janitor_lock);
     lock_fini(&db->pool_lock);
@@ -243,6 +246,7 @@ static void destroy(struct kh_db *db) {
     durable_close(db);
     evict_close(db);
     fini_store(db);
+    semantic_close(db);
     ranges_fini(&db->ranges);
     if (db->has_hubs) {
         watch_hub_fini(&db->watches);
@@ -304,6 +308,7 @@ kh_status kh_db_open(const kh_options *options, kh_db **out, kh_error *error) {
     struct opening opening;
     opening_begin(&opening, db, options);
     status = make_tables(db, options, error);
+    if (status == KH_OK) status = semantic_open(db, options->semantic, error);
     if (status == KH_OK && options->path != NULL) status = durable_open(db, options, error);
     if (status == KH_OK) {
         status = pipeline_open(db, db->durable != NULL ? durable_log(db) : options->log, error);

@@ -55,6 +55,15 @@ struct pipeline {             /* records between append and the log's answer; se
     struct ipc_buffer frame; /* of the record being appended */
 };
 
+typedef struct kh_workspace kh_workspace;
+
+struct workspaces {         /* db/workspace.h */
+    struct lock lock;       /* RANK_DATABASE: growth, and deltas */
+    kh_workspace **handles; /* limits.txns slots; NULL until there is one */
+    _Atomic uint32_t count; /* handles made */
+    _Atomic uint64_t spare; /* stack of those that are not open: tag, index + 1 */
+};
+
 struct kh_db {
     struct batch_home home; /* first: batch/home.h */
     struct store store;
@@ -103,12 +112,14 @@ struct kh_db {
     struct outcome_slot *outcomes; /* limits.outcomes rounded up to a power of two */
     uint64_t outcome_mask;
     const struct kh_storage *storage;
-    struct durable *durable; /* of a path; NULL: in memory */
-    struct upkeep *upkeep;   /* of a storage; NULL: none */
-    struct evictor *evictor; /* of a storage and a memory limit; NULL: all values stay */
-    struct opening *opening; /* while kh_db_open has not returned */
-    _Atomic uint32_t feeds;  /* open change feeds, streams of them included */
-    struct lock feed_lock;   /* RANK_DATABASE: the list of them */
+    struct durable *durable;   /* of a path; NULL: in memory */
+    struct upkeep *upkeep;     /* of a storage; NULL: none */
+    struct evictor *evictor;   /* of a storage and a memory limit; NULL: all values stay */
+    struct opening *opening;   /* while kh_db_open has not returned */
+    _Atomic uint32_t feeds;    /* open change feeds, streams of them included */
+    struct semantic *semantic; /* deltas of the newest commits */
+    struct workspaces workspaces;
+    struct lock feed_lock; /* RANK_DATABASE: the list of them */
     struct kh_changes *first_feed;
     /* what others look at: watches and statistics */
     struct watch_hub watches;

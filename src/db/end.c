@@ -360,7 +360,9 @@ kh_status kh_txn_resolved(const kh_txn *txn, size_t index, kh_resolved *out) {
         *out = (kh_resolved){
             .key = write->key,
             .fate = write->fate == FATE_DROPPED ? KH_WRITE_DROPPED : KH_WRITE_RESOLVED,
-            .policy = write->kind == WRITE_ROWS ? KH_DEFAULT_POLICY : (kh_policy)write->policy,
+            .policy = write->kind == WRITE_ROWS           ? KH_DEFAULT_POLICY
+                      : write->policy == POLICY_SEMANTIC ? KH_MERGE
+                                                         : (kh_policy)write->policy,
             .rival = write->rival};
         return KH_OK;
     }

@@ -1,5 +1,6 @@
 /* handle.c - taking handles from the pool and giving them back. */
 #include "db/handle.h"
+#include "db/semantic.h"
 
 #include <string.h>
 
@@ -129,6 +130,7 @@ void handle_drop_rest(kh_txn *txn) {
     if (txn->descriptor >= 0) env_event_close(txn->descriptor);
     txn->descriptor = -1;
     if (txn->has_own_options) set_defaults(txn);
+    if (txn->semantic != NULL) semantic_detach(txn);
 }
 
 void handle_drop_writes(kh_txn *txn) {

@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "db/section.h"
+#include "db/semantic.h"
 
 static void add_flag(struct entry *entry, unsigned flag) {
     unsigned flags = atomic_load_explicit(&entry->flags, memory_order_relaxed) | flag;
@@ -95,6 +96,8 @@ kh_status prepared_check(kh_txn *txn, bool is_preparing, kh_error *error) {
         kh_status status = check_writes(txn, holder, error);
         if (status == KH_OK && is_preparing && txn->is_certified)
             status = check_reads(txn, holder, error);
+        if (status == KH_OK && txn->semantic != NULL && semantic_is_held(txn, holder))
+            status = refuse(txn, holder, (kh_bytes){NULL, 0}, error);
         if (status != KH_OK) return status;
     }
     return KH_OK;

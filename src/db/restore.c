@@ -16,6 +16,7 @@
 #include "db/prepared.h"
 #include "db/seal.h"
 #include "db/section.h"
+#include "db/semantic.h"
 #include "db/stage.h"
 #include "db/upkeep.h"
 #include "log/state_key.h"
@@ -218,11 +219,13 @@ static kh_status restore_prepared(struct restore *restore, const struct record *
     txn->id = record->id;
     txn->tag = NULL;
     txn->tag_bytes = 0;
+    txn->semantic = NULL;
     epoch_open(&db->store.epoch, &txn->epoch);
     for (size_t i = 0; i < record->write_count && status == KH_OK; i++)
         status = restore_write_of(txn, &record->writes[i], restore->error);
     if (status == KH_OK) status = restore_reads_of(txn, record, restore->error);
     if (status == KH_OK) status = stage_ranges(txn, restore->error); /* stamps at its decision */
+    if (status == KH_OK) status = semantic_restore(txn, record->delta, restore->error);
     epoch_close(&db->store.epoch, &txn->epoch);
     txn_set_state(txn, TXN_PREPARED); /* also on failure: close drops detached ones */
     if (status == KH_OK) prepared_hold(txn);

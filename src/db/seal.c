@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "db/handle.h"
+#include "db/semantic.h"
 #include <string.h>
 
 struct record_codec seal_codec(struct kh_db *db, struct mem_cache *cache) {
@@ -64,6 +65,11 @@ bool seal_is_current(const kh_txn *txn) {
     return true;
 }
 
+static uint8_t policy_of(const struct write *write) {
+    if (write->fate != FATE_RESOLVED) return 0;
+    return write->policy == POLICY_SEMANTIC ? KH_MERGE : write->policy;
+}
+
 static void fill_writes(const kh_txn *txn, const struct parts *parts, struct record *record) {
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         const struct write *write = &txn->writes.writes[i];
@@ -77,7 +83,7 @@ static void fill_writes(const kh_txn *txn, const struct parts *parts, struct rec
             (struct record_write){.key = write->key,
                                   .batch = version_batch(write->staged),
                                   .base = newest == NULL ? 0 : newest->commit,
-                                  .policy = write->fate == FATE_RESOLVED ? write->policy : 0};
+                                  .policy = policy_of(write)};
     }
     record->writes = parts->writes;
     record->dropped = parts->dropped;
@@ -163,6 +169,8 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
     /* A decision says only which: readers of the log refuse it with sections. */
     if (has_body) record.tag = (kh_bytes){txn->tag, txn->tag_bytes};
     if (has_body && !fill(txn, &arena, &record)) status = status_no_memory(error, sizeof record);
+    if (has_body && txn->semantic != NULL && status == KH_OK)
+        status = semantic_encode(txn, &arena, &record.delta, error);
     struct record_codec codec = seal_codec(txn->db, txn->cache);
     frame->size_bytes = 0;
     if (has_body && txn->writes.size_bytes > LARGE_BYTES) reserve(txn, frame);

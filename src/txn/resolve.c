@@ -66,7 +66,10 @@ static kh_status merge(const struct resolve_context *context, const struct write
         if (failure != KH_OK) return failure;
         theirs = no_rows;
     }
-    kh_status status = rows_merge(&context->rows, base, write->mine, theirs, out, where, error);
+    kh_status status =
+        write->policy == KH_MERGE
+            ? rows_merge(&context->rows, base, write->mine, theirs, out, where, error)
+            : rows_merge_adding(&context->rows, base, write->mine, theirs, out, where, error);
     batch_release(no_rows, context->rows.cache);
     return status == KH_MERGE_CONFLICT ? KH_CONFLICT : status;
 }
@@ -81,6 +84,7 @@ kh_status resolve_rival(const struct resolve_context *context, const struct writ
         if (write->kind == WRITE_DELETE) return KH_OK;
         return rows_upsert(&context->rows, theirs, write->mine, out, error);
     case KH_MERGE:
+    case POLICY_SEMANTIC:
         return merge(context, write, base, theirs, out, where, error);
     case KH_CALLBACK:
         return call_back(context, write, base, theirs, out, is_dropped, error);

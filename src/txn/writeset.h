@@ -22,6 +22,10 @@ enum write_kind {
     WRITE_ROWS
 };
 
+/* The policy of a semantic workspace's puts, beyond those of kh_policy, and recorded as KH_MERGE:
+ * the same, with vectors that both sides changed added (db/semantic.h says when it may be used). */
+enum { POLICY_SEMANTIC = KH_CALLBACK + 1 };
+
 enum row_kind { ROW_INSERT, ROW_UPSERT, ROW_UPDATE, ROW_DELETE };
 
 struct row_op {

@@ -1,0 +1,370 @@
+/* semantic.c - the list of recent deltas, and what it says of a commit: see semantic.h. */
+#include "db/semantic.h"
+
+#include "base/status.h"
+#include "db/section.h"
+#include <math.h>
+#include <string.h>
+
+enum { COUNT_DEFAULT = 65536, FIRST_CAPACITY = 64 };
+static const uint64_t bytes_default = (uint64_t)256 << 20;
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+kh_status semantic_open(struct kh_db *db, const kh_semantic_options *options, kh_error *error) {
+    kh_semantic_options known = KH_SEMANTIC_OPTIONS_INIT;
+    if (options != NULL) {
+        kh_status status =
+            status_copy_sized(&known, sizeof known, options, "kh_semantic_options", error);
+        if (status != KH_OK) return status;
+    }
+    if ((unsigned)known.mode > KH_SEMANTIC_MERGE)
+        return status_fail(error, KH_INVALID, "unknown semantic mode %d", (int)known.mode);
+    struct semantic *semantic = mem_own_alloc(db->home.mem, sizeof *semantic);
+    if (semantic == NULL) return status_no_memory(error, sizeof *semantic);
+    memset(semantic, 0, sizeof *semantic);
+    semantic->mem = db->home.mem;
+    semantic->mode = known.mode == KH_SEMANTIC_DEFAULT ? KH_SEMANTIC_KEYS : known.mode;
+    semantic->count_max = known.recent_max == 0 ? COUNT_DEFAULT : known.recent_max;
+    semantic->bytes_max = known.recent_bytes == 0 ? bytes_default : known.recent_bytes;
+    lock_init(&semantic->lock, RANK_SEMANTIC);
+    db->semantic = semantic;
+    return KH_OK;
+}
+
+static struct recent_delta *at(struct semantic *semantic, uint64_t number) {
+    return &semantic->ring[number & (semantic->capacity - 1)];
+}
+
+static void drop_first(struct semantic *semantic) {
+    struct recent_delta *oldest = at(semantic, semantic->first++);
+    semantic->floor = oldest->commit;
+    semantic->bytes -= kh_delta_size_bytes(oldest->delta);
+    kh_delta_release(oldest->delta);
+}
+
+void semantic_close(struct kh_db *db) {
+    struct semantic *semantic = db->semantic;
+    if (semantic == NULL) return;
+    while (semantic->first < semantic->end) drop_first(semantic);
+    if (semantic->ring != NULL)
+        mem_own_free(semantic->mem, semantic->ring, semantic->capacity * sizeof *semantic->ring);
+    lock_fini(&semantic->lock);
+    mem_own_free(semantic->mem, semantic, sizeof *semantic);
+    db->semantic = NULL;
+}
+
+/* ---- what a transaction carries -------------------------------------------------------------- */
+
+kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thresholds *thresholds,
+                          kh_error *error) {
+    struct semantic_claim *claim = arena_alloc_zeroed(&txn->arena, sizeof *claim);
+    if (claim == NULL) return status_no_memory(error, sizeof *claim);
+    claim->mode = mode;
+    claim->thresholds = *thresholds;
+    if (mode == KH_SEMANTIC_MERGE && txn->policy == KH_FAIL) txn->policy = POLICY_SEMANTIC;
+    txn->semantic = claim;
+    return KH_OK;
+}
+
+void semantic_set_delta(kh_txn *txn, kh_delta *delta) {
+    struct semantic_claim *claim = txn->semantic;
+    kh_delta_release(claim->delta);
+    claim->delta = delta == NULL ? NULL : kh_delta_retain(delta);
+}
+
+void semantic_detach(kh_txn *txn) {
+    struct semantic_claim *claim = txn->semantic;
+    if (claim == NULL) return;
+    kh_delta_release(claim->delta);
+    kh_delta_release(claim->rival.delta);
+    txn->semantic = NULL;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+static bool is_against(kh_delta_class kind) {
+    return kind == KH_DELTA_CONFLICTING || kind == KH_DELTA_OPPOSITE;
+}
+
+static bool may_merge(kh_delta_class kind) {
+    return kind == KH_DELTA_ORTHOGONAL || kind == KH_DELTA_AMBIGUOUS || kind == KH_DELTA_IDENTICAL;
+}
+
+static bool is_guarded(const struct semantic_claim *claim) {
+    return claim->mode >= KH_SEMANTIC_GUARD && claim->delta != NULL;
+}
+
+static void refuse(struct semantic_claim *claim, const struct recent_delta *rival,
+                   kh_delta_class kind, float similarity) {
+    claim->is_refused = true;
+    claim->rival = *rival;
+    claim->rival.delta = rival->delta == NULL ? NULL : kh_delta_retain(rival->delta);
+    claim->kind = kind;
+    claim->similarity = similarity;
+}
+
+/* True: refused. */
+static bool compare(struct semantic_claim *claim, const struct recent_delta *recent) {
+    float similarity = 0;
+    kh_delta_class kind =
+        kh_delta_classify(claim->delta, recent->delta, &claim->thresholds, &similarity);
+    if (!is_against(kind)) return false;
+    refuse(claim, recent, kind, similarity);
+    return true;
+}
+
+/* The first number of a commit above a timestamp. Under the lock. */
+static uint64_t find_above(struct semantic *semantic, uint64_t timestamp) {
+    uint64_t low = semantic->first;
+    uint64_t high = semantic->end;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (at(semantic, middle)->commit > timestamp)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* What a snapshot does not see may have been forgotten. */
+static bool check_floor(const struct semantic *semantic, kh_txn *txn) {
+    if (semantic->floor <= txn->snapshot) return true;
+    const struct recent_delta forgotten = {.commit = semantic->floor};
+    refuse(txn->semantic, &forgotten, KH_DELTA_NONE, NAN);
+    return false;
+}
+
+/* ---- before the section ---------------------------------------------------------------------- */
+
+/* Under the lock. Without room the list forgets early: that is allowed, so failing is, too. */
+static void grow(struct semantic *semantic) {
+    size_t capacity = semantic->capacity == 0 ? FIRST_CAPACITY : semantic->capacity * 2;
+    if (semantic->end - semantic->first < semantic->capacity) return;
+    if (semantic->capacity >= semantic->count_max) return;
+    struct recent_delta *ring = mem_own_alloc(semantic->mem, capacity * sizeof *ring);
+    if (ring == NULL) return;
+    for (uint64_t i = semantic->first; i < semantic->end; i++)
+        ring[i & (capacity - 1)] = *at(semantic, i);
+    if (semantic->ring != NULL)
+        mem_own_free(semantic->mem, semantic->ring, semantic->capacity * sizeof *ring);
+    semantic->ring = ring;
+    semantic->capacity = capacity;
+}
+
+struct copied {
+    struct recent_delta *items; /* with references */
+    size_t count;
+    size_t capacity;
+};
+
+/* References of what is committed above a timestamp, from a number on. Under the lock but for the
+ * memory: *is_short asks for more. */
+static void copy_above(struct semantic *semantic, uint64_t from, struct copied *copied,
+                       bool *is_short) {
+    *is_short = semantic->end - from > copied->capacity;
+    if (*is_short) {
+        copied->count = (size_t)(semantic->end - from);
+        return;
+    }
+    copied->count = 0;
+    for (uint64_t i = from; i < semantic->end; i++) {
+        copied->items[copied->count] = *at(semantic, i);
+        kh_delta_retain(copied->items[copied->count++].delta);
+    }
+}
+
+static void free_copied(struct semantic *semantic, struct copied *copied, bool has_references) {
+    for (size_t i = 0; i < copied->count && has_references; i++)
+        kh_delta_release(copied->items[i].delta);
+    if (copied->items != NULL)
+        mem_own_free(semantic->mem, copied->items, copied->capacity * sizeof *copied->items);
+    *copied = (struct copied){NULL, 0, 0};
+}
+
+static bool make_room(struct semantic *semantic, struct copied *copied) {
+    size_t wanted = copied->count + copied->count / 4 + 16;
+    free_copied(semantic, copied, false);
+    copied->items = mem_own_alloc(semantic->mem, wanted * sizeof *copied->items);
+    copied->capacity = copied->items == NULL ? 0 : wanted;
+    return copied->items != NULL;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* Copy what the transaction has not compared yet; what is compared then is out of the lock. */
+static kh_status copy_unseen(kh_txn *txn, struct copied *copied, kh_error *error) {
+    struct semantic *semantic = txn->db->semantic;
+    struct semantic_claim *claim = txn->semantic;
+    bool is_short = false;
+    do {
+        if (is_short && !make_room(semantic, copied))
+            return status_no_memory(error, copied->count * sizeof *copied->items);
+        lock_take(&semantic->lock);
+        grow(semantic);
+        uint64_t from = larger(find_above(semantic, txn->snapshot), claim->searched);
+        copy_above(semantic, from, copied, &is_short);
+        if (!is_short) claim->searched = semantic->end;
+        lock_leave(&semantic->lock);
+    } while (is_short);
+    return KH_OK;
+}
+
+kh_status semantic_search(kh_txn *txn, kh_error *error) {
+    struct semantic *semantic = txn->db->semantic;
+    struct semantic_claim *claim = txn->semantic;
+    struct copied copied = {NULL, 0, 0};
+    if (claim->delta == NULL || claim->is_refused) return KH_OK;
+    if (claim->mode == KH_SEMANTIC_KEYS) {
+        lock_take(&semantic->lock);
+        grow(semantic);
+        lock_leave(&semantic->lock);
+        return KH_OK;
+    }
+    kh_status status = copy_unseen(txn, &copied, error);
+    if (status == KH_OK) {
+        atomic_fetch_add_explicit(&semantic->compared, copied.count, memory_order_relaxed);
+        for (size_t i = 0; i < copied.count && !compare(claim, &copied.items[i]); i++) continue;
+    }
+    free_copied(semantic, &copied, status == KH_OK);
+    return status;
+}
+
+/* ---- in the section -------------------------------------------------------------------------- */
+
+static void compare_rest(kh_txn *txn) {
+    struct semantic *semantic = txn->db->semantic;
+    struct semantic_claim *claim = txn->semantic;
+    uint64_t from = larger(find_above(semantic, txn->snapshot), claim->searched);
+    while (from < semantic->end && !compare(claim, at(semantic, from))) from++;
+    claim->searched = semantic->end;
+}
+
+/* The delta of one commit: NULL, it had none. Under the lock. */
+static const struct recent_delta *find_commit(struct semantic *semantic, uint64_t commit) {
+    uint64_t number = find_above(semantic, commit - 1);
+    if (number == semantic->end || at(semantic, number)->commit != commit) return NULL;
+    return at(semantic, number);
+}
+
+static bool permits(kh_txn *txn, uint64_t commit) {
+    struct semantic_claim *claim = txn->semantic;
+    const struct recent_delta *recent = find_commit(txn->db->semantic, commit);
+    if (recent == NULL || claim->delta == NULL) return false;
+    return may_merge(
+        kh_delta_classify(claim->delta, recent->delta, &claim->thresholds, &claim->similarity));
+}
+
+/* Every commit of the key that the snapshot does not see. */
+static bool may_be_merged(kh_txn *txn, const struct write *write, uint64_t *rival) {
+    const struct recent_writes *recent = &txn->db->recent;
+    *rival = write->rival;
+    if (recent_since(recent) > txn->snapshot) return false;
+    size_t oldest = recent->end > recent->mask + 1 ? recent->end - recent->mask - 1 : 0;
+    for (size_t i = recent->end; i > oldest; i--) {
+        const struct recent_write *each = &recent->ring[(i - 1) & recent->mask];
+        if (each->commit <= txn->snapshot) break;
+        if (each->entry != write->entry) continue;
+        *rival = each->commit;
+        if (!permits(txn, each->commit)) return false;
+    }
+    return true;
+}
+
+static const struct write *find_forbidden(kh_txn *txn, uint64_t *rival) {
+    for (uint32_t i = 0; i < txn->writes.count; i++) {
+        const struct write *write = &txn->writes.writes[i];
+        if (write->kind == WRITE_NONE || write->policy != POLICY_SEMANTIC ||
+            write->fate != FATE_RESOLVED)
+            continue;
+        if (!may_be_merged(txn, write, rival)) return write;
+        atomic_fetch_add_explicit(&txn->db->semantic->merged, 1, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *rival) {
+    struct semantic *semantic = txn->db->semantic;
+    struct semantic_claim *claim = txn->semantic;
+    *write = NULL;
+    if (!is_guarded(claim) && !txn->verdict.has_resolved) return KH_OK;
+    lock_take(&semantic->lock);
+    *write = txn->verdict.has_resolved ? find_forbidden(txn, rival) : NULL;
+    if (*write == NULL && is_guarded(claim) && !claim->is_refused && check_floor(semantic, txn))
+        compare_rest(txn);
+    lock_leave(&semantic->lock);
+    if (*write != NULL) return KH_CONFLICT;
+    if (!claim->is_refused) return KH_OK;
+    *rival = claim->rival.commit;
+    atomic_fetch_add_explicit(&semantic->refused, 1, memory_order_relaxed);
+    return KH_SEMANTIC_CONFLICT;
+}
+
+bool semantic_is_held(const kh_txn *txn, const kh_txn *holder) {
+    const struct semantic_claim *mine = txn->semantic;
+    const struct semantic_claim *theirs = holder->semantic;
+    if (mine == NULL || theirs == NULL || mine->delta == NULL || theirs->delta == NULL)
+        return false;
+    float similarity;
+    if (is_guarded(mine) &&
+        is_against(kh_delta_classify(mine->delta, theirs->delta, &mine->thresholds, &similarity)))
+        return true;
+    return is_guarded(theirs) && is_against(kh_delta_classify(mine->delta, theirs->delta,
+                                                              &theirs->thresholds, &similarity));
+}
+
+void semantic_note(kh_txn *txn) {
+    struct semantic *semantic = txn->db->semantic;
+    const struct semantic_claim *claim = txn->semantic;
+    if (claim->delta == NULL) return;
+    lock_take(&semantic->lock);
+    uint64_t size_bytes = kh_delta_size_bytes(claim->delta);
+    if (semantic->ring == NULL) {
+        semantic->floor = txn->committed;
+    } else {
+        size_t most =
+            semantic->capacity < semantic->count_max ? semantic->capacity : semantic->count_max;
+        while (semantic->end > semantic->first &&
+               (semantic->end - semantic->first >= most ||
+                semantic->bytes + size_bytes > semantic->bytes_max))
+            drop_first(semantic);
+        *at(semantic, semantic->end++) =
+            (struct recent_delta){txn->committed, txn->id, kh_delta_retain(claim->delta)};
+        semantic->bytes += size_bytes;
+    }
+    lock_leave(&semantic->lock);
+}
+
+void semantic_forget(struct kh_db *db, uint64_t commit) {
+    struct semantic *semantic = db->semantic;
+    lock_take(&semantic->lock);
+    while (semantic->end > semantic->first && at(semantic, semantic->end - 1)->commit >= commit) {
+        struct recent_delta *newest = at(semantic, --semantic->end);
+        semantic->bytes -= kh_delta_size_bytes(newest->delta);
+        kh_delta_release(newest->delta);
+    }
+    lock_leave(&semantic->lock);
+}
+
+/* ---- for who looks for candidates ------------------------------------------------------------ */
+
+kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *visit, void *context,
+                          bool *is_whole, kh_error *error) {
+    struct semantic *semantic = db->semantic;
+    struct copied copied = {NULL, 0, 0};
+    bool is_short = false;
+    do {
+        if (is_short && !make_room(semantic, &copied))
+            return status_no_memory(error, copied.count * sizeof *copied.items);
+        lock_take(&semantic->lock);
+        copy_above(semantic, find_above(semantic, after), &copied, &is_short);
+        *is_whole = semantic->floor <= after;
+        lock_leave(&semantic->lock);
+    } while (is_short);
+    for (size_t i = 0; i < copied.count && visit(context, &copied.items[i]); i++) continue;
+    free_copied(semantic, &copied, true);
+    return KH_OK;
+}

@@ -1,0 +1,98 @@
+/* semantic.h - what commits mean: the deltas of the newest ones, and the judgement of a workspace's
+ * commit by them (khonsu/workspace.h has the rules).
+ *
+ * The list. Each commit that carried a delta leaves it here, in the order of commits, when its
+ * versions are installed; a refused record takes it out again. The list is bounded by number and
+ * bytes: what is forgotten raises the floor, and a guarded commit whose snapshot lies below the
+ * floor is refused, since nobody can say what it would have met. After an opening it is empty, and
+ * the floor is what was visible then: no snapshot is older.
+ *
+ * The judgement. What was not visible to the snapshot when the commit began is compared before the
+ * section (semantic_search); inside it only what came since (semantic_judge), after keys and
+ * isolation have said yes. A prepared transaction's delta is a hold: who conflicts with it in
+ * meaning is told KH_HELD, if either of the two is guarded, since nothing may come between prepare
+ * and decision.
+ *
+ * A merge that the data allows is permitted if every commit of that key above the snapshot is in
+ * the list, of a class that may be merged: asked in the section, of the ring of recent writes
+ * (where that does not reach back far enough the merge is refused).
+ *
+ * Locks: RANK_SEMANTIC, inside of the section. Deltas are immutable and counted. */
+#ifndef KHONSU_DB_SEMANTIC_H
+#define KHONSU_DB_SEMANTIC_H
+
+#include "db/db.h"
+#include "khonsu/workspace.h"
+
+struct recent_delta {
+    uint64_t commit;
+    kh_txn_id id;
+    kh_delta *delta; /* a reference */
+};
+
+/* Of a database. */
+struct semantic {
+    struct mem *mem;
+    kh_semantic_mode mode;
+    uint32_t count_max;
+    uint64_t bytes_max;
+    struct lock lock;
+    /* under the lock */
+    struct recent_delta *ring; /* NULL until there is a delta */
+    size_t capacity;           /* a power of two */
+    uint64_t first;            /* sequence numbers of what is kept: [first, end) */
+    uint64_t end;
+    uint64_t floor; /* of commits at or below it something may have been forgotten */
+    uint64_t bytes;
+    /* statistics */
+    _Atomic uint64_t refused, held, merged, compared;
+};
+
+/* What a transaction brings to its commit: in its arena. */
+struct semantic_claim {
+    kh_delta *delta; /* a reference; NULL: none */
+    kh_semantic_mode mode;
+    kh_delta_thresholds thresholds;
+    uint64_t searched; /* what is below this sequence number was compared */
+    /* what was found */
+    struct recent_delta rival; /* delta: a reference, or NULL (forgotten) */
+    kh_delta_class kind;
+    float similarity;
+    bool is_refused;
+};
+
+kh_status semantic_open(struct kh_db *db, const kh_semantic_options *options, kh_error *error);
+void semantic_close(struct kh_db *db);
+
+/* Let txn carry this. delta NULL: none (yet). It takes a reference. */
+kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thresholds *thresholds,
+                          kh_error *error);
+void semantic_set_delta(kh_txn *txn, kh_delta *delta);
+/* Before the arena is reset. */
+void semantic_detach(kh_txn *txn);
+
+/* Compare with what is in the list, and make sure that the list has room. Outside of the section.
+ * KH_NO_MEMORY. */
+kh_status semantic_search(kh_txn *txn, kh_error *error);
+/* KH_OK; or KH_SEMANTIC_CONFLICT, *rival is its commit; or KH_CONFLICT: *write, merged by the data,
+ * may not be. In the section, certified. */
+kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *rival);
+/* Does a prepared transaction hold what txn means? In the section. */
+bool semantic_is_held(const kh_txn *txn, const kh_txn *holder);
+/* Into the list: txn->committed is installed. Cannot fail. In the section. */
+void semantic_note(kh_txn *txn);
+/* Out of it, as apply_unwind goes back. In the section. */
+void semantic_forget(struct kh_db *db, uint64_t commit);
+
+/* The section of its record (size 0: none), in the arena; and back: attached as it was.
+ * KH_NO_MEMORY; KH_CORRUPT, KH_UNSUPPORTED. */
+kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_error *error);
+kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error);
+
+/* Visit what was committed after a timestamp, oldest first, with references for the time of the
+ * visits, outside of locks. False: it does not reach back so far. KH_NO_MEMORY. */
+typedef bool semantic_visit_fn(void *context, const struct recent_delta *recent);
+kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *visit, void *context,
+                          bool *is_whole, kh_error *error);
+
+#endif

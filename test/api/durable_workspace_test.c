@@ -1,0 +1,62 @@
+/* A prepared workspace over a restart: what it means is held still, by what the log has of it. */
+#include "support/directory.h"
+#include "support/kit.h"
+
+static struct directory directory;
+
+static kh_db *open_path(void) {
+    kh_options options = KH_OPTIONS_INIT;
+    options.path = directory.path;
+    return kit_open_with(&options);
+}
+
+static kh_workspace *begin(kh_db *db, kh_semantic_mode mode, const char *key, float x, float y) {
+    kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+    kh_workspace *workspace = NULL;
+    const float zero[2] = {0, 0};
+    const float values[2] = {x, y};
+    kh_batch *value = kit_number(db, 1);
+    options.mode = mode;
+    options.thresholds.conflicting = 0.6f; /* recorded, too */
+    kit_is(kh_workspace_begin(db, &options, &workspace, NULL), KH_OK);
+    kit_is(kh_workspace_put(workspace, kit_key(key), value, NULL), KH_OK);
+    kit_is(kh_workspace_set_before(workspace, (kh_floats){zero, 2}, NULL), KH_OK);
+    kit_is(kh_workspace_set_after(workspace, (kh_floats){values, 2}, NULL), KH_OK);
+    kh_batch_release(value);
+    return workspace;
+}
+
+static void ends(kh_workspace *workspace, kh_status expected) {
+    kit_is(kh_workspace_commit(workspace, NULL, NULL), expected);
+    kh_workspace_close(workspace);
+}
+
+static void test_a_prepared_one(void **state) {
+    (void)state;
+    directory_make(&directory);
+    kh_db *db = open_path();
+    kh_workspace *prepared = begin(db, KH_SEMANTIC_GUARD, "a", 1, 0);
+    kit_is(kh_workspace_prepare(prepared, NULL), KH_OK);
+    kh_txn_id id = kh_workspace_id(prepared);
+    kh_workspace_close(prepared);
+    for (int round = 0; round < 2; round++) {
+        kit_close(db);
+        db = open_path();
+        ends(begin(db, KH_SEMANTIC_KEYS, "b", 0.65f, 0.76f), KH_HELD);
+        ends(begin(db, KH_SEMANTIC_KEYS, "b", 0.5f, 0.86f), KH_OK);
+    }
+    kh_workspace *before = begin(db, KH_SEMANTIC_GUARD, "c", 1, 0);
+    kit_is(kh_db_decide(db, id, true, NULL, NULL), KH_OK);
+    ends(before, KH_SEMANTIC_CONFLICT);
+    ends(begin(db, KH_SEMANTIC_GUARD, "c", 1, 0), KH_OK);
+    kit_load_is(db, "a", 1);
+    kit_close(db);
+    kh_verify_report report = {.size = sizeof report};
+    kit_is(kh_verify(directory.path, NULL, &report, NULL), KH_OK);
+    directory_remove(&directory);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_prepared_one)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,144 @@
+/* Workspaces as others see them: lists, candidates for merges, conflicts, an order to merge in. */
+#include "support/kit.h"
+
+static kh_db *db;
+
+static int open_db(void **state) {
+    (void)state;
+    db = kit_open();
+    return 0;
+}
+
+static int close_db(void **state) {
+    (void)state;
+    kit_close(db);
+    return 0;
+}
+
+static kh_workspace *begin_with(kh_semantic_mode mode, kh_isolation isolation) {
+    kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+    kh_workspace *workspace = NULL;
+    options.mode = mode;
+    options.txn.isolation = isolation;
+    kit_is(kh_workspace_begin(db, &options, &workspace, NULL), KH_OK);
+    return workspace;
+}
+
+static kh_workspace *begin(kh_semantic_mode mode) {
+    return begin_with(mode, KH_REPEATABLE_READ);
+}
+
+static void put(kh_workspace *workspace, const char *key, int64_t number) {
+    kh_batch *value = kit_number(db, number);
+    kit_is(kh_workspace_put(workspace, kit_key(key), value, NULL), KH_OK);
+    kh_batch_release(value);
+}
+
+/* A change of a direction in the plane, from nowhere. */
+static void means(kh_workspace *workspace, float x, float y) {
+    const float zero[2] = {0, 0};
+    const float values[2] = {x, y};
+    kit_is(kh_workspace_set_before(workspace, (kh_floats){zero, 2}, NULL), KH_OK);
+    kit_is(kh_workspace_set_after(workspace, (kh_floats){values, 2}, NULL), KH_OK);
+}
+
+static kh_status commit(kh_workspace *workspace) {
+    return kh_workspace_commit(workspace, NULL, NULL);
+}
+
+/* ---- what others see ------------------------------------------------------------------------- */
+
+struct listed {
+    size_t count;
+    kh_txn_id ids[8];
+    size_t deltas;
+};
+
+static bool list(void *context, const kh_workspace_entry *entry) {
+    struct listed *listed = context;
+    listed->ids[listed->count++] = entry->id;
+    listed->deltas += entry->delta != NULL;
+    return true;
+}
+
+static void test_listing(void **state) {
+    (void)state;
+    struct listed listed = {0};
+    kh_workspace *workspaces[3];
+    for (int i = 0; i < 3; i++) workspaces[i] = begin(KH_SEMANTIC_KEYS);
+    means(workspaces[1], 1, 0);
+    put(workspaces[1], "k", 1);
+    kit_is(kh_workspace_compute_delta(workspaces[1], NULL), KH_OK);
+    kit_is(kh_db_workspaces(db, list, &listed, NULL), KH_OK);
+    assert_int_equal(listed.count, 3);
+    assert_int_equal(listed.deltas, 1);
+    assert_true(listed.ids[0].low < listed.ids[1].low && listed.ids[1].low < listed.ids[2].low);
+    kh_txn_id id = kh_workspace_id(workspaces[1]);
+    listed = (struct listed){0};
+    kit_is(kh_db_find_workspace(db, id, list, &listed, NULL), KH_OK);
+    assert_int_equal(listed.count, 1);
+    kit_is(kh_db_remove_workspace(db, id, NULL), KH_OK);
+    kit_is(commit(workspaces[1]), KH_CANCELLED);
+    assert_int_equal(kh_workspace_cause(workspaces[1]), KH_CANCELLED);
+    kit_is(kh_db_remove_workspace(db, id, NULL), KH_NOT_FOUND);
+    for (int i = 0; i < 3; i++) kh_workspace_close(workspaces[i]);
+    kit_is(kh_db_find_workspace(db, id, list, &listed, NULL), KH_NOT_FOUND);
+}
+
+static void test_candidates(void **state) {
+    (void)state;
+    static const float directions[5][2] = {{0, 1}, {0.05f, 1}, {1, 0}, {-1, 0}, {0.6f, 0.8f}};
+    kh_workspace *others[5];
+    kh_workspace *mine = begin(KH_SEMANTIC_GUARD);
+    kh_candidate found[8];
+    size_t count = 0;
+    kit_is(kh_workspace_find_merge_candidates(mine, 0.1f, 60000, found, 8, &count, NULL),
+           KH_NOT_FOUND);
+    put(mine, "k", 1);
+    means(mine, 1, 0);
+    kit_is(kh_workspace_compute_delta(mine, NULL), KH_OK);
+    for (int i = 0; i < 5; i++) {
+        others[i] = begin(KH_SEMANTIC_KEYS);
+        put(others[i], i == 0 ? "k" : "other", i);
+        means(others[i], directions[i][0], directions[i][1]);
+        kit_is(kh_workspace_compute_delta(others[i], NULL), KH_OK);
+    }
+    kit_is(kh_workspace_find_merge_candidates(mine, 0.1f, 60000, found, 8, &count, NULL), KH_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(found[0].id.low, kh_workspace_id(others[0]).low);
+    assert_int_equal(found[0].shared_keys, 1);
+    assert_int_equal(found[1].id.low, kh_workspace_id(others[1]).low);
+    kit_is(kh_workspace_find_conflicts(mine, 60000, found, 8, &count, NULL), KH_OK);
+    assert_int_equal(count, 2);
+    kit_is(commit(others[3]), KH_OK);
+    kit_is(kh_workspace_find_conflicts(mine, 60000, found, 1, &count, NULL), KH_OK);
+    assert_int_equal(count, 2); /* committed, but not visible to it */
+    kit_is(commit(mine), KH_SEMANTIC_CONFLICT);
+    for (int i = 0; i < 5; i++) kh_workspace_close(others[i]);
+    kh_workspace_close(mine);
+}
+
+static void test_an_order_to_merge_in(void **state) {
+    (void)state;
+    static const float directions[4][2] = {{1, 0}, {0.9f, 0.1f}, {0, 1}, {0.7f, 0.7f}};
+    kh_delta *deltas[4];
+    size_t order[4];
+    for (int i = 0; i < 4; i++)
+        kit_is(kh_delta_build(db, (kh_floats){directions[i], 2}, NULL, &deltas[i], NULL), KH_OK);
+    kit_is(kh_delta_merge_order((const kh_delta *const *)deltas, 4, order, NULL), KH_OK);
+    assert_int_equal(order[0], 2);
+    assert_int_equal(order[1], 0);
+    kit_is(kh_delta_merge_order(NULL, 0, order, NULL), KH_OK);
+    for (int i = 0; i < 4; i++) kh_delta_release(deltas[i]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_db, close_db)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_listing),
+        TEST(test_candidates),
+        TEST(test_an_order_to_merge_in),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
