@@ -4,8 +4,9 @@
  *
  * Threads. With the interpreter lock or without it, a call on a handle of khonsu holds that handle
  * by its `busy` word (one thread at a time, the second is refused with MisuseError), so that nobody
- * closes it meanwhile; a call on the database counts itself in `users`. The interpreter lock is
- * released around every call that may wait, copy much or run foreign code.
+ * closes it meanwhile; a call on the database counts itself in `users`. What is read without either
+ * is atomic, or does not change once `is_begun` says so; what is given in lists is copied first.
+ * The interpreter lock is released around every call that may wait, copy much or run foreign code.
  *
  * Lifetimes. A transaction, watch or feed keeps its database object. Closing the database closes
  * what is open in it first: it knows its children by a list. Batches, tables and exported arrays
