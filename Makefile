@@ -9,9 +9,9 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 # Two at most by default: a compiler and a thread-sanitized test each want a core and a gigabyte.
 JOBS ?= 2
 
-.PHONY: run test setup python check docs format tidy fuzz fuzz-long mutants mutation stress \
-    prove cover install clean bench bench-quick bench-durable bench-recovery bench-budget \
-    bench-load bench-render bench-program bench-setup rocksdb
+.PHONY: run test setup python python-freethreaded check docs format tidy fuzz fuzz-long mutants \
+    mutation stress prove cover install clean bench bench-quick bench-durable bench-recovery \
+    bench-budget bench-load bench-render bench-program bench-setup rocksdb
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -33,6 +33,16 @@ $(FLIGHTS): tools/flights.py tools/sources.txt | setup
 python: setup
 	@tools/setup.sh python
 	build/python-venv/bin/python tools/python_wheel.py
+
+# The same without the interpreter lock, and the suite, on a CPython that is built first.
+# FREE="--only tsan": a part.
+FREE ?=
+python-freethreaded: setup
+	@tools/setup.sh freethreaded
+	for preset in release asan tsan; do \
+	    cmake --preset $$preset >/dev/null && \
+	    cmake --build build/$$preset --parallel $(JOBS) --target khonsu || exit 1; done
+	$(PYTHON_VENV) tools/python_freethreaded.py --jobs $(JOBS) $(FREE)
 
 check: setup
 	$(PYTHON_VENV) tools/check_house.py .

@@ -12,8 +12,18 @@ import shutil
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
+from typing import NamedTuple
 
-PYTHON = os.path.abspath("build/python-venv/bin/python")
+
+class Interpreter(NamedTuple):
+    """What runs the tests, and what the extension is built for."""
+
+    path: str
+    environment: dict = {}  # of its own; it is not changed
+    launcher: tuple = ()  # the words before it
+
+
+PYTHON = Interpreter(os.path.abspath("build/python-venv/bin/python"))
 SANITIZE = "-fsanitize=address,undefined -fno-omit-frame-pointer"
 
 
@@ -37,16 +47,16 @@ def stage(where):
     return place
 
 
-def build(where, preset, jobs, flags):
+def build(where, preset, jobs, flags, python=PYTHON):
     """True when the extension stands in the staged package."""
     place = stage(where)
-    configure = ["cmake", "-S", "python", "-B", where, "-G", "Ninja",
-                 f"-DPython_EXECUTABLE={PYTHON}", f"-DCMAKE_C_FLAGS={flags} -Werror",
+    configure = [*python.launcher, "cmake", "-S", "python", "-B", where, "-G", "Ninja",
+                 f"-DPython_EXECUTABLE={python.path}", f"-DCMAKE_C_FLAGS={flags} -Werror",
                  f"-DKHONSU_LIBRARY={os.path.abspath(f'build/{preset}/libkhonsu.so')}"]
     if run(configure, stdout=subprocess.DEVNULL) != 0 or \
             run(["cmake", "--build", where, "--parallel", str(jobs)]) != 0:
         return False
-    shutil.copy(os.path.join(where, "_core.abi3.so"), os.path.join(place, "khonsu"))
+    shutil.copy(glob.glob(os.path.join(where, "_core.*.so"))[0], os.path.join(place, "khonsu"))
     return True
 
 
@@ -65,13 +75,15 @@ def cases(path):
     return found
 
 
-def pytest(where, name, environment, arguments):
+def pytest(where, name, environment, arguments, python=PYTHON):
     report = os.path.abspath(os.path.join(where, "tests.xml"))
     if os.path.exists(report):
         os.remove(report)
     began = time.monotonic()
-    status = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                  *arguments], cwd=os.path.join(where, "stage"), env={**os.environ, **environment})
+    command = [*python.launcher, python.path, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+               f"--junitxml={report}", *arguments]
+    status = run(command, cwd=os.path.join(where, "stage"),
+                 env={**os.environ, **environment, **python.environment})
     found = [(f"{name}/{case}", *rest) for case, *rest in cases(report)]
     if status != 0 and all(state != "fail" for _, _, state, _ in found):
         found.append((f"{name}/pytest", time.monotonic() - began, "fail", f"status {status}"))
@@ -80,7 +92,8 @@ def pytest(where, name, environment, arguments):
 
 def types():
     began = time.monotonic()
-    status = run([PYTHON, "-m", "mypy", "--cache-dir", os.path.abspath("build/mypy")], cwd="python")
+    status = run([PYTHON.path, "-m", "mypy", "--cache-dir", os.path.abspath("build/mypy")],
+                 cwd="python")
     return [("python/mypy", time.monotonic() - began, "run" if status == 0 else "fail", "")]
 
 
@@ -89,26 +102,37 @@ def file_of(name):
                           check=True).stdout.strip()
 
 
-def sanitized(jobs):
-    """pyarrow and others are not instrumented, and end with memory that nobody frees."""
-    where = "build/python-asan"
-    if not build(where, "asan", jobs, SANITIZE):
-        return [("python-asan/build", 0.0, "fail", "")]
-    # libstdc++ too: the sanitizer looks for its exceptions when it starts, before any library that
-    # throws them is loaded. Reports go to files: pytest keeps what is written to the terminal.
-    preload = [file_of(name) for name in ("libasan.so", "libstdc++.so.6")]
+def reports_of(name, reports):
+    """A sanitizer's reports, a failure each."""
+    found = []
+    for report in glob.glob(reports + ".*"):
+        with open(report, encoding="utf-8", errors="replace") as file:
+            found.append((f"{name}/{os.path.basename(report)}", 0.0, "fail", file.read()))
+    return found
+
+
+def fresh_reports(where):
+    """Where a sanitizer writes: pytest keeps what is written to the terminal."""
     reports = os.path.abspath(os.path.join(where, "report"))
     for old in glob.glob(reports + ".*"):
         os.remove(old)
+    return reports
+
+
+def sanitized(jobs, where="build/python-asan", name="python-asan", python=PYTHON):
+    """pyarrow and others are not instrumented, and end with memory that nobody frees."""
+    if not build(where, "asan", jobs, SANITIZE, python):
+        return [(f"{name}/build", 0.0, "fail", "")]
+    # libstdc++ too: the sanitizer looks for its exceptions when it starts, before any library that
+    # throws them is loaded.
+    preload = [file_of(library) for library in ("libasan.so", "libstdc++.so.6")]
+    reports = fresh_reports(where)
     environment = {"LD_PRELOAD": " ".join(preload), "PYTHONMALLOC": "malloc",
                    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:"
                                    f"log_path={reports}"}
-    found = pytest(where, "python-asan", environment,
-                   ["tests", "--ignore=tests/test_examples.py", "--ignore=tests/test_guide.py"])
-    for report in glob.glob(reports + ".*"):
-        with open(report, encoding="utf-8", errors="replace") as file:
-            found.append((f"python-asan/{os.path.basename(report)}", 0.0, "fail", file.read()))
-    return found
+    found = pytest(where, name, environment, ["tests", "--ignore=tests/test_examples.py",
+                                              "--ignore=tests/test_guide.py"], python)
+    return found + reports_of(name, reports)
 
 
 def suite(jobs):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BIN = os.path.join(ROOT, "build/python-venv/bin")
+PYTHON = os.path.join(ROOT, "build/python-venv/bin/python")
 RAW = os.path.join(ROOT, "build/wheelhouse")
 TRIAL = os.path.join(ROOT, "build/wheel-trial")
 
@@ -32,9 +32,10 @@ print("khonsu", khonsu.__version__, "from", os.path.basename(os.path.dirname(kho
 
 
 def run(*command):
+    """With the programs that stand beside the interpreter (command[0]) first."""
     print("$ " + " ".join(command), flush=True)
-    environment = {**os.environ, "PATH": BIN + os.pathsep + os.environ["PATH"]}
-    subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    path = os.path.dirname(command[0]) + os.pathsep + os.environ["PATH"]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PATH": path})
 
 
 def fresh(directory):
@@ -42,22 +43,24 @@ def fresh(directory):
     os.makedirs(directory)
 
 
-def build(target):
-    """The wheel's path."""
+def build(target, python=PYTHON):
+    """The wheel's path. Those for other interpreters stay where they are."""
     fresh(RAW)
-    fresh(target)
-    run(f"{BIN}/python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", RAW,
-        "./python")
+    os.makedirs(target, exist_ok=True)
+    run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", RAW, "./python")
     raw = glob.glob(f"{RAW}/*.whl")[0]
-    run(f"{BIN}/python", "-m", "auditwheel", "repair", "--wheel-dir", target, raw)
-    return glob.glob(f"{target}/*.whl")[0]
+    interpreter = os.path.basename(raw).split("-", 2)[2].rsplit("-", 1)[0]  # cp311-abi3
+    for old in glob.glob(f"{target}/*-{interpreter}-*.whl"):
+        os.remove(old)
+    run(python, "-m", "auditwheel", "repair", "--wheel-dir", target, raw)
+    return glob.glob(f"{target}/*-{interpreter}-*.whl")[0]
 
 
-def try_out(wheel):
+def try_out(wheel, python=sys.executable, code=TRY):
     fresh(TRIAL)
-    run(sys.executable, "-m", "venv", TRIAL)
+    run(python, "-m", "venv", TRIAL)
     run(f"{TRIAL}/bin/python", "-m", "pip", "install", "--quiet", "--no-index", wheel)
-    run(f"{TRIAL}/bin/python", "-c", TRY)
+    run(f"{TRIAL}/bin/python", "-c", code)
 
 
 def main():

@@ -3,10 +3,11 @@
 # Asks for each tool, not for its package, so that any system that has them all passes. Quick when
 # nothing is missing. PYTHON names another Python 3 than the first one found.
 #
-# usage: setup.sh [bench | python]
+# usage: setup.sh [bench | python | freethreaded]
 # With bench: the peers that khonsu-bench measures khonsu beside, and valgrind. Nothing else needs
 # them, and the benchmarks leave out what is not there.
 # With python: what the Python package is built and tested with, in build/python-venv.
+# With freethreaded: what CPython is built with (tools/python_freethreaded.py).
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -44,11 +45,21 @@ program:ninja:ninja-build
 venv:python3:python3-venv
 python-header:Python.h:python3-dev
 "
+freethreaded_needs="
+program:make:make
+program:gcc:gcc
+program:setarch:util-linux
+header:openssl/ssl.h:libssl-dev
+header:zlib.h:zlib1g-dev
+header:ffi.h:libffi-dev
+header:bzlib.h:libbz2-dev
+"
 case "${1:-}" in
     "") ;;
     bench) needs=$bench_needs ;;
     python) needs=$python_needs ;;
-    *) echo "usage: setup.sh [bench | python]" >&2; exit 2 ;;
+    freethreaded) needs=$freethreaded_needs ;;
+    *) echo "usage: setup.sh [bench | python | freethreaded]" >&2; exit 2 ;;
 esac
 
 python() {
@@ -134,5 +145,6 @@ if [ -n "$missing" ]; then
 fi
 case "${1:-}" in
     python) make_venv build/python-venv python/requirements.txt ;;
+    freethreaded) ;; # python_freethreaded.py makes its own
     *) make_venv build/venv tools/requirements.txt ;;
 esac

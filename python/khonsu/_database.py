@@ -313,8 +313,16 @@ def open(
     )
 
 
+def _still_open() -> list[Database]:
+    while True:
+        try:
+            return list(_open)
+        except RuntimeError:  # another thread has opened or left one meanwhile
+            continue
+
+
 @atexit.register
 def _close_all() -> None:
-    for db in list(_open):
+    for db in _still_open():
         with contextlib.suppress(Error):
             db.close()

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -125,7 +126,7 @@ def _file_name(part: str) -> str:
 
 
 def _replace(path: str, kind: str, table: Any) -> None:
-    part = f"{path}.{os.getpid()}.part"
+    part = f"{path}.{os.getpid()}.{threading.get_ident()}.part"
     try:
         _WRITERS[kind](table, part)
         os.replace(part, path)

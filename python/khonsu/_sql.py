@@ -265,13 +265,14 @@ class _Source:
     def _read(self) -> Any:
         with self._lock:
             if self._expired and not (self._table is not None and self._txn.closed):
+                self._expired = False  # first: it may expire again while it is read
                 try:
                     tables = _prefix.read(self._txn, self.name, self._separator)
                     self._table = self._with_keys(tables)
                 except Exception as error:
+                    self._expired = True
                     self._failure = error
                     raise
-            self._expired = False
             return self._table
 
     def _with_keys(self, tables: list[Table]) -> Any:

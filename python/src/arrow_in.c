@@ -1,7 +1,8 @@
 /* arrow_in.c - whatever offers the Arrow PyCapsule interface becomes a schema or a batch.
  *
- * What stands in a capsule is moved out of it, as the interface asks: its release becomes NULL. A
- * stream of several arrays is one batch: they are put behind one another. */
+ * What stands in a capsule is moved out of it, as the interface asks: its release becomes NULL, and
+ * of several threads with one capsule the one that has made it NULL has the struct. A stream of
+ * several arrays is one batch: they are put behind one another. */
 #include "core.h"
 
 #include <stdlib.h>
@@ -14,6 +15,26 @@ static bool is_there(bool is_released, const char *what) {
     (void)raise_words(KH_INVALID, words);
     return false;
 }
+
+/* Moves a struct out of its capsule: whoever makes its release NULL has it. */
+#define CLAIM(what, type)                                                                          \
+    static bool claim_##what(struct type *given, struct type *out) {                               \
+        void (*release)(struct type *) = __atomic_load_n(&given->release, __ATOMIC_ACQUIRE);       \
+        while (release != NULL &&                                                                  \
+               !__atomic_compare_exchange_n(&given->release, &release, NULL, true,                 \
+                                            __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {                 \
+        }                                                                                          \
+        if (!is_there(release == NULL, #what)) return false;                                       \
+        *out = *given;                                                                             \
+        out->release = release;                                                                    \
+        return true;                                                                               \
+    }
+/* What was refused stays in its capsule. */
+#define GIVE_BACK(given, taken)                                                                    \
+    __atomic_store_n(&(given)->release, (taken)->release, __ATOMIC_RELEASE)
+CLAIM(schema, ArrowSchema)
+CLAIM(array, ArrowArray)
+CLAIM(stream, ArrowArrayStream)
 
 /* The method's result; NULL without an exception: the object has no such method. */
 static PyObject *offered(PyObject *object, PyObject *name) {
@@ -44,6 +65,14 @@ static kh_schema *import_schema(kh_db *db, struct ArrowSchema *arrow) {
     return NULL;
 }
 
+static kh_schema *schema_in(kh_db *db, struct ArrowSchema *given) {
+    struct ArrowSchema arrow;
+    if (!claim_schema(given, &arrow)) return NULL;
+    kh_schema *schema = import_schema(db, &arrow);
+    if (arrow.release != NULL) GIVE_BACK(given, &arrow);
+    return schema;
+}
+
 kh_schema *schema_take(kh_db *db, PyObject *object) {
     if (Py_IS_TYPE(object, core.schema_type))
         return kh_schema_retain(((schema_object *)object)->schema);
@@ -55,7 +84,7 @@ kh_schema *schema_take(kh_db *db, PyObject *object) {
         return NULL;
     }
     struct ArrowSchema *arrow = pointer_in(capsule, "arrow_schema");
-    kh_schema *schema = arrow == NULL ? NULL : import_schema(db, arrow);
+    kh_schema *schema = arrow == NULL ? NULL : schema_in(db, arrow);
     Py_DECREF(capsule);
     return schema;
 }
@@ -71,12 +100,11 @@ static enum array_taken take_pair(kh_db *db, PyObject *pair, kh_schema **schema,
     struct ArrowSchema *type = pointer_in(PyTuple_GetItem(pair, 0), "arrow_schema");
     struct ArrowArray *given =
         type == NULL ? NULL : pointer_in(PyTuple_GetItem(pair, 1), "arrow_array");
-    if (given == NULL || !is_there(given->release == NULL, "array")) return ARRAY_FAILED;
-    *schema = import_schema(db, type);
-    if (*schema == NULL) return ARRAY_FAILED;
-    *array = *given;
-    given->release = NULL;
-    return ARRAY_TAKEN;
+    if (given == NULL || !claim_array(given, array)) return ARRAY_FAILED;
+    *schema = schema_in(db, type);
+    if (*schema != NULL) return ARRAY_TAKEN;
+    GIVE_BACK(given, array);
+    return ARRAY_FAILED;
 }
 
 /* ---- a batch of pyarrow: the same structs, without capsules around them ---------------------- */
@@ -295,9 +323,8 @@ static kh_batch *read_stream(kh_db *db, struct ArrowArrayStream *stream) {
 
 static kh_batch *take_stream(kh_db *db, PyObject *capsule) {
     struct ArrowArrayStream *given = pointer_in(capsule, "arrow_array_stream");
-    if (given == NULL || !is_there(given->release == NULL, "stream")) return NULL;
-    struct ArrowArrayStream stream = *given;
-    given->release = NULL;
+    struct ArrowArrayStream stream;
+    if (given == NULL || !claim_stream(given, &stream)) return NULL;
     kh_batch *batch = read_stream(db, &stream);
     Py_BEGIN_ALLOW_THREADS
     stream.release(&stream);

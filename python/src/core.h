@@ -4,8 +4,9 @@
  *
  * Threads. With the interpreter lock or without it, a call on a handle of khonsu holds that handle
  * by its `busy` word (one thread at a time, the second is refused with MisuseError), so that nobody
- * closes it meanwhile; a call on the database counts itself in `users`. The interpreter lock is
- * released around every call that may wait, copy much or run foreign code.
+ * closes it meanwhile; a call on the database counts itself in `users`. What is read without either
+ * is atomic, or does not change once `is_begun` says so; what is given in lists is copied first.
+ * The interpreter lock is released around every call that may wait, copy much or run foreign code.
  *
  * Lifetimes. A transaction, watch or feed keeps its database object. Closing the database closes
  * what is open in it first: it knows its children by a list. Batches, tables and exported arrays
@@ -25,7 +26,7 @@
 enum { STATUS_MAX = 128 };
 
 struct core {
-    PyObject *module;
+    PyObject *_Atomic module; /* set by whoever loads it first */
     PyTypeObject *schema_type;
     PyTypeObject *batch_type;
     PyTypeObject *table_type;
@@ -35,8 +36,8 @@ struct core {
     PyTypeObject *savepoint_type;
     PyTypeObject *watch_type;
     PyTypeObject *changes_type;
-    PyObject *exceptions[STATUS_MAX]; /* by status number; set by khonsu._errors */
-    PyObject *conflict;               /* what a resolve function answers */
+    PyObject *_Atomic exceptions[STATUS_MAX]; /* by status number; set by khonsu._errors */
+    PyObject *conflict;                       /* what a resolve function answers */
     PyObject *drop;
     PyObject *schemas;               /* dict: address of a kh_schema -> Schema, a bounded cache */
     PyObject *_Atomic import_batch;  /* pyarrow.RecordBatch._import_from_c; NULL until wanted */
@@ -62,9 +63,9 @@ typedef struct database_object {
     pid_t process;        /* that opened it */
     pthread_mutex_t lock; /* of the list, and of the messages; no Python under it */
     struct child *first;
-    struct messages *messages;
-    PyObject *path;      /* bytes; NULL: in memory */
-    PyObject *id_column; /* str; NULL: "id" */
+    struct messages *_Atomic messages; /* NULL: __init__ was not called */
+    PyObject *_Atomic path;            /* bytes; NULL: in memory */
+    PyObject *id_column;               /* str; NULL: "id" */
     PyObject *resolve;
 } database_object;
 
@@ -76,7 +77,7 @@ struct child {
     database_object *owner;     /* a reference; until dealloc */
     child_shut_fn *shut;        /* closes the handle; called with `busy` held */
     child_shut_fn *cancel;      /* ends a wait of another thread; NULL: there is none to end */
-    _Atomic unsigned long busy; /* the thread that is in a call; 0: none */
+    _Atomic unsigned long busy; /* the thread that is in a call; 0: none; see child_pass */
     _Atomic bool is_open;
 };
 
@@ -99,6 +100,11 @@ void child_end(struct child *child);
 bool child_hold(struct child *child, const char *what);
 /* The same without an exception. */
 bool child_try(struct child *child);
+/* As child_try, by who is no user and gone in a moment: whoever comes meanwhile waits and is not
+ * refused. */
+bool child_pass(struct child *child);
+/* Whether it is this thread that holds it. */
+bool child_is_own(struct child *child);
 
 /* Which savepoint has a number now: the library gives the numbers of released ones out again. */
 struct marks {
@@ -113,6 +119,7 @@ typedef struct txn_object {
     kh_txn_id id;
     _Atomic kh_timestamp timestamp; /* of its commit; 0: none */
     bool is_durable;                /* reads may go to the disk: without the interpreter lock */
+    _Atomic bool is_begun;          /* owner, id and id_column are known, and stay */
     _Atomic bool is_ended;
     _Atomic bool is_started; /* its commit, and not known to have ended */
     struct open_scan *scans; /* with the transaction held */

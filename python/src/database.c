@@ -216,14 +216,15 @@ static int init_alone(database_object *self, PyObject *args, PyObject *kwargs) {
         return -1;
     }
     if (!parse(args, kwargs, &given, &id_column)) return -1;
-    self->messages = messages_new();
-    if (self->messages == NULL) {
+    struct messages *messages = messages_new();
+    self->messages = messages;
+    if (messages == NULL) {
         (void)PyErr_NoMemory();
     } else if (fill(&given, &options)) {
         options.id_column = id_column;
         if (given.resolve != Py_None) options.resolve = never_asked;
         options.message = messages_say;
-        options.message_context = self->messages;
+        options.message_context = messages;
         code = open_db(self, &options);
     }
     if (code == 0) {
@@ -260,7 +261,7 @@ static struct child *hold_one(database_object *self, int *use) {
         if (child->cancel != NULL) child->cancel(child);
         if (child_try(child)) {
             found = child;
-        } else if (atomic_load(&child->busy) == PyThread_get_thread_ident()) {
+        } else if (child_is_own(child)) {
             *use = ONE_IN_OWN_USE;
         } else if (*use == NONE_IN_USE) {
             *use = ONE_IN_USE;
@@ -441,8 +442,8 @@ static PyObject *database_stats_text(PyObject *self, PyObject *args, PyObject *k
 
 static PyObject *database_messages(PyObject *self, PyObject *unused) {
     (void)unused;
-    if (of(self)->messages == NULL) return PyList_New(0);
-    return messages_take(of(self)->messages);
+    struct messages *messages = of(self)->messages;
+    return messages == NULL ? PyList_New(0) : messages_take(messages);
 }
 
 static PyObject *database_batch(PyObject *self, PyObject *rows) {

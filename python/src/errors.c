@@ -10,9 +10,8 @@ bool errors_set(PyObject *by_number) {
         PyObject *kind = PyDict_GetItemWithError(by_number, key);
         Py_DECREF(key);
         if (kind == NULL && PyErr_Occurred()) return false;
-        PyObject *before = core.exceptions[number];
+        /* Those of before, if this is done again, stay: another thread may be raising one. */
         core.exceptions[number] = Py_XNewRef(kind);
-        Py_XDECREF(before);
     }
     return true;
 }

@@ -24,7 +24,12 @@ static void in_child(void) {
 static void in_child(void) {}
 #endif
 
+static void prepare(void) {
+    (void)pthread_atfork(NULL, NULL, in_child);
+}
+
+/* Whoever comes second waits for the first: its database must not be forked before. */
 void forked_prepare(void) {
-    static atomic_flag is_prepared = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&is_prepared)) (void)pthread_atfork(NULL, NULL, in_child);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, prepare);
 }

@@ -56,14 +56,40 @@ void child_cancel(struct child *child) {
     pthread_mutex_unlock(&child->owner->lock);
 }
 
+/* In `busy`, beside the thread: it only passes. Threads are addresses, which are even. */
+#define PASSING 1ul
+
+/* 0: it is held now; otherwise who holds it. */
+static unsigned long take(struct child *child, unsigned long as) {
+    unsigned long holder = 0;
+    (void)atomic_compare_exchange_strong(&child->busy, &holder, as);
+    return holder;
+}
+
 bool child_try(struct child *child) {
-    unsigned long nobody = 0;
-    return atomic_compare_exchange_strong(&child->busy, &nobody, PyThread_get_thread_ident());
+    return take(child, PyThread_get_thread_ident()) == 0;
+}
+
+bool child_pass(struct child *child) {
+    return take(child, PyThread_get_thread_ident() | PASSING) == 0;
+}
+
+bool child_is_own(struct child *child) {
+    return (atomic_load(&child->busy) & ~PASSING) == PyThread_get_thread_ident();
+}
+
+static void give_way(void) {
+    Py_BEGIN_ALLOW_THREADS
+    sched_yield();
+    Py_END_ALLOW_THREADS
 }
 
 bool child_hold(struct child *child, const char *what) {
-    if (child_try(child)) return true;
-    bool is_own = atomic_load(&child->busy) == PyThread_get_thread_ident();
+    unsigned long self = PyThread_get_thread_ident();
+    unsigned long holder;
+    while (((holder = take(child, self)) & PASSING) != 0 && holder != (self | PASSING)) give_way();
+    if (holder == 0) return true;
+    bool is_own = (holder & ~PASSING) == self;
     char words[120];
     (void)PyOS_snprintf(words, sizeof words, "the %s is used by %s", what,
                         is_own ? "a call that this function is called from" : "another thread");
@@ -86,10 +112,6 @@ void child_leave(struct child *child) {
 }
 
 void child_end(struct child *child) {
-    while (!child_try(child)) {
-        Py_BEGIN_ALLOW_THREADS
-        sched_yield();
-        Py_END_ALLOW_THREADS
-    }
+    while (!child_try(child)) give_way();
     if (child->owner != NULL) child_close(child);
 }

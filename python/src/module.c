@@ -127,7 +127,8 @@ static bool prepare(void) {
 }
 
 static int fill(PyObject *module) {
-    if (core.module != NULL) {
+    PyObject *none = NULL;
+    if (!atomic_compare_exchange_strong(&core.module, &none, module)) {
         PyErr_SetString(PyExc_ImportError, "khonsu is for one interpreter of a process");
         return -1;
     }
@@ -137,7 +138,7 @@ static int fill(PyObject *module) {
     bool is_ready = prepare() && PyModule_AddFunctions(module, offline_methods) == 0;
     for (size_t i = 0; is_ready && i < sizeof ready / sizeof ready[0]; i++)
         is_ready = ready[i](module);
-    if (is_ready) core.module = module;
+    if (!is_ready) core.module = NULL;
     return is_ready ? 0 : -1;
 }
 

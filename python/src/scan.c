@@ -3,7 +3,7 @@
  * A cursor belongs to its transaction: it is used and closed while the transaction is held, and the
  * transaction closes those that are still open when it ends. A Scan can go at any moment, also by
  * the garbage collector in the midst of a call that holds the transaction: it does not wait then,
- * and its cursor stays with the transaction. */
+ * and its cursor stays with the transaction. Nor does it get in the way of a call that begins. */
 #include "core.h"
 
 #include <stdlib.h>
@@ -99,7 +99,7 @@ static void scan_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     scan_object *scan = of(self);
     PyObject_GC_UnTrack(self);
-    if (child_try(&scan->txn->child)) {
+    if (child_pass(&scan->txn->child)) {
         close_held(scan->txn, scan->open);
         txn_leave(scan->txn);
     }

@@ -17,7 +17,7 @@ void txn_leave(txn_object *txn) {
 }
 
 bool txn_hold_database(txn_object *txn) {
-    if (txn->child.owner != NULL) return database_enter(txn->child.owner);
+    if (txn->is_begun) return database_enter(txn->child.owner);
     (void)raise_words(KH_FINISHED, "the transaction has not begun");
     return false;
 }
@@ -171,7 +171,10 @@ static bool init_held(txn_object *txn, PyObject *args, PyObject *kwargs) {
     if (!database_enter(database)) return false;
     txn->child.owner = (database_object *)Py_NewRef(object);
     bool is_begun = start(txn, &given);
-    if (is_begun) child_attach(&txn->child, shut, NULL);
+    if (is_begun) {
+        child_attach(&txn->child, shut, NULL);
+        txn->is_begun = true;
+    }
     database_leave(database);
     return is_begun;
 }
@@ -425,7 +428,7 @@ static PyObject *txn_savepoint(PyObject *self, PyObject *unused) {
 
 static PyObject *get_id(PyObject *self, void *closure) {
     (void)closure;
-    return txn_id_give(of(self)->id);
+    return of(self)->is_begun ? txn_id_give(of(self)->id) : PyLong_FromLong(0);
 }
 
 static PyObject *get_snapshot(PyObject *self, void *closure) {
@@ -450,14 +453,13 @@ static PyObject *get_closed(PyObject *self, void *closure) {
 
 static PyObject *get_id_column(PyObject *self, void *closure) {
     (void)closure;
-    PyObject *column = of(self)->id_column;
+    PyObject *column = of(self)->is_begun ? of(self)->id_column : NULL;
     return column == NULL ? PyUnicode_FromString("id") : Py_NewRef(column);
 }
 
 static PyObject *get_db(PyObject *self, void *closure) {
     (void)closure;
-    PyObject *owner = (PyObject *)of(self)->child.owner;
-    return Py_NewRef(owner == NULL ? Py_None : owner);
+    return Py_NewRef(of(self)->is_begun ? (PyObject *)of(self)->child.owner : Py_None);
 }
 
 static PyMethodDef methods[] = {

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from flights import flights
 
 import khonsu
 
@@ -19,6 +17,10 @@ def db() -> Any:
 
 @pytest.fixture
 def parquet(tmp_path: Path) -> str:
+    # Here: some tests are run where there is no pyarrow.
+    import pyarrow.parquet as pq
+    from flights import flights
+
     path = str(tmp_path / "flights.parquet")
     pq.write_table(flights(), path, row_group_size=130)
     return path

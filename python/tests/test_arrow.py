@@ -6,11 +6,9 @@ import decimal
 import gc
 from typing import Any
 
-import duckdb
 import nanoarrow as na
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 from tables import ROWS, python, row
@@ -164,6 +162,7 @@ def test_reader_is_drained(db: Any) -> None:
 
 
 def test_polars(db: Any) -> None:
+    pl = pytest.importorskip("polars")
     frame = pl.DataFrame({"id": range(N), "s": [f"text of row {i}" for i in range(N)]})
     with db.begin() as txn:
         txn["k"] = frame
@@ -178,6 +177,7 @@ def test_polars(db: Any) -> None:
 
 
 def test_duckdb(db: Any) -> None:
+    duckdb = pytest.importorskip("duckdb")
     connection = duckdb.connect()
     with db.begin() as txn:
         txn["k"] = connection.sql("select i as id, 'row ' || i as s from range(10000) t(i)")
@@ -292,6 +292,15 @@ def test_ipc() -> None:
 # ---- for how long --------------------------------------------------------------------------------
 
 
+def frame_of(batch: khonsu.Batch) -> Any:
+    """A frame over the batch's memory: of Polars, where there is one (free threads have none)."""
+    try:
+        import polars
+    except ImportError:
+        return batch.to_pandas()
+    return polars.DataFrame(batch)
+
+
 def test_arrays_outlive_everything() -> None:
     db = khonsu.open()
     big = pa.record_batch({"id": np.arange(N), "s": [str(i) for i in range(N)]})
@@ -300,7 +309,7 @@ def test_arrays_outlive_everything() -> None:
         del big
         batch, table = txn["k"], txn.table()
         arrow = txn["k"].to_pyarrow()
-        frame = pl.DataFrame(txn["k"])
+        frame = frame_of(txn["k"])
         lazy = pa.RecordBatchReader.from_stream(txn.table())
         piece = txn["k"].slice(N - 1)
         with db.begin() as other:
@@ -343,12 +352,16 @@ def test_numpy_memory_is_given_back() -> None:
 
 
 AT_EXIT = """
-import sys, threading, khonsu, pyarrow as pa, polars as pl, numpy as np
+import sys, threading, khonsu, pyarrow as pa, numpy as np
+try:
+    from polars import DataFrame
+except ImportError:  # there is none for free-threaded interpreters
+    DataFrame = pa.record_batch
 db = khonsu.open(sys.argv[1] or None)
 with db.begin() as txn:
     txn["k"] = pa.record_batch({"id": pa.array(np.arange(20000)), "s": ["x" * 30] * 20000})
     batch, table = txn["k"], txn.table()
-    arrow, frame = batch.to_pyarrow(), pl.DataFrame(batch)
+    arrow, frame = batch.to_pyarrow(), DataFrame(batch)
     reader = pa.RecordBatchReader.from_stream(table)
 txn, scan, watch = db.begin(), db.begin().scan(), db.watch()
 capsules = batch.__arrow_c_array__(), batch.__arrow_c_stream__()

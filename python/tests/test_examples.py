@@ -50,6 +50,7 @@ def flights(tmp_path: Path) -> str:
 
 
 def test_flights(flights: str, tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
     picture = tmp_path / "flights.svg"
     printed = run("flights.py", flights, "--seconds", "1", "--out", str(picture))
     assert "commit" in printed and picture.read_text().startswith("<svg")
@@ -62,4 +63,5 @@ def test_notebook() -> None:
 
 
 def test_feature_store() -> None:
+    pytest.importorskip("duckdb")
     assert run("feature_store.py")
