@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 def run(name: str, *arguments: str) -> str:
     command = [sys.executable, str(EXAMPLES / name), *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(khonsu.__file__).parents[1])}
+    places = (Path(khonsu.__file__).parents[1], Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env=environment
     )
@@ -65,3 +67,11 @@ def test_notebook() -> None:
 def test_feature_store() -> None:
     pytest.importorskip("duckdb")
     assert run("feature_store.py")
+
+
+def test_workspaces(tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    picture = tmp_path / "workspaces.svg"
+    printed = run("workspaces.py", "--embed", "letters:embed", "--out", str(picture))
+    assert printed.count("independent") == 29 + 1 and "guard would stop" in printed
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
