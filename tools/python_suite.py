@@ -41,8 +41,9 @@ def stage(where):
         if os.path.isdir(f"python/{name}"):
             shutil.copytree(f"python/{name}", os.path.join(place, name), ignore=leave)
     shutil.copy("python/pyproject.toml", place)
-    os.makedirs(os.path.join(where, "docs"), exist_ok=True)  # where the guide's test looks for it
-    shutil.copy("docs/python.md", os.path.join(where, "docs"))
+    os.makedirs(os.path.join(where, "docs"), exist_ok=True)  # where tests look for their pages
+    for page in ("python.md", "semantic-quality.md"):
+        shutil.copy(f"docs/{page}", os.path.join(where, "docs"))
     shutil.copy("README.md", where)
     return place
 

@@ -22,6 +22,7 @@ from typing import Any
 from ._optional import require
 
 _PURPOSE = "An embedding of sentences"
+_WIDTH = 384
 _HEADS = 12
 _LAYERS = 6
 _MAX_TOKENS = 256  # of the model's own settings: what is longer is cut off
@@ -40,7 +41,7 @@ def embed(texts: Sequence[str]) -> Any:
     np = require("numpy", _PURPOSE)
     tokenizer, weights = _model()
     rows = [_embed_one(np, weights, tokenizer.encode(text).ids) for text in texts]
-    return np.array(rows, np.float32).reshape(len(rows), -1)
+    return np.array(rows, np.float32).reshape(len(rows), _WIDTH)
 
 
 @functools.cache
@@ -89,16 +90,16 @@ def _normed(np: Any, weights: dict[str, Any], name: str, state: Any) -> Any:
 
 def _attend(np: Any, weights: dict[str, Any], name: str, state: Any) -> Any:
     """Each token gathers from all tokens, in each head by itself."""
-    count, width = state.shape
+    count = len(state)
 
     def heads(part: str) -> Any:
         rows = _dense(weights, f"{name}.{part}", state)
-        return rows.reshape(count, _HEADS, width // _HEADS).transpose(1, 0, 2)
+        return rows.reshape(count, _HEADS, _WIDTH // _HEADS).transpose(1, 0, 2)
 
-    scores = heads("query") @ heads("key").transpose(0, 2, 1) / math.sqrt(width // _HEADS)
+    scores = heads("query") @ heads("key").transpose(0, 2, 1) / math.sqrt(_WIDTH // _HEADS)
     shares = np.exp(scores - scores.max(axis=2, keepdims=True))
     shares /= shares.sum(axis=2, keepdims=True)
-    return (shares @ heads("value")).transpose(1, 0, 2).reshape(count, width)
+    return (shares @ heads("value")).transpose(1, 0, 2).reshape(count, _WIDTH)
 
 
 def _gelu(np: Any, state: Any) -> Any:
