@@ -28,6 +28,7 @@ DOORS = [
     (r"base/epoch", r"_?ck_\w+"),
     (r"base/digest", r"EVP_\w+"),
     (r"log/rocks_", r"rocksdb_\w+"),
+    (r"txn/delta_kernel", r"__cpu_(model|features2|indicator_init)"),  # what the machine can do
     (r"batch/", r"khonsu_na\w+|flatcc_\w+|flatbuffers_\w+|LZ4\w+|ZSTD\w+"),
 ]
 

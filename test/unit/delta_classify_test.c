@@ -8,23 +8,32 @@ static const char *const same_keys[] = {"a", "b"};
 static const char *const one_shared[] = {"b", "c"};
 static const char *const other_keys[] = {"x", "y"};
 
+static bool is_absent(const kh_delta *delta) {
+    return delta == NULL || kh_delta_filled(delta) == 0;
+}
+
+static bool is_same(const kh_delta *a, const kh_delta *b) {
+    size_t shared = kh_delta_shared_keys(a, b);
+    return shared == kh_delta_key_count(a) && shared == kh_delta_key_count(b);
+}
+
+static bool is_overlapping(const kh_delta *a, const kh_delta *b, float from) {
+    float jaccard;
+    assert_int_equal(kh_delta_jaccard(a, b, &jaccard), KH_OK);
+    return kh_delta_is_sparse(a) && kh_delta_is_sparse(b) && jaccard >= from;
+}
+
 /* The table, written down a second time, from numbers that are taken one by one. */
 static kh_delta_class expect(const kh_delta *a, const kh_delta *b, const kh_delta_thresholds *t) {
     float s;
-    float jaccard;
-    if (a == NULL || b == NULL || kh_delta_filled(a) == 0 || kh_delta_filled(b) == 0)
-        return KH_DELTA_NONE;
+    if (is_absent(a) || is_absent(b)) return KH_DELTA_NONE;
     if (kh_delta_cosine(a, b, &s) != KH_OK) return KH_DELTA_NONE;
-    assert_int_equal(kh_delta_jaccard(a, b, &jaccard), KH_OK);
-    size_t shared = kh_delta_shared_keys(a, b);
-    bool is_same = shared == kh_delta_key_count(a) && shared == kh_delta_key_count(b);
     if (s > -t->orthogonal && s < t->orthogonal) return KH_DELTA_ORTHOGONAL;
-    if (is_same && s >= t->identical) return KH_DELTA_IDENTICAL;
+    if (is_same(a, b) && s >= t->identical) return KH_DELTA_IDENTICAL;
     if (s <= t->opposite) return KH_DELTA_OPPOSITE;
     if (s >= t->conflicting) return KH_DELTA_CONFLICTING;
-    if (kh_delta_is_sparse(a) && kh_delta_is_sparse(b) && jaccard >= t->jaccard)
-        return KH_DELTA_CONFLICTING;
-    return shared > 0 ? KH_DELTA_AMBIGUOUS : KH_DELTA_LOW_CONFLICT;
+    if (is_overlapping(a, b, t->jaccard)) return KH_DELTA_CONFLICTING;
+    return kh_delta_has_shared_keys(a, b) ? KH_DELTA_AMBIGUOUS : KH_DELTA_LOW_CONFLICT;
 }
 
 static const kh_delta_thresholds defaults = KH_DELTA_THRESHOLDS_INIT;
