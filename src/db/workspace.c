@@ -93,6 +93,7 @@ static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
             kh_txn_close(txn);
             return status;
         }
+        if (options->txn.policy == KH_DEFAULT_POLICY) txn->policy = POLICY_SEMANTIC;
     }
     workspace->txn = txn;
     workspace->cause = KH_OK;
