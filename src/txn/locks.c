@@ -164,8 +164,7 @@ static void name_one(struct lock_blocker *blocker, const struct lock_owner *hold
 static const struct lock_owner *find_bar(const struct lock_record *record,
                                          const struct lock_owner *owner, kh_lock_mode mode) {
     for (const struct lock_hold *hold = record->holders; hold != NULL; hold = hold->next)
-        if (hold->owner != owner && (mode == KH_LOCK_EXCLUSIVE || hold->mode == KH_LOCK_EXCLUSIVE))
-            return hold->owner;
+        if (locks_is_barred_by(owner, mode, hold)) return hold->owner;
     return owner->waits_for == record ? owner->before : record->last_waiter;
 }
 
@@ -234,8 +233,12 @@ kh_status locks_try(struct locks *table, struct lock_owner *owner,
                     struct lock_blocker *blocker) {
     locks_enter(table);
     kh_status status = locks_begin_call(table, owner, now_ns);
-    for (size_t i = 0; i < count && status == KH_OK; i++)
+    for (size_t i = 0; i < count && status == KH_OK; i++) {
         status = locks_take(table, owner, &requests[i], blocker);
+        if (KH_UNLIKELY(status == KH_LOCK_CONFLICT) &&
+            locks_doom_expired(table, &requests[i], owner, now_ns))
+            status = locks_take(table, owner, &requests[i], blocker);
+    }
     if (KH_UNLIKELY(status != KH_OK && owner->state != OWNER_DOOMED)) locks_undo_call(table, owner);
     locks_note_expiry(table, owner, now_ns);
     locks_leave(table);
@@ -319,9 +322,12 @@ void locks_end(struct locks *table, struct lock_owner *owner) {
 /* ---- questions ------------------------------------------------------------------------------- */
 
 bool locks_find_blocker(struct locks *table, kh_bytes key, uint64_t hash,
-                        const struct lock_owner *owner, struct lock_blocker *blocker) {
+                        const struct lock_owner *owner, uint64_t now_ns,
+                        struct lock_blocker *blocker) {
     bool is_found = false;
+    struct lock_request request = {key, hash, KH_LOCK_EXCLUSIVE};
     locks_enter(table);
+    (void)locks_doom_expired(table, &request, owner, now_ns);
     const struct lock_record *record = record_find(table, key, hash);
     const struct lock_hold *hold = record == NULL ? NULL : record->holders;
     for (; hold != NULL && !is_found; hold = hold->next) {

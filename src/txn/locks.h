@@ -170,14 +170,16 @@ bool locks_interrupt(struct locks *table, struct lock_owner *owner, kh_txn_id id
 static inline bool locks_is_empty(const struct locks *table) {
     return atomic_load_explicit(&table->in_use, memory_order_relaxed) == 0;
 }
-/* Does another than owner (NULL: anybody) hold a lock on the key? Nothing but a load when the table
- * is empty. */
+/* Does another than owner (NULL: anybody) hold a lock on the key that has not expired? Nothing but
+ * a load when the table is empty. */
 bool locks_find_blocker(struct locks *table, kh_bytes key, uint64_t hash,
-                        const struct lock_owner *owner, struct lock_blocker *blocker);
+                        const struct lock_owner *owner, uint64_t now_ns,
+                        struct lock_blocker *blocker);
 static inline bool locks_blocker(struct locks *table, kh_bytes key, uint64_t hash,
-                                 const struct lock_owner *owner, struct lock_blocker *blocker) {
+                                 const struct lock_owner *owner, uint64_t now_ns,
+                                 struct lock_blocker *blocker) {
     if (KH_LIKELY(locks_is_empty(table))) return false;
-    return locks_find_blocker(table, key, hash, owner, blocker);
+    return locks_find_blocker(table, key, hash, owner, now_ns, blocker);
 }
 
 void locks_count(struct locks *table, struct lock_counts *out);

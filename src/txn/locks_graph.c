@@ -34,7 +34,8 @@ static void reach(struct search *search, struct lock_owner *from, struct lock_ow
 static void expand(struct search *search, struct lock_owner *waiter) {
     struct lock_hold *hold = waiter->waits_for->holders;
     for (; hold != NULL && !search->is_closed; hold = hold->next)
-        if (locks_is_blocked_by(waiter, hold)) reach(search, waiter, hold->owner);
+        if (locks_is_barred_by(waiter, (kh_lock_mode)waiter->waits_as, hold))
+            reach(search, waiter, hold->owner);
     struct lock_owner *before = waiter->before;
     for (; before != NULL && !search->is_closed; before = before->before) {
         bool is_exclusive = before->waits_as == KH_LOCK_EXCLUSIVE;
@@ -105,21 +106,34 @@ static void describe_circle(struct lock_owner *victim) {
 
 /* ---- what is in a waiter's way --------------------------------------------------------------- */
 
-static bool doom_expired(struct locks *table, struct lock_owner *waiter, uint64_t now_ns) {
-    for (struct lock_hold *hold = waiter->waits_for->holders; hold != NULL; hold = hold->next) {
+static bool doom_one_expired(struct locks *table, const struct lock_record *record,
+                             const struct lock_owner *owner, kh_lock_mode mode, uint64_t now_ns) {
+    for (struct lock_hold *hold = record->holders; hold != NULL; hold = hold->next) {
         struct lock_owner *holder = hold->owner;
-        if (!locks_is_blocked_by(waiter, hold) || holder->state != OWNER_RUNNING) continue;
+        if (!locks_is_barred_by(owner, mode, hold) || holder->state != OWNER_RUNNING) continue;
         if (holder->expires_ns == 0 || now_ns < holder->expires_ns) continue;
         table->counts.expirations++;
-        locks_doom(table, holder, KH_EXPIRED); /* the list is another one now */
+        locks_doom(table, holder, KH_EXPIRED);
         return true;
     }
     return false;
 }
 
+/* Looked up again after each: with its locks the record may have gone. */
+bool locks_doom_expired(struct locks *table, const struct lock_request *request,
+                        const struct lock_owner *owner, uint64_t now_ns) {
+    bool has_doomed = false;
+    for (;;) {
+        const struct lock_record *record = record_find(table, request->key, request->hash);
+        if (record == NULL || !doom_one_expired(table, record, owner, request->mode, now_ns))
+            return has_doomed;
+        has_doomed = true;
+    }
+}
+
 void locks_resolve(struct locks *table, struct lock_owner *owner, uint64_t now_ns) {
     while (owner->waits_for != NULL) {
-        if (doom_expired(table, owner, now_ns)) continue;
+        if (locks_doom_expired(table, &owner->requests[owner->position], owner, now_ns)) continue;
         if (!find_circle(table, owner)) return;
         struct lock_owner *victim = choose_victim(table, owner);
         describe_circle(victim);

@@ -30,12 +30,16 @@ void locks_name_blocker(const struct lock_owner *owner, struct lock_blocker *blo
 /* It is over for the owner: out of the queue, all locks gone, woken. */
 void locks_doom(struct locks *table, struct lock_owner *owner, kh_status status);
 
-/* Does a holder's lock keep the waiter from its own? */
-static inline bool locks_is_blocked_by(const struct lock_owner *waiter,
-                                       const struct lock_hold *hold) {
-    return hold->owner != waiter &&
-           (waiter->waits_as == KH_LOCK_EXCLUSIVE || hold->mode == KH_LOCK_EXCLUSIVE);
+/* Does a holder's lock keep the owner (NULL: anybody) from one of that mode? */
+static inline bool locks_is_barred_by(const struct lock_owner *owner, kh_lock_mode mode,
+                                      const struct lock_hold *hold) {
+    return hold->owner != owner && (mode == KH_LOCK_EXCLUSIVE || hold->mode == KH_LOCK_EXCLUSIVE);
 }
+
+/* Holders that bar the request, and hold a lock for longer than they may, are doomed. False: there
+ * was none. */
+bool locks_doom_expired(struct locks *table, const struct lock_request *request,
+                        const struct lock_owner *owner, uint64_t now_ns);
 
 /* Of one that waits: holders in its way whose locks have expired are doomed, deadlocks that it is
  * part of are ended. It may be granted or doomed afterwards. */

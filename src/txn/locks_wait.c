@@ -88,8 +88,8 @@ static uint64_t next_look(const struct lock_owner *owner, uint64_t now_ns) {
     for (; hold != NULL; hold = hold->next) {
         const struct lock_owner *holder = hold->owner;
         bool can_expire = holder->state == OWNER_RUNNING && holder->expires_ns != 0;
-        if (can_expire && locks_is_blocked_by(owner, hold) && holder->expires_ns < next_ns)
-            next_ns = holder->expires_ns;
+        bool is_barred = locks_is_barred_by(owner, (kh_lock_mode)owner->waits_as, hold);
+        if (can_expire && is_barred && holder->expires_ns < next_ns) next_ns = holder->expires_ns;
     }
     return next_ns;
 }

@@ -115,7 +115,8 @@ static inline uint64_t lock_kit_holder(struct lock_kit *kit, const char *key, in
     struct lock_request request = lock_kit_request(key, KH_LOCK_SHARED);
     struct lock_blocker blocker = {{0, 0}, {NULL, 0}};
     const struct lock_owner *self = owner < 0 ? NULL : &kit->owners[owner];
-    bool is_found = locks_blocker(&kit->table, request.key, request.hash, self, &blocker);
+    bool is_found =
+        locks_blocker(&kit->table, request.key, request.hash, self, kit->now_ns, &blocker);
     assert_int_equal(is_found, blocker.holder.low != 0);
     return blocker.holder.low;
 }

@@ -262,6 +262,27 @@ static void test_expiry_without_rivals(void **state) {
     assert_int_equal(lock_kit_seal(kit, 0), KH_OK);
 }
 
+/* Who does not wait has it from an expired one, too, and so has a commit. */
+static void test_expiry_for_a_try(void **state) {
+    struct lock_kit *kit = *state;
+    for (int i = 0; i < 3; i++) assert_int_equal(lock_kit_try(kit, i, "k"), KH_OK);
+    assert_int_equal(lock_kit_seal(kit, 2), KH_OK);
+    kit->now_ns += (LOCK_KIT_TIMEOUT_MS - 1) * (uint64_t)LOCK_KIT_MS;
+    assert_int_equal(lock_kit_try(kit, 3, "k!"), KH_LOCK_CONFLICT);
+    kit->now_ns += LOCK_KIT_MS;
+    assert_int_equal(lock_kit_try(kit, 3, "k"), KH_OK); /* fits: nobody has to go */
+    assert_int_equal(lock_kit_counts(kit).expirations, 0);
+    assert_int_equal(lock_kit_try(kit, 3, "k!"), KH_LOCK_CONFLICT);
+    assert_int_equal(kit->blocker.holder.low, 3); /* the sealed one */
+    assert_int_equal(lock_kit_counts(kit).expirations, 2);
+    lock_kit_end(kit, 2);
+    lock_kit_end(kit, 3);
+    assert_int_equal(lock_kit_try(kit, 4, "k!"), KH_OK);
+    kit->now_ns += LOCK_KIT_TIMEOUT_MS * (uint64_t)LOCK_KIT_MS;
+    assert_int_equal(lock_kit_holder(kit, "k", 5), 0);
+    assert_int_equal(lock_kit_seal(kit, 4), KH_EXPIRED);
+}
+
 /* Of one that is prepared, or about to commit, nothing is taken. */
 static void test_sealed_is_safe(void **state) {
     struct lock_kit *kit = *state;
@@ -375,7 +396,8 @@ static void test_memory_fails(void **state) {
         assert_int_equal(lock_many(&kit, requests, keys), KH_OK);
         assert_int_equal(lock_kit_counts(&kit).held, MANY);
         for (int i = 0; i < MANY; i++)
-            assert_true(locks_blocker(&kit.table, requests[i].key, requests[i].hash, NULL, NULL));
+            assert_true(
+                locks_blocker(&kit.table, requests[i].key, requests[i].hash, NULL, 0, NULL));
         lock_kit_end(&kit, 0);
         lock_kit_close(&kit);
         if (!has_failed) break;
@@ -451,6 +473,7 @@ int main(void) {
         ON_KIT(test_many_keys_in_order),
         ON_KIT(test_expiry),
         ON_KIT(test_expiry_without_rivals),
+        ON_KIT(test_expiry_for_a_try),
         ON_KIT(test_sealed_is_safe),
         ON_KIT(test_expiry_of_a_waiter),
         ON_KIT(test_interrupt),
