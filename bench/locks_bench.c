@@ -121,11 +121,44 @@ static void bench_deadlock(void) {
     mem_close(mem);
 }
 
+/* Begin and rollback, with a call that locks two keys between them or not. */
+static double run_transactions(kh_db *db, size_t rounds, bool does_lock) {
+    double start = now_ns();
+    for (size_t i = 0; i < rounds; i++) {
+        kh_txn *txn;
+        kh_lock two[2] = {{{keys[i % KEYS], KEY_BYTES}, KH_LOCK_EXCLUSIVE},
+                          {{keys[(i * 7 + 3) % KEYS], KEY_BYTES}, KH_LOCK_EXCLUSIVE}};
+        if (kh_txn_begin(db, NULL, &txn, NULL) != KH_OK) abort();
+        if (does_lock && kh_txn_lock(txn, two, 2, NULL, NULL) != KH_OK) abort();
+        (void)kh_txn_rollback(txn);
+        kh_txn_close(txn);
+    }
+    return (now_ns() - start) / (double)rounds;
+}
+
+static void bench_transactions(size_t rounds) {
+    kh_db *db;
+    if (kh_db_open(NULL, &db, NULL) != KH_OK) abort();
+    double plain[SERIES];
+    double locking[SERIES];
+    double more[SERIES];
+    for (int series = 0; series < SERIES; series++) {
+        plain[series] = run_transactions(db, rounds, false);
+        locking[series] = run_transactions(db, rounds, true);
+        more[series] = locking[series] - plain[series];
+    }
+    report("begin and rollback", plain, "ns");
+    report("begin, kh_txn_lock of two keys, rollback", locking, "ns");
+    report("the difference", more, "ns");
+    if (kh_db_close(db) != KH_OK) abort();
+}
+
 int main(int argc, char **argv) {
     size_t rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
     for (int i = 0; i < KEYS; i++)
         (void)snprintf(keys[i], sizeof keys[i], "accounts/%015d", i * 7919 % KEYS);
     bench_table(rounds);
+    bench_transactions(rounds);
     bench_deadlock();
     return 0;
 }

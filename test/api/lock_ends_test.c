@@ -169,6 +169,52 @@ static void test_locks_expire(void **state) {
     }
 }
 
+/* ---- in the middle of a commit ---- */
+
+struct meddler {
+    struct kit_clock clock;
+    kh_db *db;
+    bool is_taken;
+};
+
+/* Called by a commit whose door the time had not passed yet. */
+static kh_resolution meddle(void *context, kh_bytes key, const kh_batch *base, const kh_batch *mine,
+                            const kh_batch *theirs, kh_batch **out) {
+    struct meddler *meddler = context;
+    (void)key;
+    (void)base;
+    (void)theirs;
+    kit_clock_advance(&meddler->clock, 30000);
+    meddler->is_taken = locking_is_free(meddler->db, "lock");
+    *out = kh_batch_retain(mine);
+    return KH_RESOLVE_WRITE;
+}
+
+/* Somebody else has the lock by now: what was done under it is not committed. */
+static void test_lock_expires_while_it_commits(void **state) {
+    (void)state;
+    static struct meddler meddler;
+    memset(&meddler, 0, sizeof meddler);
+    meddler.clock = (struct kit_clock){.wall_ms = 1000000, .monotonic_ns = 1000000000};
+    kh_options options = kit_options();
+    options.clock = kit_clock_hook(&meddler.clock);
+    options.timeout_ms = 600000;
+    options.policy = KH_CALLBACK;
+    options.resolve = meddle;
+    options.resolve_context = &meddler;
+    kh_db *db = meddler.db = kit_open_with(&options);
+    kit_store(db, "k", 1);
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    kit_is(locking_try(txn, "lock", KH_LOCK_EXCLUSIVE), KH_OK);
+    kit_get_is(txn, "other", KIT_ABSENT);
+    kit_store(db, "k", 2);
+    kit_put(txn, "k", 3);
+    kit_is(kit_commit(txn), KH_EXPIRED);
+    assert_true(meddler.is_taken);
+    kit_load_is(db, "k", 2);
+    kit_close(db);
+}
+
 /* Without anybody who wants it: the next call says so, and the periodic work lets go. */
 static void test_locks_expire_alone(void **state) {
     (void)state;
@@ -198,6 +244,7 @@ int main(void) {
         cmocka_unit_test(test_held_keys),
         cmocka_unit_test(test_closed_while_prepared),
         cmocka_unit_test(test_locks_expire),
+        cmocka_unit_test(test_lock_expires_while_it_commits),
         cmocka_unit_test(test_locks_expire_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
