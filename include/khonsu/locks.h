@@ -54,6 +54,7 @@ typedef struct kh_lock_options {
  *   KH_HELD           a prepared transaction holds one of them
  *   KH_EXPIRED        the transaction's timeout has passed, or one of its locks is older than
  *                     kh_options.lock_timeout_ms
+ *   KH_BUSY           a version of one of them waits for a log that does not answer in time
  *   KH_READ_ONLY      a read-only transaction has no use for locks: its snapshot stands still
  *   KH_TOO_BIG        more than 65,536 locks in one transaction
  * Without a limit on time in memory: a lock costs 256 bytes. */
