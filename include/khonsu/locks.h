@@ -57,7 +57,7 @@ typedef struct kh_lock_options {
  *   KH_BUSY           a version of one of them waits for a log that does not answer in time
  *   KH_READ_ONLY      a read-only transaction has no use for locks: its snapshot stands still
  *   KH_TOO_BIG        more than 65,536 locks in one transaction
- * Without a limit on time in memory: a lock costs 256 bytes. */
+ * A lock costs 256 bytes until it is given back. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_lock(kh_txn *txn, const kh_lock *locks, size_t lock_count,
                                             const kh_lock_options *options, kh_error *error);
 /* Who waited for whom when this transaction was answered KH_DEADLOCK: itself first, each for the

@@ -277,7 +277,7 @@ static void test_try_goes_on(void **state) {
 
 static void test_many_keys(void **state) {
     enum { MANY = 500 };
-    static char names[MANY][8];
+    static char names[MANY][16];
     static kh_lock locks[MANY];
     (void)state;
     kh_db *db = kit_open();

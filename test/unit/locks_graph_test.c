@@ -164,7 +164,7 @@ static void run_ring(const struct ring *ring, int first) {
                      ring->priority[i]);
         assert_int_equal(lock_kit_try(&kit, i, keys[i]), KH_OK);
         for (int j = 0; j < ring->extra[i]; j++) {
-            char name[16];
+            char name[32];
             (void)snprintf(name, sizeof name, "x%d%d", i, j);
             assert_int_equal(lock_kit_try(&kit, i, name), KH_OK);
         }
@@ -203,7 +203,7 @@ enum { CROWD = 1000 };
 static void test_a_thousand(void **state) {
     static struct lock_owner owners[CROWD];
     static struct lock_request requests[CROWD];
-    static char keys[CROWD][8];
+    static char keys[CROWD][16];
     struct lock_kit kit;
     (void)state;
     lock_kit_open(&kit, NULL, KH_VICTIM_YOUNGEST);

@@ -417,7 +417,7 @@ static void test_memory_fails_in_the_queue(void **state) {
         assert_int_equal(lock_kit_try(&kit, 0, "k!"), KH_OK);
         while (kit.table.free_nodes != NULL) { /* as if many locks were held */
             struct lock_request one = lock_kit_request("filler", KH_LOCK_SHARED);
-            char name[16];
+            char name[32];
             (void)snprintf(name, sizeof name, "f%u", kit.owners[7].hold_count);
             one = lock_kit_request(name, KH_LOCK_SHARED);
             assert_int_equal(locks_try(&kit.table, &kit.owners[7], &one, 1, kit.now_ns, NULL),
@@ -444,7 +444,7 @@ static void test_memory_goes_back(void **state) {
     struct lock_kit *kit = *state;
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < LOTS; i++) {
-            char name[16];
+            char name[32];
             (void)snprintf(name, sizeof name, "n%d", i);
             struct lock_request one = lock_kit_request(name, KH_LOCK_EXCLUSIVE);
             assert_int_equal(locks_try(&kit->table, &kit->owners[0], &one, 1, kit->now_ns, NULL),
