@@ -1,7 +1,7 @@
 /* similarity.c - what comparing deltas costs, beside a matrix-vector product of OpenBLAS.
  *
  *     similarity [--blas LIBRARY] [--rounds N]
- *     similarity --calls dense|sparse|equal [--kernel portable|avx2|avx512]
+ *     similarity --calls KIND [--kernel portable|avx2|avx512]
  *
  * The first measures, on one thread and in turns, so that all see the same machine: the cosine of a
  * vector of 384 floats with 10,000 others as sgemv's part of it, by delta_set_cosines and by
@@ -9,7 +9,8 @@
  * 50. It prints the least and the median of N rounds (201). LIBRARY: libopenblas.so.0 if not given;
  * the one that a wheel of numpy carries (numpy.libs/libscipy_openblas64_*.so) will do.
  *
- * The second classifies pairs and prints how many, for instruction counts:
+ * The second classifies pairs of a KIND (dense, "dense related", sparse, "sparse related", "sparse
+ * equal") and prints how many, for instruction counts:
  *
  *     valgrind --tool=callgrind --toggle-collect=kh_delta_classify similarity --calls dense
  *
@@ -92,28 +93,41 @@ static void print(const char *name, const char *kernel, struct times *times, dou
 
 /* ---- deltas ---------------------------------------------------------------------------------- */
 
-static kh_delta *make(size_t dimension, size_t filled, const float *near, bool has_keys) {
-    float *values = calloc(dimension, sizeof *values);
+struct shape {
+    size_t dimension;
+    size_t filled;
+    size_t among;      /* positions that are drawn from; 0: all */
+    size_t key_kinds;  /* two keys, drawn from so many; 0: no keys */
+    const float *near; /* what the values are close to; NULL: nothing */
+};
+
+static void draw_values(const struct shape *shape, float *values) {
+    size_t among = shape->among == 0 ? shape->dimension : shape->among;
+    for (size_t i = 0; i < shape->filled;) {
+        size_t at = shape->filled == among ? i : (size_t)(draw() % among);
+        if (values[at] != 0) continue;
+        values[at] = draw_float() + (shape->near == NULL ? 0 : shape->near[at]);
+        i += values[at] != 0;
+    }
+}
+
+static kh_delta *make(const struct shape *shape) {
+    float *values = calloc(shape->dimension, sizeof *values);
     kh_delta_options options = KH_DELTA_OPTIONS_INIT;
-    char names[2][24];
+    char names[2][32];
     kh_bytes keys[2];
     kh_delta *delta = NULL;
     if (values == NULL) fail("no memory");
-    for (size_t i = 0; i < filled;) {
-        size_t at = filled == dimension ? i : (size_t)(draw() % dimension);
-        if (values[at] != 0) continue;
-        values[at] = draw_float() + (near == NULL ? 0 : near[at]);
-        i += values[at] != 0;
-    }
-    for (int i = 0; i < 2; i++) {
+    draw_values(shape, values);
+    for (int i = 0; i < 2 && shape->key_kinds > 0; i++) {
         (void)snprintf(names[i], sizeof names[i], "notes/%012llu",
-                       (unsigned long long)(draw() % 1000000));
+                       (unsigned long long)(draw() % shape->key_kinds));
         keys[i] = (kh_bytes){names[i], strlen(names[i])};
+        options.key_count++;
     }
     options.keys = keys;
-    options.key_count = has_keys ? 2 : 0;
-    if (kh_delta_build(NULL, (kh_floats){values, dimension}, &options, &delta, NULL) != KH_OK)
-        fail("build");
+    kh_floats floats = {values, shape->dimension};
+    if (kh_delta_build(NULL, floats, &options, &delta, NULL) != KH_OK) fail("build");
     free(values);
     return delta;
 }
@@ -163,13 +177,15 @@ static struct many *make_many(void) {
     struct mem *mem = mem_process();
     float near[DIMENSION];
     if (many == NULL || mem == NULL) fail("no memory");
-    many->asked = make(DIMENSION, DIMENSION, NULL, false);
+    struct shape shape = {.dimension = DIMENSION, .filled = DIMENSION};
+    many->asked = make(&shape);
     kh_delta_values(many->asked, near);
     if (delta_set_create(mem, DIMENSION, ROWS, &many->set, NULL) != KH_OK ||
         delta_query_init(&many->query, many->asked, NULL) != KH_OK)
         fail("no memory");
     for (size_t i = 0; i < ROWS; i++) {
-        kh_delta *row = make(DIMENSION, DIMENSION, i % 100 == 0 ? near : NULL, false);
+        shape.near = i % 100 == 0 ? near : NULL;
+        kh_delta *row = make(&shape);
         (void)delta_set_add(many->set, row, i);
         kh_delta_release(row);
     }
@@ -232,12 +248,30 @@ struct pool {
     kh_delta *deltas[POOL];
 };
 
-static struct pool make_pool(size_t dimension, size_t filled, bool is_equal) {
+/* Of PAIR_FILLED values where sparse. */
+static const char *const kinds[] = {"dense", "dense related", "sparse", "sparse related",
+                                    "sparse equal"};
+
+/* Kinds of pairs. Related: the cosine of most is between 0.1 and 0.7, where every line of the table
+ * is looked at, and some keys are shared. */
+static struct shape shape_of(const char *kind) {
+    static float near[PAIR_DIMENSION];
+    struct shape shape = {.dimension = PAIR_DIMENSION, .key_kinds = 1000000};
+    for (size_t i = 0; i < PAIR_DIMENSION; i++) near[i] = i % 2 == 0 ? 0.5f : -0.5f;
+    shape.filled = strncmp(kind, "dense", 5) == 0 ? PAIR_DIMENSION : PAIR_FILLED;
+    if (strstr(kind, "related") == NULL) return shape;
+    shape.near = near;
+    shape.key_kinds = 20;
+    if (shape.filled < PAIR_DIMENSION) shape.among = 3 * PAIR_FILLED;
+    return shape;
+}
+
+static struct pool make_pool(const char *kind) {
+    struct shape shape = shape_of(kind);
+    bool is_equal = strstr(kind, "equal") != NULL;
     struct pool pool;
-    for (size_t i = 0; i < POOL; i++) {
-        pool.deltas[i] = is_equal && i > 0 ? kh_delta_retain(pool.deltas[0])
-                                           : make(dimension, filled, NULL, true);
-    }
+    for (size_t i = 0; i < POOL; i++)
+        pool.deltas[i] = is_equal && i > 0 ? kh_delta_retain(pool.deltas[0]) : make(&shape);
     return pool;
 }
 
@@ -254,10 +288,12 @@ static unsigned classify_pool(const struct pool *pool) {
     return sum;
 }
 
-static void measure_pairs(const struct settings *settings, const char *name, size_t dimension,
-                          size_t filled, bool is_equal) {
+static void measure_pairs(const struct settings *settings, const char *kind) {
     const struct delta_kernel *const *kernels = delta_kernel_all();
-    struct pool pool = make_pool(dimension, filled, is_equal);
+    struct pool pool = make_pool(kind);
+    bool is_sparse = kh_delta_is_sparse(pool.deltas[0]);
+    char name[64];
+    (void)snprintf(name, sizeof name, "a pair, 128 floats, 2 keys each: %s", kind);
     for (size_t i = 0; kernels[i] != NULL; i++) {
         static struct times times;
         times.count = 0;
@@ -269,8 +305,8 @@ static void measure_pairs(const struct settings *settings, const char *name, siz
             (void)sum;
             take(&times, began);
         }
-        print(name, kernels[i]->name, &times, 1e-9 * POOL * POOL, "ns");
-        if (filled < dimension) break; /* no kernel takes part */
+        print(name, is_sparse ? "" : kernels[i]->name, &times, 1e-9 * POOL * POOL, "ns");
+        if (is_sparse) break; /* no kernel takes part */
     }
     (void)delta_kernel_choose();
     free_pool(&pool);
@@ -291,7 +327,8 @@ static void measure_batch(const struct settings *settings, size_t dimension, siz
     unsigned counts[8] = {0};
     char name[64];
     times.count = 0;
-    for (size_t i = 0; i < BATCH; i++) deltas[i] = make(dimension, filled, NULL, true);
+    struct shape shape = {.dimension = dimension, .filled = filled, .key_kinds = 1000000};
+    for (size_t i = 0; i < BATCH; i++) deltas[i] = make(&shape);
     for (size_t round = 0; round < settings->rounds; round++) {
         double began = now();
         (void)kh_delta_classify_all((const kh_delta *const *)deltas, BATCH, NULL, count_pair,
@@ -307,10 +344,7 @@ static void measure_batch(const struct settings *settings, size_t dimension, siz
 static void measure(const struct settings *settings) {
     printf("%-44s %-9s %9s %9s\n", "what", "kernel", "least", "median");
     measure_many(settings);
-    measure_pairs(settings, "a pair, dense, 128 floats, 2 keys each", PAIR_DIMENSION,
-                  PAIR_DIMENSION, false);
-    measure_pairs(settings, "a pair, sparse, 7 of 128", PAIR_DIMENSION, PAIR_FILLED, false);
-    measure_pairs(settings, "a pair, sparse, 7 of 128, equal", PAIR_DIMENSION, PAIR_FILLED, true);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) measure_pairs(settings, kinds[i]);
     measure_batch(settings, 100, 1);
     measure_batch(settings, 128, 1);
     measure_batch(settings, 384, 4);
@@ -321,10 +355,11 @@ static void measure(const struct settings *settings) {
 /* ---- for instruction counts ------------------------------------------------------------------ */
 
 static void call(const struct settings *settings) {
-    bool is_dense = strcmp(settings->calls, "dense") == 0;
-    bool is_equal = strcmp(settings->calls, "equal") == 0;
-    if (!is_dense && !is_equal && strcmp(settings->calls, "sparse") != 0) fail("--calls");
-    struct pool pool = make_pool(PAIR_DIMENSION, is_dense ? PAIR_DIMENSION : PAIR_FILLED, is_equal);
+    bool is_known = false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        is_known |= strcmp(settings->calls, kinds[i]) == 0;
+    if (!is_known) fail("--calls");
+    struct pool pool = make_pool(settings->calls);
     for (const struct delta_kernel *const *kernel = delta_kernel_all(); *kernel != NULL; kernel++)
         if (settings->kernel == NULL || strcmp((*kernel)->name, settings->kernel) == 0)
             atomic_store(&delta_kernel_chosen, *kernel);

@@ -100,6 +100,7 @@ endforeach()
 include(cmake/stress.cmake)
 include(cmake/crash.cmake)
 include(cmake/loaded.cmake)
+include(cmake/examples.cmake)
 # The history driver under each build's sanitizers; its histories are judged by Python, below.
 foreach(case IN ITEMS "list-append --mix" "rw-register --scans --mix" "bank --mix" "group" "kv")
   string(REPLACE " " ";" arguments "${case}")

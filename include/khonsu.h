@@ -1,10 +1,10 @@
 /* khonsu.h - real transactions for Apache Arrow data, in one process: the whole embedded API.
  *
  * Reading order: what a call can answer (status.h), the Arrow C structs (arrow.h), schemas and
- * batches (batch.h), databases (db.h), transactions (txn.h), what a change means (delta.h) and
- * transactions that know it (workspace.h), the change feed (changes.h), the interfaces that users
- * can implement (log.h), copies and backups (backup.h), and histories that others can check
- * (verify.h). Conventions everywhere:
+ * batches (batch.h), databases (db.h), transactions (txn.h), locks on keys (locks.h), what a
+ * change means (delta.h) and transactions that know it (workspace.h), the change feed (changes.h),
+ * the interfaces that users can implement (log.h), copies and backups (backup.h), and histories
+ * that others can check (verify.h). Conventions everywhere:
  *   - Every fallible function returns a kh_status and takes a kh_error as its last parameter, which
  *     may be NULL. Out-parameters are written on KH_OK only, unless the function says otherwise.
  *   - Pointers are borrowed for the call unless the comment says moved (taken on KH_OK) or shared
@@ -22,6 +22,7 @@
 #include "khonsu/batch.h"
 #include "khonsu/db.h"
 #include "khonsu/txn.h"
+#include "khonsu/locks.h"
 #include "khonsu/delta.h"
 #include "khonsu/workspace.h"
 #include "khonsu/changes.h"

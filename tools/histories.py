@@ -41,6 +41,9 @@ CASES = ([(workload, level) for workload in ("list-append", "rw-register", "bank
           for level in LEVELS if level != "strict-serializable" or workload == "list-append"] +
          [("list-append", "serializable", "--rows"), ("list-append", "serializable", "--mix")] +
          [("rw-register", level, "--scans") for level in LEVELS[:3]] +
+         [("list-append", level, "--workspaces") for level in LEVELS[:3]] +
+         [("bank", "serializable", "--mix", "--workspaces"),
+          ("rw-register", "serializable", "--scans", "--deletes", "--workspaces")] +
          [("rw-register", level, "--scans", "--deletes") for level in LEVELS[1:3]] +
          [("rw-register", "serializable", "--scans", "--deletes", "--mix"),
           ("bank", "serializable", "--mix")])

@@ -77,6 +77,24 @@ typedef enum kh_sync {
                           * so */
 } kh_sync;
 
+/* ---- locks on keys (locks.h) ----------------------------------------------------------------- */
+
+/* What a commit does that writes a key which another transaction has locked. */
+typedef enum kh_lock_wait {
+    KH_LOCK_WAIT_DEFAULT = 0, /* the database's; at open: refuse */
+    KH_LOCK_REFUSE = 1,       /* KH_LOCK_CONFLICT */
+    KH_LOCK_WAIT = 2          /* locks its keys exclusively, waiting up to its timeout */
+} kh_lock_wait;
+
+/* Who of a circle of transactions that wait for one another has to go. What the policy leaves open
+ * is decided by age: the youngest goes. */
+typedef enum kh_lock_victim {
+    KH_VICTIM_YOUNGEST = 0, /* begun last, to the janitor's 10 ms; then: locked first last */
+    KH_VICTIM_OLDEST = 1,
+    KH_VICTIM_LOWEST_PRIORITY = 2, /* kh_txn_options.priority */
+    KH_VICTIM_MOST_LOCKS = 3
+} kh_lock_victim;
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 /* Allocator hook: allocate returns NULL on failure; alignment is a power of two up to 64; free gets
@@ -171,6 +189,10 @@ typedef struct kh_options {
     uint64_t as_of; /* with KH_OPEN_READ_ONLY: the state at this timestamp, which is kh_db_now then;
                      * what was prepared and not decided is left out. 0: the newest */
     const struct kh_semantic_options *semantic; /* see workspace.h; NULL: defaults; copied */
+    uint32_t lock_timeout_ms;   /* a transaction whose first lock is older is stopped with
+                                 * KH_EXPIRED, unless it is prepared; default 30,000 */
+    kh_lock_victim lock_victim; /* default: the youngest */
+    kh_lock_wait lock_wait;     /* of transactions that do not say; default refuse */
 } kh_options;
 #define KH_LIMITS_INIT                                                                             \
     { sizeof(kh_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -178,7 +200,7 @@ typedef struct kh_options {
     {                                                                                              \
         sizeof(kh_options), 0, 0, KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, KH_VALIDATE_FULL, 0, \
             0, 0, 0, 0, KH_LIMITS_INIT, {0, 0, 0}, {0, 0, 0}, 0, 0, 0, 0, 0, KH_SYNC_DEFAULT, 0,   \
-            0, 0                                                                                   \
+            0, 0, 0, KH_VICTIM_YOUNGEST, KH_LOCK_WAIT_DEFAULT                                      \
     }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the
@@ -369,6 +391,19 @@ typedef struct kh_stats {
     kh_hot_key hot_keys[KH_HOT_KEYS];
     uint64_t versions_cold; /* of versions_live, those whose values are in the storage only */
     uint64_t fetches;       /* values read back from the storage */
+    uint64_t aborts_locked; /* commits of a key that another had locked */
+    uint64_t aborts_deadlock;
+    uint64_t lock_grants;
+    uint64_t lock_upgrades; /* shared to exclusive */
+    uint64_t lock_waits;    /* calls that had to wait */
+    uint64_t lock_wait_ns;  /* of those that are over */
+    uint64_t lock_timeouts; /* waits that ended without the lock */
+    uint64_t lock_expirations;
+    uint64_t lock_deadlocks; /* circles found */
+    uint64_t lock_victims;   /* transactions that had to go for them */
+    uint64_t lock_queue_longest;
+    uint64_t locks_held;    /* now */
+    uint64_t locks_waiting; /* transactions that wait now */
 } kh_stats;
 /* A consistent enough copy: each number is exact at some moment of the call. */
 KH_API KH_WARN_UNUSED kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error);

@@ -172,7 +172,8 @@ typedef struct kh_delta_thresholds {
 
 /* The class of two deltas (NULL: absent), and their cosine (unless cosine is NULL; 0 in the class
  * KH_DELTA_NONE). Total, symmetric, and the same on every machine. thresholds NULL: the defaults;
- * any values are allowed, and a comparison with NaN is false. No allocation. Any thread. */
+ * any values are allowed, and a comparison with NaN is false; another size is an assertion. No
+ * allocation. Any thread. */
 KH_API kh_delta_class kh_delta_classify(const kh_delta *a, const kh_delta *b,
                                         const kh_delta_thresholds *thresholds, float *cosine);
 /* One pair of deltas[i] and deltas[j], i < j. False stops. */

@@ -35,7 +35,9 @@ extern "C" {
     X(KH_BUSY, 18, RETRY, "a limit on memory, snapshots or transactions is reached")               \
     X(KH_EXPIRED, 19, RETRY, "the transaction outlived its timeout or its snapshot was revoked")   \
     X(KH_HELD, 20, RETRY, "a prepared transaction holds this key")                                 \
-    X(KH_SEMANTIC_CONFLICT, 24, RETRY,                                                             \
+    X(KH_LOCK_CONFLICT, 21, RETRY, "another transaction has locked this key")                      \
+    X(KH_DEADLOCK, 22, RETRY, "the transaction was chosen to end a deadlock of locks")             \
+    X(KH_SEMANTIC_CONFLICT, 23, RETRY,                                                             \
       "a workspace's change contradicts one that was committed meanwhile")                         \
     X(KH_UNKNOWN, 32, ASK, "the log took the record and cannot say whether it kept it")            \
     X(KH_PENDING, 33, ASK, "the commit is under way")                                              \

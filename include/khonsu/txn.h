@@ -14,7 +14,8 @@
  * same time is answered KH_MISUSE and changes nothing.
  * After a failed call the transaction goes on, unless the status is of class RETRY or is
  * KH_CANCELLED, KH_FORKED or KH_POISONED: then it has failed for good, and every later call but
- * rollback and close answers the same again. */
+ * rollback and close answers the same again. kh_txn_lock's KH_LOCK_CONFLICT alone is no such end.
+ */
 #ifndef KHONSU_TXN_H
 #define KHONSU_TXN_H
 
@@ -46,12 +47,15 @@ typedef struct kh_txn_options {
     const char *id_column;  /* NULL: the database's; copied */
     kh_resolve_fn *resolve; /* NULL: the database's */
     void *resolve_context;
-    kh_sync sync; /* default: the database's */
+    kh_sync sync;           /* default: the database's */
+    kh_lock_wait lock_wait; /* of its commit, for keys that others have locked; default: the
+                             * database's */
+    int32_t priority;       /* for kh_options.lock_victim; default 0, lower goes first */
 } kh_txn_options;
 #define KH_TXN_OPTIONS_INIT                                                                        \
     {                                                                                              \
         sizeof(kh_txn_options), KH_DEFAULT_ISOLATION, KH_DEFAULT_POLICY, 0, 0, 0, 0, 0, 0,         \
-            KH_SYNC_DEFAULT                                                                        \
+            KH_SYNC_DEFAULT, KH_LOCK_WAIT_DEFAULT, 0                                               \
     }
 
 /* options NULL: the database's defaults, read-write. KH_BUSY: too many open transactions.
@@ -223,7 +227,7 @@ KH_API int kh_txn_descriptor(kh_txn *txn);
 /* ---- what happened --------------------------------------------------------------------------- */
 
 /* Why a commit, prepare or call failed: KH_CONFLICT, KH_NOT_SERIALIZABLE, KH_HELD,
- * KH_MERGE_CONFLICT or a row operation's status. */
+ * KH_LOCK_CONFLICT, KH_DEADLOCK, KH_MERGE_CONFLICT or a row operation's status. */
 typedef struct kh_conflict {
     size_t size; /* sizeof(kh_conflict), set by the caller */
     kh_status status;
@@ -232,7 +236,7 @@ typedef struct kh_conflict {
     kh_timestamp rival;    /* commit timestamp of the rival's version, 0: unknown */
     kh_timestamp pi;       /* KH_NOT_SERIALIZABLE: the window [eta, pi) that was empty */
     kh_timestamp eta;
-    kh_txn_id holder;        /* KH_HELD */
+    kh_txn_id holder;        /* KH_HELD, KH_LOCK_CONFLICT, KH_DEADLOCK: who was waited for */
     kh_merge_conflict merge; /* KH_MERGE_CONFLICT, and KH_CONFLICT by policy merge */
 } kh_conflict;
 /* KH_NOT_FOUND: the transaction has not failed in one of those ways. Until close. */

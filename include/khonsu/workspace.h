@@ -46,7 +46,8 @@ typedef struct kh_workspace kh_workspace;
  *        to one that was committed and is not visible to its snapshot, whatever their keys.
  * MERGE  a put of a key that rivals have put meanwhile is merged with theirs, three-way by row id
  *        and column, vectors by adding what both sides did, when its delta is orthogonal, ambiguous
- *        or identical to each of theirs; else, and where the data does not merge, KH_CONFLICT. */
+ *        or identical to each of theirs; else, and where the data does not merge, KH_CONFLICT. Of
+ *        puts whose policy nobody gave: one of the options or of the put itself comes first. */
 typedef enum kh_semantic_mode {
     KH_SEMANTIC_DEFAULT = 0, /* the database's, which is KEYS by default */
     KH_SEMANTIC_KEYS = 1,

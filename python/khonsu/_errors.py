@@ -27,7 +27,8 @@ class Error(Exception):
     transaction: int | None = None
     """Id of the transaction that failed."""
     holder: int | None = None
-    """Id of the prepared transaction that holds the key (:class:`HeldError`)."""
+    """Id of the transaction that holds the key, prepared (:class:`HeldError`) or by a lock
+    (:class:`LockConflictError`, :class:`DeadlockError`)."""
 
 
 class RetryError(Error):

@@ -33,6 +33,8 @@
 #define LIMIT_TXN_READS 1000000u
 /* Row operations staged on one key by one transaction. */
 #define LIMIT_TXN_ROW_OPS 65535u
+/* Locks that one transaction asks for, those that it had already counted again: 256 bytes each. */
+#define LIMIT_TXN_LOCKS 65536u
 /* Savepoints open in one transaction. */
 #define LIMIT_TXN_SAVEPOINTS 65535u
 /* A user's tag on a transaction: carried in each record and listed. */
@@ -76,5 +78,7 @@
 
 /* Default of timeout_ms: a read-write transaction holds history and must end. Option. */
 #define DEFAULT_TIMEOUT_MS 5000u
+/* Default of lock_timeout_ms: for transactions whose own timeout was made longer. Option. */
+#define DEFAULT_LOCK_TIMEOUT_MS 30000u
 
 #endif

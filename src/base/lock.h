@@ -15,6 +15,7 @@
 enum lock_rank {
     RANK_DATABASE = 1, /* the list of databases and of transaction handles, options */
     RANK_COMMIT,       /* the commit section: certify, append, publish */
+    RANK_LOCKS,        /* the table of key locks (txn/locks.h); nobody sleeps with it */
     RANK_LOG,          /* inside a log */
     RANK_SEMANTIC,     /* the list of recent deltas */
     RANK_WATCH,        /* watchers and their queues */

@@ -14,7 +14,8 @@ static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 /* Nothing in it that could be wrong, and nothing to be copied. */
 static inline bool is_plain(const kh_txn_options *options) {
     uint64_t rest = options->flags | (uintptr_t)options->tag | (uintptr_t)options->id_column |
-                    (uintptr_t)options->resolve | ((unsigned)options->sync > KH_SYNC_NONE);
+                    (uintptr_t)options->resolve | ((unsigned)options->sync > KH_SYNC_NONE) |
+                    options->lock_wait | (uint32_t)options->priority;
     return options->size == sizeof *options && options->isolation <= KH_SERIALIZABLE &&
            options->policy <= KH_MERGE && rest == 0;
 }
@@ -25,6 +26,8 @@ static kh_status check_options(const struct kh_db *db, const kh_txn_options *opt
         return status_fail(error, KH_INVALID, "unknown isolation level or policy");
     if ((unsigned)options->sync > KH_SYNC_NONE)
         return status_fail(error, KH_INVALID, "unknown sync policy");
+    if ((unsigned)options->lock_wait > KH_LOCK_WAIT)
+        return status_fail(error, KH_INVALID, "unknown way to meet a lock");
     if (options->flags & ~(uint32_t)(KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE))
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if ((options->flags & KH_BEGIN_DEFERRABLE) && !(options->flags & KH_BEGIN_READ_ONLY))
@@ -160,6 +163,8 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
     if (status != KH_OK) return status;
     bool is_read_only = (options->flags & KH_BEGIN_READ_ONLY) || (db->flags & KH_OPEN_READ_ONLY);
     set_up(txn, options);
+    txn->lock_wait = (uint8_t)options->lock_wait;
+    txn->priority = options->priority;
     txn->has_own_options = options->resolve != NULL || options->id_column != NULL;
     if (options->resolve != NULL) {
         txn->resolve = options->resolve;

@@ -3,7 +3,7 @@
  *   seal     the door is shut: only this call uses the transaction
  *   stage    everything that can fail: values, versions, entries, copies of ranges (stage.c)
  *   -- the section: one lock, short --
- *   certify  holds, rivals, window (txn/certify.c, a pure function)
+ *   certify  holds, locks, rivals, window (txn/certify.c, a pure function)
  *   append   the log takes the record: the point of no return (pipeline.c)
  *   install  versions are linked, invisible; publish when the log has answered (apply.c)
  *   -- end of the section --
@@ -16,6 +16,7 @@
 #include "db/commit.h"
 
 #include "db/apply.h"
+#include "db/locking.h"
 #include "db/pipeline.h"
 #include "db/prepared.h"
 #include "db/seal.h"
@@ -46,6 +47,12 @@ static void count_abort(kh_txn *txn, kh_status status) {
         break;
     case KH_HELD:
         txn_count(&counters->aborts_held, 1);
+        break;
+    case KH_LOCK_CONFLICT:
+        txn_count(&counters->aborts_locked, 1);
+        break;
+    case KH_DEADLOCK:
+        txn_count(&counters->aborts_deadlock, 1);
         break;
     case KH_ROW_EXISTS:
     case KH_ROW_NOT_FOUND:
@@ -91,6 +98,7 @@ void commit_end_failed(kh_txn *txn, kh_status status) {
     if (had_entries) give_up_entries(txn);
     count_abort(txn, status);
     if (txn->id.low != 0) section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
+    locking_end(txn);
     snapshot_drop(txn->line);
     txn->stop_status = status;
     txn_set_state(txn, TXN_ENDED);
@@ -266,6 +274,7 @@ static kh_status end_dropped(kh_txn *txn) {
         }
     }
     txn->committed = txn->snapshot;
+    locking_end(txn);
     snapshot_drop(txn->line);
     txn->stop_status = KH_OK;
     txn_set_state(txn, TXN_ENDED);
@@ -408,6 +417,10 @@ KH_ALWAYS_INLINE enum attempt attempt(kh_txn *txn, enum record_kind kind, bool i
         *status = prepared_check(txn, kind == RECORD_PREPARE, error);
         if (*status != KH_OK) return ATTEMPT_DONE;
     }
+    if (KH_UNLIKELY(locking_is_needed(txn))) { /* last: nothing waits between here and append */
+        *status = locking_check(txn, error);
+        if (*status != KH_OK) return ATTEMPT_DONE;
+    }
     enum attempt result = judge(txn, kind, status, error);
     if (result == ATTEMPT_DONE) drop_claims(txn);
     if (KH_UNLIKELY(txn->is_marked) && txn->verdict.answer == CERTIFY_DEAD) mark_claims(txn, false);
@@ -476,10 +489,8 @@ static void release_claims(kh_txn *txn) {
     latch_leave(&txn->db->section);
 }
 
-kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
-    kh_status status = stage_ranges(txn, error);
-    if (KH_UNLIKELY(txn->semantic != NULL) && status == KH_OK) status = semantic_search(txn, error);
-    if (status != KH_OK) return status;
+KH_ALWAYS_INLINE kh_status submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    kh_status status = KH_OK;
     for (uint32_t restages = 0;; restages++) {
         enum attempt result = ATTEMPT_DONE;
         status = submit_once(txn, kind, restages, &result, error);
@@ -487,6 +498,25 @@ kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
         txn_count(&txn->counters.restages, 1);
     }
     release_claims(txn);
+    return status;
+}
+
+/* Without claims: who has the lock may need the keys to commit. */
+__attribute__((noinline)) static kh_status submit_waiting(kh_txn *txn, enum record_kind kind,
+                                                          kh_error *error) {
+    kh_status status = locking_await_writes(txn, error);
+    return status == KH_OK ? submit(txn, kind, error) : status;
+}
+
+kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
+    kh_status status = stage_ranges(txn, error);
+    if (KH_UNLIKELY(txn->semantic != NULL) && status == KH_OK) status = semantic_search(txn, error);
+    if (status != KH_OK) return status;
+    status = submit(txn, kind, error);
+    if (KH_UNLIKELY(status == KH_LOCK_CONFLICT) && locking_does_wait(txn))
+        status = submit_waiting(txn, kind, error);
+    /* Outside of the section. With a log whoever hears its answer sees to it. */
+    if (kind == RECORD_COMMIT && status == KH_OK && !has_log(txn->db)) locking_end(txn);
     return status;
 }
 

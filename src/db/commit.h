@@ -3,6 +3,7 @@
 #define KHONSU_DB_COMMIT_H
 
 #include "db/handle.h"
+#include "db/locking.h"
 #include "db/pipeline.h"
 #include "db/section.h"
 #include "log/record.h"
@@ -40,6 +41,10 @@ static inline bool commit_is_clear(kh_txn *txn) {
 }
 
 static inline kh_status commit_read_only(kh_txn *txn, kh_error *error) {
+    if (KH_UNLIKELY(txn->has_locks)) {
+        kh_status status = locking_seal(txn, error);
+        if (status != KH_OK) return status;
+    }
     return KH_LIKELY(commit_is_clear(txn)) ? KH_OK : commit_certify_reads(txn, error);
 }
 

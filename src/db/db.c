@@ -9,6 +9,7 @@
 #include "db/evict.h"
 #include "db/handle.h"
 #include "db/janitor.h"
+#include "db/locking.h"
 #include "db/opening.h"
 #include "db/pipeline.h"
 #include "db/prepared.h"
@@ -72,6 +73,14 @@ static kh_status check_read_only(const kh_options *options, kh_error *error) {
     return KH_OK;
 }
 
+static kh_status check_locking_and_hooks(const kh_options *options, kh_error *error) {
+    if ((unsigned)options->lock_victim > KH_VICTIM_MOST_LOCKS)
+        return status_fail(error, KH_INVALID, "unknown victim of deadlocks");
+    if ((unsigned)options->lock_wait > KH_LOCK_WAIT)
+        return status_fail(error, KH_INVALID, "unknown way to meet a lock");
+    return check_hooks(options, error);
+}
+
 static kh_status check_options(const kh_options *options, kh_error *error) {
     if (options->limits.size != 0 && options->limits.size != sizeof(kh_limits))
         return status_fail(error, KH_INVALID, "kh_limits.size is %zu", options->limits.size);
@@ -87,7 +96,7 @@ static kh_status check_options(const kh_options *options, kh_error *error) {
         (unsigned)options->validation > KH_VALIDATE_STRUCTURE)
         return status_fail(error, KH_INVALID, "unknown isolation level, policy or validation");
     kh_status status = check_read_only(options, error);
-    return status == KH_OK ? check_hooks(options, error) : status;
+    return status == KH_OK ? check_locking_and_hooks(options, error) : status;
 }
 
 static void set_limits(struct kh_db *db, const kh_limits *given) {
@@ -118,6 +127,11 @@ static void set_options(struct kh_db *db, const kh_options *options) {
     db->resolve_context = options->resolve_context;
     db->message = options->message;
     db->message_context = options->message_context;
+    db->lock_timeout_ms =
+        options->lock_timeout_ms != 0 ? options->lock_timeout_ms : DEFAULT_LOCK_TIMEOUT_MS;
+    db->lock_wait = options->lock_wait;
+    locks_init(&db->locks, db->home.mem, db->lock_timeout_ms * (uint64_t)1000000u,
+               options->lock_victim);
     db->node = options->node;
     db->as_of = options->as_of;
     db->clock = env_clock_system();
@@ -229,6 +243,7 @@ static void drop_detached(struct kh_db *db) {
             latch_leave(&db->section);
             stage_discard(txn);
         }
+        locking_end(txn);
         snapshot_drop(txn->line);
         handle_release(txn);
     }
@@ -239,6 +254,7 @@ static void destroy(struct kh_db *db) {
     struct mem *mem = db->home.mem;
     janitor_stop(db);
     drop_detached(db);
+    locks_fini(&db->locks);
     durable_quiet(db);
     upkeep_stop(db);
     if (db->has_pipeline) pipeline_close(db);

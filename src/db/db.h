@@ -1,8 +1,9 @@
 /* db.h - one open database: the store, the commit section, the pool of handles, the log's pipeline.
  *
- * Lock order: pool < section < log < watch < ... (base/lock.h). The section is the one short serial
- * piece of a commit: certify, append, install, publish. Whoever waits for something that a commit
- * or an end of a transaction brings about waits on `progress` with the section's lock. */
+ * Lock order: pool < section < locks < log < watch < ... (base/lock.h). The section is the one
+ * short serial piece of a commit: certify, append, install, publish. Whoever waits for something
+ * that a commit or an end of a transaction brings about waits on `progress` with the section's
+ * lock. */
 #ifndef KHONSU_DB_DB_H
 #define KHONSU_DB_DB_H
 
@@ -76,6 +77,8 @@ struct kh_db {
     uint64_t as_of; /* of a read-only opening; 0: the newest */
     kh_validation validation;
     uint32_t timeout_ms;
+    uint32_t lock_timeout_ms;
+    kh_lock_wait lock_wait;
     char *id_column;
     kh_resolve_fn *resolve;
     void *resolve_context;
@@ -145,6 +148,7 @@ struct kh_db {
     struct mem_cache *log_cache;
     kh_txn *to_wake;  /* their outcome is known: to be woken outside of the section */
     kh_txn *deferred; /* detached and ended: to be released outside of the section */
+    struct locks locks; /* on keys, of those who ask for them */
 };
 
 static inline uint64_t db_visible(const struct kh_db *db) {

@@ -16,6 +16,7 @@ static inline void end_read_only(kh_txn *txn, kh_timestamp *timestamp) {
     txn_count(&txn->counters.commits_read_only, 1);
     txn->committed = txn->snapshot;
     if (timestamp != NULL) *timestamp = txn->committed;
+    locking_end(txn);
     snapshot_drop(txn->line);
     txn_set_state(txn, TXN_ENDED); /* stop_status is KH_OK since begin */
 }
@@ -285,6 +286,7 @@ static void undo(kh_txn *txn) {
     txn_count(&txn->counters.rollbacks, 1);
     stage_discard(txn);
     if (txn->id.low != 0) section_note_outcome(txn->db, txn->id, OUTCOME_ABORTED_MARK);
+    locking_end(txn);
     snapshot_drop(txn->line);
     txn->stop_status = KH_OK;
     txn_set_state(txn, TXN_ENDED);

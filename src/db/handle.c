@@ -2,6 +2,7 @@
 #include "db/handle.h"
 #include "db/semantic.h"
 
+#include "db/locking.h"
 #include <string.h>
 
 _Thread_local uint32_t handle_last_index;
@@ -206,6 +207,7 @@ kh_status handle_stop(kh_txn *txn, kh_status status) {
     if (is_final(status) && txn_state_of(txn) == TXN_ACTIVE) {
         txn->stop_status = status;
         (void)txn_move_state(txn, TXN_ACTIVE, TXN_STOPPED);
+        locking_end(txn);
     }
     return status;
 }

@@ -81,6 +81,7 @@ static inline void handle_leave(kh_txn *txn) {
 
 /* Clear what the use left (batches, arena, eventfd) and give it back. */
 static inline void handle_release(kh_txn *txn) {
+    kh_assert_slow(!txn->has_locks);
     /* A commit that was started ends outside of any call: whoever lists it may be looking still. */
     if (KH_UNLIKELY(txn->is_started) && handle_wait_busy(txn)) handle_leave(txn);
     if (txn->writes.count > 0 || txn->writes.mark_capacity > 0) {

@@ -10,6 +10,7 @@
 #include "db/cursor.h"
 #include "db/durable.h"
 #include "db/evict.h"
+#include "db/locking.h"
 #include "db/section.h"
 #include "db/upkeep.h"
 
@@ -62,6 +63,7 @@ bool janitor_revoke(kh_txn *txn, uint64_t serial, kh_status status) {
         }
         epoch_close(&db->store.epoch, &txn->epoch);
         if (is_done) drop_slots(txn);
+        if (is_done) locking_end(txn);
     }
     atomic_store_explicit(&txn->busy, BUSY_FREE, memory_order_release);
     return is_done;

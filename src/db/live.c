@@ -66,8 +66,8 @@ kh_status kh_db_live(kh_db *db, kh_live_fn *visit, void *context, kh_error *erro
 }
 
 /* Stopped by its state alone when a call runs in it: the call finds out at its next look, a wait in
- * the section is woken. */
-static kh_status cancel(kh_txn *txn, uint64_t serial, kh_error *error) {
+ * the section or for a lock is woken. */
+static kh_status cancel(kh_txn *txn, uint64_t serial, kh_txn_id id, kh_error *error) {
     struct kh_db *db = txn->db;
     for (;;) {
         uint64_t word = atomic_load_explicit(&txn->state, memory_order_acquire);
@@ -77,6 +77,7 @@ static kh_status cancel(kh_txn *txn, uint64_t serial, kh_error *error) {
             return status_fail(error, KH_IN_USE, "a prepared transaction waits for its decision");
         if (state != TXN_ACTIVE) break;
         if (janitor_revoke(txn, serial, KH_CANCELLED)) return KH_OK;
+        if (locks_interrupt(&db->locks, &txn->owner, id)) return KH_OK;
         latch_take(&db->section);
         section_progress(db);
         latch_leave(&db->section);
@@ -108,7 +109,7 @@ kh_status kh_db_cancel(kh_db *db, kh_txn_id id, kh_error *error) {
     uint64_t word = atomic_load_explicit(&txn->state, memory_order_acquire);
     if (!has_id(txn, id))
         return status_fail(error, KH_NOT_FOUND, "no live transaction has that id");
-    return cancel(txn, word >> STATE_BITS, error);
+    return cancel(txn, word >> STATE_BITS, id, error);
 }
 
 static bool look_up(const struct kh_db *db, kh_txn_id id, uint64_t *result) {

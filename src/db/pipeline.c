@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "db/apply.h"
 #include "db/handle.h"
+#include "db/locking.h"
 #include "db/prepared.h"
 #include "db/section.h"
 #include "db/seal.h"
@@ -55,6 +56,7 @@ static void finish(kh_txn *txn, kh_status status) {
     bool is_prepared = txn->flight_kind == RECORD_PREPARE && status == KH_OK;
     bool is_detached = txn->is_detached && !is_prepared;
     if (!is_prepared) {
+        locking_end(txn);
         snapshot_drop(txn->line);
         txn->stop_status = status;
     }
@@ -125,6 +127,7 @@ static void lose_all(struct kh_db *db) {
     for (kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight) {
         if (atomic_load_explicit(&txn->outcome, memory_order_relaxed) != 0) continue;
         /* It stays in the list: its versions are linked and invisible until the database closes. */
+        locking_end(txn);
         snapshot_drop(txn->line);
         txn->is_lost = true;
         txn->stop_status = KH_UNKNOWN;

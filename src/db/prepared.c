@@ -51,11 +51,15 @@ void prepared_forget(kh_txn *txn) {
     for (kh_txn *other = db->prepared; other != NULL; other = other->next_prepared) mark(other);
 }
 
-static bool holds(const kh_txn *holder, const struct write *write) {
+static bool does_write(const kh_txn *holder, const struct entry *entry) {
     for (uint32_t i = 0; i < holder->writes.count; i++)
-        if (holder->writes.writes[i].kind != WRITE_NONE &&
-            holder->writes.writes[i].entry == write->entry)
+        if (holder->writes.writes[i].kind != WRITE_NONE && holder->writes.writes[i].entry == entry)
             return true;
+    return false;
+}
+
+static bool holds(const kh_txn *holder, const struct write *write) {
+    if (does_write(holder, write->entry)) return true;
     return holder->is_certified && readset_timestamp(&holder->reads, write->entry, write->key) != 0;
 }
 
@@ -101,6 +105,16 @@ kh_status prepared_check(kh_txn *txn, bool is_preparing, kh_error *error) {
         if (status != KH_OK) return status;
     }
     return KH_OK;
+}
+
+const kh_txn *prepared_holder(const struct kh_db *db, const struct entry *entry, kh_bytes key,
+                              bool is_write) {
+    for (const kh_txn *holder = db->prepared; holder != NULL; holder = holder->next_prepared) {
+        if (entry != NULL && does_write(holder, entry)) return holder;
+        if (is_write && holder->is_certified && readset_timestamp(&holder->reads, entry, key) != 0)
+            return holder;
+    }
+    return NULL;
 }
 
 kh_txn *prepared_find(struct kh_db *db, kh_txn_id id) {

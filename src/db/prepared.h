@@ -17,6 +17,10 @@ void prepared_forget(kh_txn *txn);
 /* KH_HELD when a write of txn meets a hold, or (preparing, serializable) something that it has read
  * is held to be written; the holder stands in txn->conflict. */
 kh_status prepared_check(kh_txn *txn, bool is_preparing, kh_error *error);
+/* The prepared transaction that holds the key so that it may not be read as the newest, or (to
+ * write it) not be written. NULL: none. entry NULL: the key is in no index. */
+const kh_txn *prepared_holder(const struct kh_db *db, const struct entry *entry, kh_bytes key,
+                              bool is_write);
 /* The prepared transaction of that id, or NULL. */
 kh_txn *prepared_find(struct kh_db *db, kh_txn_id id);
 

@@ -62,7 +62,6 @@ kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thr
     if (claim == NULL) return status_no_memory(error, sizeof *claim);
     claim->mode = mode;
     claim->thresholds = *thresholds;
-    if (mode == KH_SEMANTIC_MERGE && txn->policy == KH_FAIL) txn->policy = POLICY_SEMANTIC;
     txn->semantic = claim;
     return KH_OK;
 }

@@ -21,6 +21,8 @@ static void add_handle(const struct txn_counters *from, kh_stats *to) {
     ADD(aborts_cancelled);
     ADD(aborts_busy);
     ADD(aborts_held);
+    ADD(aborts_locked);
+    ADD(aborts_deadlock);
     ADD(aborts_rows);
     ADD(aborts_other);
     ADD(resolved_ignore);
@@ -72,6 +74,22 @@ static void add_snapshots(kh_db *db, kh_stats *out) {
     }
 }
 
+static void add_locks(kh_db *db, kh_stats *out) {
+    struct lock_counts counts;
+    locks_count(&db->locks, &counts);
+    out->lock_grants = counts.grants;
+    out->lock_upgrades = counts.upgrades;
+    out->lock_waits = counts.waits;
+    out->lock_wait_ns = counts.wait_ns;
+    out->lock_timeouts = counts.timeouts;
+    out->lock_expirations = counts.expirations;
+    out->lock_deadlocks = counts.deadlocks;
+    out->lock_victims = counts.victims;
+    out->lock_queue_longest = counts.queue_longest;
+    out->locks_held = counts.held;
+    out->locks_waiting = counts.waiting;
+}
+
 kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
     kh_assert(db != NULL && out != NULL && "kh_db_stats: db or out is NULL");
     if (out->size < sizeof out->size || out->size > sizeof *out)
@@ -105,6 +123,7 @@ kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
     latch_leave(&db->section);
     out->prepared = atomic_load_explicit(&db->prepared_count, memory_order_relaxed);
     out->watches = atomic_load_explicit(&db->watches.count, memory_order_relaxed);
+    add_locks(db, out);
     out->sample_every = SAMPLE_EVERY;
     histogram_read(&db->commit_ns, &out->commit_ns);
     histogram_read(&db->section_ns, &out->section_ns);

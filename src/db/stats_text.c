@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum series_kind { COUNTER, GAUGE, GAUGE_MS };
+enum series_kind { COUNTER, COUNTER_NS, GAUGE, GAUGE_MS };
 
 struct series {
     const char *field;  /* in kh_stats and JSON */
@@ -46,6 +46,8 @@ static const struct series all_series[] = {
     SERIES(aborts_cancelled, "aborts_total", "reason=\"cancelled\"", COUNTER, ABORTS_HELP),
     SERIES(aborts_busy, "aborts_total", "reason=\"busy\"", COUNTER, ABORTS_HELP),
     SERIES(aborts_held, "aborts_total", "reason=\"held\"", COUNTER, ABORTS_HELP),
+    SERIES(aborts_locked, "aborts_total", "reason=\"locked\"", COUNTER, ABORTS_HELP),
+    SERIES(aborts_deadlock, "aborts_total", "reason=\"deadlock\"", COUNTER, ABORTS_HELP),
     SERIES(aborts_rows, "aborts_total", "reason=\"rows\"", COUNTER, ABORTS_HELP),
     SERIES(aborts_other, "aborts_total", "reason=\"other\"", COUNTER, ABORTS_HELP),
     SERIES(resolved_ignore, "resolved_writes_total", "by=\"ignore\"", COUNTER, RESOLVED_HELP),
@@ -76,6 +78,18 @@ static const struct series all_series[] = {
            "Range reads folded into the floor."),
     SERIES(prepared, "prepared_transactions", "", GAUGE, "Transactions prepared, not decided."),
     SERIES(in_flight, "in_flight_records", "", GAUGE, "Records appended and not yet durable."),
+    SERIES(lock_grants, "lock_grants_total", "", COUNTER, "Locks on keys granted."),
+    SERIES(lock_upgrades, "lock_upgrades_total", "", COUNTER, "Shared locks made exclusive."),
+    SERIES(lock_waits, "lock_waits_total", "", COUNTER, "Calls that waited for a lock."),
+    SERIES(lock_wait_ns, "lock_wait_seconds_total", "", COUNTER_NS, "Time waited for locks."),
+    SERIES(lock_timeouts, "lock_timeouts_total", "", COUNTER, "Waits that ended without lock."),
+    SERIES(lock_expirations, "lock_expirations_total", "", COUNTER,
+           "Transactions stopped because a lock of theirs outlived its timeout."),
+    SERIES(lock_deadlocks, "lock_deadlocks_total", "", COUNTER, "Deadlocks found."),
+    SERIES(lock_victims, "lock_victims_total", "", COUNTER, "Transactions stopped to end one."),
+    SERIES(lock_queue_longest, "lock_queue_longest", "", GAUGE, "Most that ever waited for a key."),
+    SERIES(locks_held, "locks_held", "", GAUGE, "Locks on keys that are held."),
+    SERIES(locks_waiting, "locks_waiting", "", GAUGE, "Transactions that wait for a lock."),
     SERIES(watches, "watches", "", GAUGE, "Open watches."),
     SERIES(sample_every, "commit_sample_interval", "", GAUGE, "One of so many commits is timed."),
 };
@@ -228,7 +242,7 @@ static void put_family(struct ipc_buffer *out, const char *family, const char *t
 static void put_series(struct ipc_buffer *out, const kh_stats *stats, size_t index) {
     const struct series *series = &all_series[index];
     if (index == 0 || strcmp(series->family, all_series[index - 1].family) != 0)
-        put_family(out, series->family, series->kind == COUNTER ? "counter" : "gauge",
+        put_family(out, series->family, series->kind <= COUNTER_NS ? "counter" : "gauge",
                    series->help);
     put(out, series->family);
     if (series->label[0] != '\0') {
@@ -238,7 +252,9 @@ static void put_series(struct ipc_buffer *out, const kh_stats *stats, size_t ind
     }
     put(out, " ");
     uint64_t number = number_of(stats, series->offset);
-    if (series->kind == GAUGE_MS) {
+    if (series->kind == COUNTER_NS) {
+        put_seconds(out, number);
+    } else if (series->kind == GAUGE_MS) {
         put_number(out, number / 1000);
         char fraction[8];
         (void)snprintf(fraction, sizeof fraction, ".%03u", (unsigned)(number % 1000));

@@ -93,6 +93,7 @@ static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
             kh_txn_close(txn);
             return status;
         }
+        if (options->txn.policy == KH_DEFAULT_POLICY) txn->policy = POLICY_SEMANTIC;
     }
     workspace->txn = txn;
     workspace->cause = KH_OK;
@@ -112,16 +113,12 @@ static kh_status copy_text(kh_workspace *workspace, const char **text, kh_error 
 }
 
 static const kh_workspace_options default_options = KH_WORKSPACE_OPTIONS_INIT;
-static const kh_workspace_options used_by_default = {sizeof used_by_default,
-                                                     {sizeof(kh_txn_options), KH_DEFAULT_ISOLATION,
-                                                      KH_DEFAULT_POLICY, 0, TIMEOUT_DEFAULT_MS, 0,
-                                                      0, 0, 0, KH_SYNC_DEFAULT},
-                                                     KH_SEMANTIC_DEFAULT,
-                                                     KH_DELTA_THRESHOLDS_INIT,
-                                                     OPERATIONS_DEFAULT,
-                                                     0,
-                                                     0,
-                                                     0};
+/* Everything else is 0: the default of each. */
+static const kh_workspace_options used_by_default = {
+    .size = sizeof used_by_default,
+    .txn = {.size = sizeof(kh_txn_options), .timeout_ms = TIMEOUT_DEFAULT_MS},
+    .thresholds = KH_DELTA_THRESHOLDS_INIT,
+    .operations_max = OPERATIONS_DEFAULT};
 
 static kh_status copy_options(kh_workspace *workspace, const kh_workspace_options *options,
                               kh_error *error) {

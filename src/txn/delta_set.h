@@ -18,7 +18,7 @@
 
 struct delta_set;
 
-/* Memory for all rows at once: 5 bytes for each value, 24 for each row. KH_INVALID: a bound of 0;
+/* Memory for all rows at once: 5 bytes for each value, 20 for each row. KH_INVALID: a bound of 0;
  * KH_TOO_BIG; KH_NO_MEMORY. */
 kh_status delta_set_create(struct mem *mem, size_t dimension, size_t capacity,
                            struct delta_set **out, kh_error *error);

@@ -18,6 +18,7 @@
 #include "batch/ipc.h"
 #include "store/store.h"
 #include "txn/certify.h"
+#include "txn/locks.h"
 #include "txn/readset.h"
 #include "txn/writeset.h"
 #include <stddef.h>
@@ -42,6 +43,7 @@ struct txn_counters {
     _Atomic uint64_t begins, commits, commits_read_only, rollbacks;
     _Atomic uint64_t aborts_conflict, aborts_not_serializable, aborts_expired, aborts_cancelled;
     _Atomic uint64_t aborts_busy, aborts_held, aborts_rows, aborts_other;
+    _Atomic uint64_t aborts_locked, aborts_deadlock;
     _Atomic uint64_t resolved_ignore, resolved_replace, resolved_append, resolved_merge;
     _Atomic uint64_t resolved_callback, resolved_rows;
     _Atomic uint64_t retries, restages, claims, reads, scanned, writes, fetches;
@@ -101,7 +103,7 @@ struct kh_txn {
     struct writeset writes;
     struct txn_counters counters;
     /* identity and options */
-    uint64_t birth;            /* published timestamp at begin */
+    uint64_t birth;            /* published timestamp at begin, or when it was moved (locking) */
     _Atomic uint64_t lent_serial; /* the last use in which values were lent (db/read.h) */
     _Atomic uint64_t begin_ms; /* tick */
     kh_txn_id id;              /* low 0: not assigned yet */
@@ -138,13 +140,18 @@ struct kh_txn {
     bool is_lost;        /* the log lost its record: the handle is not used again */
     bool is_marked;      /* its entries carry ENTRY_CLAIMED */
     bool is_claiming;    /* holds ENTRY_CLAIMED on its entries */
+    bool has_locks;      /* or has asked for some: the owner is the table's until locking_end */
+    uint8_t lock_wait;   /* kh_lock_wait of its commit; default: the database's */
     uint8_t flight_kind; /* enum record_kind of the record in flight */
+    int32_t priority;
+    uint64_t locked_count; /* locks asked for and granted */
     uint32_t kept_count;
     struct held_batch *held_for_now; /* one of held; the next of its kind takes its place */
     /* what is left to be given back when a use ends; NULL between uses */
     struct kept_base *bases;
     struct held_batch *held;
     struct kept_range **kept; /* copies of the ranges read, to be kept after the commit */
+    struct lock_owner owner;
 };
 
 /* Nothing of this is looked at from outside of the use: plain stores. */

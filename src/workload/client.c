@@ -89,7 +89,7 @@ static void record_failure(struct client *client, enum event_kind kind, uint64_t
     }
 }
 
-static kh_status begin(struct client *client, kh_txn **txn, kh_error *error) {
+static kh_status begin(struct client *client, kh_error *error) {
     enum { SAFE_WAIT_MS = 200 };
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
     options.isolation = client->call.isolation;
@@ -98,7 +98,11 @@ static kh_status begin(struct client *client, kh_txn **txn, kh_error *error) {
     if ((options.flags & KH_BEGIN_DEFERRABLE) != 0) {
         options.timeout_ms = SAFE_WAIT_MS;
     }
-    return kh_txn_begin(client->ops.db, &options, txn, error);
+    kh_db *db = client->ops.db;
+    if (client->settings->has_workspaces && options.flags == 0 && dice_one_in(&client->dice, 2)) {
+        return bracket_begin_workspace(&client->bracket, db, &options, &client->dice, error);
+    }
+    return bracket_begin(&client->bracket, db, &options, error);
 }
 
 static kh_status run_ops(struct client *client, kh_txn *txn, kh_error *error) {
@@ -124,9 +128,9 @@ static void fail_run(struct client *client, const char *what, kh_status status,
 }
 
 /* Before commit was asked for: nothing was applied, for certain. */
-static void give_up(struct client *client, kh_txn *txn, kh_status status, const char *word,
+static void give_up(struct client *client, kh_status status, const char *word,
                     const kh_error *error) {
-    (void)kh_txn_rollback(txn);
+    bracket_rollback(&client->bracket);
     record_failure(client, EVENT_FAIL, time_after(client), status, word);
     if (word == NULL && kh_status_classify(status) != KH_CLASS_RETRY) {
         fail_run(client, "a transaction", status, error);
@@ -142,11 +146,11 @@ static void leave_hint(struct client *client) {
     }
 }
 
-static bool commit(struct client *client, kh_txn *txn, kh_error *error) {
-    kh_timestamp snapshot = kh_txn_snapshot(txn);
+static bool commit(struct client *client, kh_error *error) {
+    kh_timestamp snapshot = kh_txn_snapshot(client->bracket.txn);
     kh_timestamp timestamp = 0;
     jolt_set(&client->jolt, &client->dice);
-    kh_status status = kh_txn_commit(txn, &timestamp, error);
+    kh_status status = bracket_commit(&client->bracket, &timestamp, error);
     uint64_t t = time_after(client);
     if (status == KH_OK) {
         record_ok(client, t, snapshot, timestamp);
@@ -166,30 +170,29 @@ static bool commit(struct client *client, kh_txn *txn, kh_error *error) {
 /* One transaction, from invocation to completion. True: it committed. */
 static bool run_call(struct client *client) {
     kh_error error = {""};
-    kh_txn *txn = NULL;
     record_invoke(client);
     jolt_set(&client->jolt, &client->dice);
-    kh_status status = begin(client, &txn, &error);
+    kh_status status = begin(client, &error);
     if (status == KH_OK) {
-        status = run_ops(client, txn, &error);
+        status = run_ops(client, client->bracket.txn, &error);
     }
     bool is_committed = false;
     if (status == KH_OK && client->call.is_given_up) {
-        give_up(client, txn, KH_OK, "rollback", &error);
+        give_up(client, KH_OK, "rollback", &error);
     } else if (status == KH_OK) {
         ops_yield(&client->ops);
-        is_committed = commit(client, txn, &error);
+        is_committed = commit(client, &error);
     } else if (status == KH_MISMATCH) {
-        give_up(client, txn, status, "funds", &error);
-    } else if (txn != NULL) {
-        give_up(client, txn, status, NULL, &error);
+        give_up(client, status, "funds", &error);
+    } else if (client->bracket.txn != NULL) {
+        give_up(client, status, NULL, &error);
     } else {
         record_failure(client, EVENT_FAIL, time_after(client), status, NULL);
         if (kh_status_classify(status) != KH_CLASS_RETRY) {
             fail_run(client, "begin", status, &error);
         }
     }
-    kh_txn_close(txn);
+    bracket_close(&client->bracket);
     return is_committed;
 }
 

@@ -2,6 +2,7 @@
 #ifndef KHONSU_WORKLOAD_CLIENT_H
 #define KHONSU_WORKLOAD_CLIENT_H
 
+#include "bracket.h"
 #include "jolt.h"
 #include "ops.h"
 #include "plan.h"
@@ -14,6 +15,7 @@ struct client {
     struct plan plan;
     struct dice dice;
     struct ops ops;
+    struct bracket bracket;
     struct jolt jolt;
     uint64_t process; /* p of the next event */
     struct call call;

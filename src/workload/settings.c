@@ -230,6 +230,9 @@ static enum settings_answer take_options(struct settings *settings, const char *
          &settings->has_deletes},
         {"mix", 0, OPTION_FLAG, NULL, "each transaction draws this level or a lower one",
          &settings->is_mixed},
+        {"workspaces", 0, OPTION_FLAG, NULL,
+         "half of the transactions that write are workspaces,\nof random modes and meanings",
+         &settings->has_workspaces},
         {"rows", 0, OPTION_FLAG, NULL, "list-append: append by insert_rows", &settings->is_rows},
         {"version", 'V', OPTION_FLAG, NULL, "print the version", is_version},
     };

@@ -35,8 +35,9 @@ struct settings {
     bool is_sabotaged;   /* the store acknowledges what it has not synced */
     bool has_scans;
     bool has_deletes;
-    bool is_mixed; /* each transaction draws its level: this one or a lower one */
-    bool is_rows;  /* appends are row operations, not a read and a put */
+    bool is_mixed;       /* each transaction draws its level: this one or a lower one */
+    bool has_workspaces; /* half of the transactions that write are workspaces */
+    bool is_rows;        /* appends are row operations, not a read and a put */
 };
 
 enum { SYNC_FULL, SYNC_GROUP, SYNC_NONE };

@@ -212,6 +212,16 @@ static kh_status call_compare_and_swap(kh_txn *txn) {
     return kh_txn_compare_and_swap(txn, kit_key("m"), kept.two, kept.three, NULL);
 }
 
+/* More than a call has room for by itself. */
+static kh_status call_lock(kh_txn *txn) {
+    static const char *const names[] = {"l0", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    kh_lock locks[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        locks[i] = (kh_lock){kit_key(names[i]), i % 2 ? KH_LOCK_SHARED : KH_LOCK_EXCLUSIVE};
+    return kh_txn_lock(txn, locks, COUNT, NULL, NULL);
+}
+
 /* ---- savepoints and ends --------------------------------------------------------------------- */
 
 static kh_status call_savepoint(kh_txn *txn) {
@@ -262,6 +272,7 @@ const struct call calls[] = {
     {"update_rows", call_update_rows, CALL_WRITES},
     {"delete_rows", call_delete_rows, CALL_WRITES},
     {"compare_and_swap", call_compare_and_swap, CALL_WRITES | CALL_MAY_MISS},
+    {"lock", call_lock, CALL_WRITES},
     {"savepoint", call_savepoint, 0},
     {"rollback_to", call_rollback_to, 0},
     {"release_savepoint", call_release_savepoint, 0},

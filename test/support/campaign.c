@@ -463,6 +463,24 @@ void campaign_undo(struct campaign *campaign, struct campaign_txn *open, int sav
                     "rollback to a savepoint");
 }
 
+/* A key of its own, which nobody else names: what matters is what becomes of the snapshot. */
+void campaign_lock(struct campaign *campaign, struct campaign_txn *open) {
+    char name[24];
+    (void)snprintf(name, sizeof name, "lock/%d", open->number);
+    kh_lock lock = {kit_key(name), KH_LOCK_SHARED};
+    kh_lock_options options = {sizeof options, KH_LOCK_TRY, 0};
+    campaign_expect(campaign, kh_txn_lock(open->txn, &lock, 1, &options, NULL), KH_OK, "lock");
+    bool has_read = open->model.read_count > 0 || open->model.scan_count > 0;
+    if (!has_read) {
+        open->model.snapshot = campaign->visible;
+        campaign_note(campaign, "Y %d %d\n", open->number, campaign->visible);
+    }
+    if (open->model.level != RULE_COMMITTED &&
+        kh_txn_snapshot(open->txn) != campaign_stamp(campaign, open->model.snapshot)) {
+        campaign_fail(campaign, "a lock leaves another snapshot than it should");
+    }
+}
+
 void campaign_rollback(struct campaign *campaign, struct campaign_txn *open) {
     campaign_note(campaign, "A %d\n", open->number);
     campaign_expect(campaign, kh_txn_rollback(open->txn), KH_OK, "rollback");

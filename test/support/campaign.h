@@ -8,7 +8,8 @@
  *   K key value                    there at first
  *   B txn level policy kind snapshot   begin; kind 0, 1 read-only, 2 deferrable
  *   X snapshot                     a deferrable begin that was not safe (KH_BUSY)
- *   Y txn snapshot                 one that waited (its begin says snapshot 0) has its snapshot
+ *   Y txn snapshot                 one that waited (its begin says snapshot 0) has its snapshot;
+ *                                  or a lock has moved it
  *   G txn key value                get
  *   S txn low high limit reverse count (key value)...      scan
  *   P|U txn key policy value       put, upsert rows;  D txn key policy    delete
@@ -44,6 +45,7 @@ struct campaign_setting {
     int policies; /* the first so many; 1: fail only */
     int readers, deferrable, slow, rows; /* per cent */
     int prepares;                        /* per cent of the commits take two steps */
+    int locks;                           /* per cent of the operations lock something else */
     int steps;                           /* kh_db_step after so many per cent of the steps */
     uint32_t range_limit;                /* kh_limits.ranges; 0: the default. Evicts early */
     uint32_t read_limit;                 /* kh_limits.txn_reads. Widens */
@@ -165,6 +167,7 @@ void campaign_put(struct campaign *campaign, struct campaign_txn *open, int key,
                   const struct rule_value *value, enum rule_policy policy);
 void campaign_rows(struct campaign *campaign, struct campaign_txn *open, int key,
                    const struct rule_value *rows);
+void campaign_lock(struct campaign *campaign, struct campaign_txn *open);
 void campaign_save(struct campaign *campaign, struct campaign_txn *open);
 void campaign_undo(struct campaign *campaign, struct campaign_txn *open, int savepoint);
 /* These end it: the last open one takes its place. */

@@ -181,6 +181,40 @@ const struct campaign_setting campaign_settings[] = {
      .slow = 25,
      .rows = 60,
      .steps = 30},
+    {.name = "moved",
+     .keys = 4,
+     .txns = 16,
+     .open_max = 5,
+     .levels = 11,
+     .policies = EVERY_POLICY,
+     .readers = 10,
+     .deferrable = 15,
+     .slow = 40,
+     .rows = 10,
+     .prepares = 10,
+     .locks = 35,
+     .steps = 30},
+    {.name = "lag-moved",
+     .keys = 4,
+     .txns = 16,
+     .open_max = 5,
+     .policies = 3,
+     .readers = 5,
+     .deferrable = 15,
+     .slow = 40,
+     .locks = 35,
+     .steps = 30,
+     .has_log = true},
+    {.name = "waiting-moved",
+     .keys = 4,
+     .txns = 16,
+     .open_max = 5,
+     .policies = 1,
+     .readers = 5,
+     .deferrable = 25,
+     .slow = 40,
+     .locks = 35,
+     .has_threads = true},
 };
 const int campaign_setting_count = sizeof campaign_settings / sizeof campaign_settings[0];
 
@@ -288,6 +322,12 @@ static void read_range(struct campaign *campaign, struct campaign_txn *open, int
 }
 
 static void operate(struct campaign *campaign, struct campaign_txn *open) {
+    int locks = open->is_read_only ? 0 : campaign->setting->locks;
+    if (locks > 0 && chance(campaign, locks)) {
+        campaign_lock(campaign, open);
+        open->left++;
+        return;
+    }
     int choice = below(campaign, 100);
     int key = below(campaign, campaign->setting->keys);
     if (choice < 38 || (open->only_reads && choice < 70)) {

@@ -20,6 +20,9 @@ static void fill(kh_stats *stats) {
     uint64_t *numbers = &stats->begins;
     size_t count = (offsetof(kh_stats, commit_ns) - offsetof(kh_stats, begins)) / sizeof *numbers;
     for (size_t i = 0; i < count; i++) numbers[i] = 1000 + i;
+    uint64_t *later = &stats->aborts_locked; /* fields that came later */
+    size_t later_count = (sizeof *stats - offsetof(kh_stats, aborts_locked)) / sizeof *later;
+    for (size_t i = 0; i < later_count; i++) later[i] = 5000 + i;
     stats->begins = UINT64_MAX;
     stats->oldest_snapshot_age_ms = 61005;
     stats->oldest_snapshot_txn = (kh_txn_id){0x1234, 0xabcd};
@@ -279,6 +282,8 @@ static void json_has_every_number(void **state) {
     CHECK(aborts_cancelled);
     CHECK(aborts_busy);
     CHECK(aborts_held);
+    CHECK(aborts_locked);
+    CHECK(aborts_deadlock);
     CHECK(aborts_rows);
     CHECK(aborts_other);
     CHECK(resolved_ignore);
@@ -306,7 +311,6 @@ static void json_has_every_number(void **state) {
     CHECK(in_flight);
     CHECK(watches);
     CHECK(sample_every);
-#undef CHECK
     check_json(text, "/oldest_snapshot_txn", "0000000000001234000000000000abcd");
     check_json(text, "/commit_ns/count", "8");
     check_json(text, "/commit_ns/sum_ns", "2500000001");
@@ -314,6 +318,28 @@ static void json_has_every_number(void **state) {
     check_json(text, "/commit_ns/buckets/10", "5");
     check_json(text, "/commit_ns/buckets/39", "2");
     check_json(text, "/section_ns/buckets/3", "1");
+    kh_bytes_free(bytes);
+}
+
+static void json_has_every_number_of_locks(void **state) {
+    (void)state;
+    static kh_stats stats;
+    kh_bytes bytes;
+    fill(&stats);
+    char *text = render(&stats, KH_STATS_JSON, &bytes);
+    char expected[32];
+    CHECK(lock_grants);
+    CHECK(lock_upgrades);
+    CHECK(lock_waits);
+    CHECK(lock_wait_ns);
+    CHECK(lock_timeouts);
+    CHECK(lock_expirations);
+    CHECK(lock_deadlocks);
+    CHECK(lock_victims);
+    CHECK(lock_queue_longest);
+    CHECK(locks_held);
+    CHECK(locks_waiting);
+#undef CHECK
     kh_bytes_free(bytes);
 }
 
@@ -334,6 +360,16 @@ static void every_number_is_in_both(void **state) {
         (void)snprintf(wanted, sizeof wanted, ": %d,\n", (int)numbers[i]);
         assert_non_null(strstr(json_text, wanted));
         (void)snprintf(wanted, sizeof wanted, " %d\n", (int)numbers[i]);
+        assert_non_null(strstr(prometheus_text, wanted));
+    }
+    size_t later = (sizeof stats - offsetof(kh_stats, aborts_locked)) / sizeof *numbers;
+    for (size_t i = 0; i < later; i++) {
+        char wanted[32];
+        bool is_time = &(&stats.aborts_locked)[i] == &stats.lock_wait_ns;
+        (void)snprintf(wanted, sizeof wanted, ": %d,\n", (int)(5000 + i));
+        assert_non_null(strstr(json_text, wanted));
+        (void)snprintf(wanted, sizeof wanted, is_time ? " 0.00000%d\n" : " %d\n",
+                       (int)(5000 + i));
         assert_non_null(strstr(prometheus_text, wanted));
     }
     kh_bytes_free(json);
@@ -486,6 +522,7 @@ static void nothing_is_left_behind(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_every_number),
+        cmocka_unit_test(json_has_every_number_of_locks),
         cmocka_unit_test(every_number_is_in_both),
         cmocka_unit_test(prometheus_is_well_formed),
         cmocka_unit_test(histograms_are_cumulative),
