@@ -47,7 +47,6 @@ KH_ALWAYS_INLINE void install(kh_txn *txn) {
     uint64_t phi = txn->verdict.phi;
     int64_t versions = 0;
     int64_t keys = 0;
-    if (KH_UNLIKELY(txn->semantic != NULL)) semantic_note(txn);
     mem_forbid();
     const struct write *end = txn->writes.writes + txn->writes.count;
     for (const struct write *write = txn->writes.writes; write < end; write++) {

@@ -13,6 +13,7 @@ static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 
 /* Nothing in it that could be wrong, and nothing to be copied. */
 static inline bool is_plain(const kh_txn_options *options) {
+    if (options == &default_options) return true;
     uint64_t rest = options->flags | (uintptr_t)options->tag | (uintptr_t)options->id_column |
                     (uintptr_t)options->resolve | ((unsigned)options->sync > KH_SYNC_NONE) |
                     options->lock_wait | (uint32_t)options->priority;
@@ -164,6 +165,7 @@ __attribute__((noinline)) static kh_status begin_any(kh_db *db, const kh_txn_opt
     bool is_read_only = (options->flags & KH_BEGIN_READ_ONLY) || (db->flags & KH_OPEN_READ_ONLY);
     set_up(txn, options);
     txn->lock_wait = (uint8_t)options->lock_wait;
+    txn->has_priority = options->priority != 0;
     txn->priority = options->priority;
     txn->has_own_options = options->resolve != NULL || options->id_column != NULL;
     if (options->resolve != NULL) {

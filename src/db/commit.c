@@ -233,7 +233,8 @@ static inline bool has_log(const struct kh_db *db) {
 }
 
 /* Certified: from here to the end of install nothing can fail but the log's refusal. */
-KH_ALWAYS_INLINE kh_status append_and_install(kh_txn *txn, enum record_kind kind, kh_error *error) {
+KH_ALWAYS_INLINE kh_status append_and_install(kh_txn *txn, enum record_kind kind, bool is_special,
+                                              kh_error *error) {
     struct kh_db *db = txn->db;
     kh_status status =
         reclaim_reserve(&db->store, txn->writes.live_count + db->pipeline.notes_reserved, error);
@@ -245,6 +246,7 @@ KH_ALWAYS_INLINE kh_status append_and_install(kh_txn *txn, enum record_kind kind
     if (KH_LIKELY(kind == RECORD_COMMIT && !has_log(db))) {
         if (KH_UNLIKELY(txn->verdict.has_resolved)) count_resolved(txn);
         commit_at_once(txn);
+        if (is_special && txn->semantic != NULL) semantic_note(txn);
         return KH_OK;
     }
     status = pipeline_append(txn, kind, error);
@@ -254,6 +256,7 @@ KH_ALWAYS_INLINE kh_status append_and_install(kh_txn *txn, enum record_kind kind
         prepared_hold(txn);
     } else {
         apply_install(txn);
+        if (is_special && txn->semantic != NULL) semantic_note(txn);
     }
     struct reclaimer who = {&txn->epoch, txn->cache};
     pipeline_settle(db, &who);
@@ -363,8 +366,8 @@ __attribute__((noinline)) static kh_status judge_meaning(kh_txn *txn, kh_error *
     return explain(txn, status, write == NULL ? (kh_bytes){NULL, 0} : write->key, rival, error);
 }
 
-KH_ALWAYS_INLINE enum attempt judge(kh_txn *txn, enum record_kind kind, kh_status *status,
-                                    kh_error *error) {
+KH_ALWAYS_INLINE enum attempt judge(kh_txn *txn, enum record_kind kind, bool is_special,
+                                    kh_status *status, kh_error *error) {
     make_request(txn, kind);
     if (KH_LIKELY(certify_is_clear(&txn->request, &txn->verdict))) {
         compare_verdicts(txn);
@@ -373,8 +376,8 @@ KH_ALWAYS_INLINE enum attempt judge(kh_txn *txn, enum record_kind kind, kh_statu
         if (txn->verdict.answer != CERTIFY_COMMIT) return result;
         if (!txn->verdict.has_writes && kind == RECORD_COMMIT) return judge_dropped(txn, status);
     }
-    *status = KH_UNLIKELY(txn->semantic != NULL) ? judge_meaning(txn, error) : KH_OK;
-    if (KH_LIKELY(*status == KH_OK)) *status = append_and_install(txn, kind, error);
+    *status = is_special && txn->semantic != NULL ? judge_meaning(txn, error) : KH_OK;
+    if (*status == KH_OK) *status = append_and_install(txn, kind, is_special, error);
     return ATTEMPT_DONE;
 }
 
@@ -390,9 +393,26 @@ static kh_status wait_for_room(kh_txn *txn, kh_error *error) {
     return KH_OK;
 }
 
+/* Claims, prepared transactions and locks are rare: one look for all of them. */
+static inline bool is_in_the_way(const struct kh_db *db) {
+    uint64_t prepared = atomic_load_explicit(&db->prepared_count, memory_order_relaxed);
+    return ((uintptr_t)db->claimer | prepared | locks_in_use(&db->locks)) != 0;
+}
+
+__attribute__((noinline)) static kh_status give_way(kh_txn *txn, enum record_kind kind,
+                                                    kh_error *error) {
+    struct kh_db *db = txn->db;
+    kh_status status = db->claimer != NULL ? wait_for_claim(txn, error) : KH_OK;
+    if (status == KH_OK && atomic_load_explicit(&db->prepared_count, memory_order_relaxed) > 0)
+        status = prepared_check(txn, kind == RECORD_PREPARE, error);
+    /* Last: nothing waits between here and append. */
+    if (status == KH_OK && locking_is_needed(txn)) status = locking_check(txn, error);
+    return status;
+}
+
 /* With the section held. */
 KH_ALWAYS_INLINE enum attempt attempt(kh_txn *txn, enum record_kind kind, bool is_claiming,
-                                      kh_status *status, kh_error *error) {
+                                      bool is_special, kh_status *status, kh_error *error) {
     struct kh_db *db = txn->db;
     /* Before anything else: of rivals that the log has lost nobody will know, so that to be told of
      * them, and to try again, would go on for ever. */
@@ -409,19 +429,11 @@ KH_ALWAYS_INLINE enum attempt attempt(kh_txn *txn, enum record_kind kind, bool i
         *status = wait_for_room(txn, error);
         if (*status != KH_OK) return ATTEMPT_DONE;
     }
-    if (KH_UNLIKELY(db->claimer != NULL)) {
-        *status = wait_for_claim(txn, error);
+    if (KH_UNLIKELY(is_special || is_in_the_way(db))) {
+        *status = give_way(txn, kind, error);
         if (*status != KH_OK) return ATTEMPT_DONE;
     }
-    if (KH_UNLIKELY(atomic_load_explicit(&db->prepared_count, memory_order_relaxed) > 0)) {
-        *status = prepared_check(txn, kind == RECORD_PREPARE, error);
-        if (*status != KH_OK) return ATTEMPT_DONE;
-    }
-    if (KH_UNLIKELY(locking_is_needed(txn))) { /* last: nothing waits between here and append */
-        *status = locking_check(txn, error);
-        if (*status != KH_OK) return ATTEMPT_DONE;
-    }
-    enum attempt result = judge(txn, kind, status, error);
+    enum attempt result = judge(txn, kind, is_special, status, error);
     if (result == ATTEMPT_DONE) drop_claims(txn);
     if (KH_UNLIKELY(txn->is_marked) && txn->verdict.answer == CERTIFY_DEAD) mark_claims(txn, false);
     return result;
@@ -469,13 +481,13 @@ KH_ALWAYS_INLINE kh_status stage(kh_txn *txn, enum record_kind kind, kh_error *e
 
 /* The entries of a claim may not be looked up again while others wait for them. */
 KH_ALWAYS_INLINE kh_status submit_once(kh_txn *txn, enum record_kind kind, uint32_t restages,
-                                       enum attempt *result, kh_error *error) {
+                                       bool is_special, enum attempt *result, kh_error *error) {
     struct kh_db *db = txn->db;
     kh_status status = stage(txn, kind, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
     latch_take(&db->section);
     uint64_t entered_ns = KH_UNLIKELY(txn->is_sampled) ? env_monotonic_ns(&db->clock) : 0;
-    *result = attempt(txn, kind, restages >= LIMIT_RESTAGE, &status, error);
+    *result = attempt(txn, kind, restages >= LIMIT_RESTAGE, is_special, &status, error);
     if (KH_UNLIKELY(txn->is_sampled))
         histogram_note(&db->section_ns, env_monotonic_ns(&db->clock) - entered_ns);
     leave_section(txn);
@@ -489,11 +501,13 @@ static void release_claims(kh_txn *txn) {
     latch_leave(&txn->db->section);
 }
 
-KH_ALWAYS_INLINE kh_status submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
+/* is_special is known where this is called: what only few need costs the others nothing. */
+KH_ALWAYS_INLINE kh_status submit(kh_txn *txn, enum record_kind kind, bool is_special,
+                                  kh_error *error) {
     kh_status status = KH_OK;
     for (uint32_t restages = 0;; restages++) {
         enum attempt result = ATTEMPT_DONE;
-        status = submit_once(txn, kind, restages, &result, error);
+        status = submit_once(txn, kind, restages, is_special, &result, error);
         if (status != KH_OK || result == ATTEMPT_DONE) break;
         txn_count(&txn->counters.restages, 1);
     }
@@ -501,22 +515,31 @@ KH_ALWAYS_INLINE kh_status submit(kh_txn *txn, enum record_kind kind, kh_error *
     return status;
 }
 
+/* Of a workspace, or with locks; or once it has met a lock that it waits for: then it has some. */
+__attribute__((noinline)) static kh_status submit_special(kh_txn *txn, enum record_kind kind,
+                                                          kh_error *error) {
+    kh_status status = txn->semantic != NULL ? semantic_search(txn, error) : KH_OK;
+    return status == KH_OK ? submit(txn, kind, true, error) : status;
+}
+
 /* Without claims: who has the lock may need the keys to commit. */
 __attribute__((noinline)) static kh_status submit_waiting(kh_txn *txn, enum record_kind kind,
                                                           kh_error *error) {
     kh_status status = locking_await_writes(txn, error);
-    return status == KH_OK ? submit(txn, kind, error) : status;
+    return status == KH_OK ? submit_special(txn, kind, error) : status;
 }
 
 kh_status commit_submit(kh_txn *txn, enum record_kind kind, kh_error *error) {
     kh_status status = stage_ranges(txn, error);
-    if (KH_UNLIKELY(txn->semantic != NULL) && status == KH_OK) status = semantic_search(txn, error);
-    if (status != KH_OK) return status;
-    status = submit(txn, kind, error);
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    status = KH_UNLIKELY(txn->is_special) ? submit_special(txn, kind, error)
+                                          : submit(txn, kind, false, error);
     if (KH_UNLIKELY(status == KH_LOCK_CONFLICT) && locking_does_wait(txn))
         status = submit_waiting(txn, kind, error);
     /* Outside of the section. With a log whoever hears its answer sees to it. */
-    if (kind == RECORD_COMMIT && status == KH_OK && !has_log(txn->db)) locking_end(txn);
+    if (KH_UNLIKELY(txn->is_special) && kind == RECORD_COMMIT && status == KH_OK &&
+        !has_log(txn->db))
+        locking_end(txn);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "db/pipeline.h"
 #include "db/prepared.h"
 #include "db/section.h"
+#include "db/semantic.h"
 #include "db/stage.h"
 
 #include <string.h>
@@ -218,8 +219,8 @@ kh_status kh_txn_prepare(kh_txn *txn, kh_error *error) {
     if (status != KH_OK) return end_stopped(txn, status);
     if (txn->cursors != NULL) return refuse_cursor(txn, error);
     if (txn->db->flags & KH_OPEN_READ_ONLY)
-        return handle_answer(
-            txn, status_fail(error, KH_READ_ONLY, "the database is open read-only"));
+        return handle_answer(txn,
+                             status_fail(error, KH_READ_ONLY, "the database is open read-only"));
     status = commit_submit(txn, RECORD_PREPARE, error);
     if (status == KH_OK) {
         status = commit_await(txn);
@@ -254,6 +255,7 @@ static kh_status commit_prepared(kh_txn *txn, bool is_commit, kh_error *error) {
         prepared_forget(txn);
         if (is_commit) {
             apply_install(txn);
+            if (txn->semantic != NULL) semantic_note(txn);
         } else {
             pipeline_note_empty(txn); /* now: without the holds the entries may go any time */
         }
@@ -362,7 +364,7 @@ kh_status kh_txn_resolved(const kh_txn *txn, size_t index, kh_resolved *out) {
         *out = (kh_resolved){
             .key = write->key,
             .fate = write->fate == FATE_DROPPED ? KH_WRITE_DROPPED : KH_WRITE_RESOLVED,
-            .policy = write->kind == WRITE_ROWS           ? KH_DEFAULT_POLICY
+            .policy = write->kind == WRITE_ROWS          ? KH_DEFAULT_POLICY
                       : write->policy == POLICY_SEMANTIC ? KH_MERGE
                                                          : (kh_policy)write->policy,
             .rival = write->rival};

@@ -87,8 +87,10 @@ static void limit_deadline(kh_txn *txn) {
 
 static void enroll(kh_txn *txn) {
     if (txn->has_locks) return;
-    locks_enroll(&txn->owner, handle_id(txn), txn_begin_tick(txn), txn->priority);
-    txn->has_locks = true;
+    int32_t priority = txn->has_priority ? txn->priority : 0;
+    locks_enroll(&txn->owner, handle_id(txn), txn_begin_tick(txn), priority);
+    txn->locked_count = 0;
+    txn->has_locks = txn->is_special = true;
 }
 
 /* deadline_ns 0: at once or not at all. */
@@ -221,7 +223,8 @@ static kh_status check_call(const kh_txn *txn, const kh_lock *locks, size_t coun
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if (txn->is_read_only)
         return status_fail(error, KH_READ_ONLY, "a read-only transaction takes no locks");
-    if (count > LIMIT_TXN_LOCKS || txn->locked_count + count > LIMIT_TXN_LOCKS)
+    uint64_t locked_count = txn->has_locks ? txn->locked_count : 0;
+    if (count > LIMIT_TXN_LOCKS || locked_count + count > LIMIT_TXN_LOCKS)
         return status_fail(error, KH_TOO_BIG, "one transaction takes %u locks at most",
                            LIMIT_TXN_LOCKS);
     for (size_t i = 0; i < count; i++) {

@@ -63,6 +63,7 @@ kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thr
     claim->mode = mode;
     claim->thresholds = *thresholds;
     txn->semantic = claim;
+    txn->is_special = true;
     return KH_OK;
 }
 

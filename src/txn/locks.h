@@ -167,8 +167,11 @@ void locks_end(struct locks *table, struct lock_owner *owner);
  * of that id any more. */
 bool locks_interrupt(struct locks *table, struct lock_owner *owner, kh_txn_id id);
 
+static inline uint64_t locks_in_use(const struct locks *table) {
+    return atomic_load_explicit(&table->in_use, memory_order_relaxed);
+}
 static inline bool locks_is_empty(const struct locks *table) {
-    return atomic_load_explicit(&table->in_use, memory_order_relaxed) == 0;
+    return locks_in_use(table) == 0;
 }
 /* Does another than owner (NULL: anybody) hold a lock on the key that has not expired? Nothing but
  * a load when the table is empty. */

@@ -103,17 +103,17 @@ struct kh_txn {
     struct writeset writes;
     struct txn_counters counters;
     /* identity and options */
-    uint64_t birth;            /* published timestamp at begin, or when it was moved (locking) */
+    uint64_t birth;               /* published timestamp at begin, or when it was moved (locking) */
     _Atomic uint64_t lent_serial; /* the last use in which values were lent (db/read.h) */
-    _Atomic uint64_t begin_ms; /* tick */
-    kh_txn_id id;              /* low 0: not assigned yet */
-    uint64_t id_next;          /* rest of the block of ids reserved by this handle */
+    _Atomic uint64_t begin_ms;    /* tick */
+    kh_txn_id id;                 /* low 0: not assigned yet */
+    uint64_t id_next;             /* rest of the block of ids reserved by this handle */
     uint64_t id_end;
     const char *id_column;
     kh_resolve_fn *resolve;
     void *resolve_context;
-    _Atomic uint32_t outcome;       /* kh_status + 1 once known; 0: pending */
-    _Atomic uint32_t gate;          /* enum txn_gate: where its thread sleeps meanwhile */
+    _Atomic uint32_t outcome; /* kh_status + 1 once known; 0: pending */
+    _Atomic uint32_t gate;    /* enum txn_gate: where its thread sleeps meanwhile */
     struct kh_txn *next_to_wake;
     int descriptor;                 /* eventfd, -1: none */
     struct certify_request request; /* where to look is set once, the rest by each commit */
@@ -125,10 +125,10 @@ struct kh_txn {
     uint64_t flight_position; /* of its record in the log */
     struct ipc_buffer frame;  /* the encoded record, when the log wants one */
     /* from here on zero when a use begins: txn_clear_use */
-    struct kh_cursor *cursors; /* open */
+    struct kh_cursor *cursors;       /* open */
     struct semantic_claim *semantic; /* of a workspace (db/semantic.h); in the arena */
-    kh_timestamp committed;    /* commit timestamp */
-    kh_status stop_status;     /* STOPPED: what every call answers; ENDED: what commit answered */
+    kh_timestamp committed;          /* commit timestamp */
+    kh_status stop_status; /* STOPPED: what every call answers; ENDED: what commit answered */
     uint32_t tag_bytes;
     char *tag; /* in the arena */
     bool has_conflict;
@@ -140,18 +140,21 @@ struct kh_txn {
     bool is_lost;        /* the log lost its record: the handle is not used again */
     bool is_marked;      /* its entries carry ENTRY_CLAIMED */
     bool is_claiming;    /* holds ENTRY_CLAIMED on its entries */
+    bool is_special;     /* has_locks, or semantic: its commit goes the long way */
     bool has_locks;      /* or has asked for some: the owner is the table's until locking_end */
     uint8_t lock_wait;   /* kh_lock_wait of its commit; default: the database's */
     uint8_t flight_kind; /* enum record_kind of the record in flight */
-    int32_t priority;
-    uint64_t locked_count; /* locks asked for and granted */
+    bool has_priority;   /* else it is 0 */
     uint32_t kept_count;
     struct held_batch *held_for_now; /* one of held; the next of its kind takes its place */
     /* what is left to be given back when a use ends; NULL between uses */
     struct kept_base *bases;
     struct held_batch *held;
     struct kept_range **kept; /* copies of the ranges read, to be kept after the commit */
+    /* with has_locks only (priority: with has_priority) */
     struct lock_owner owner;
+    int32_t priority;
+    uint64_t locked_count; /* locks asked for and granted */
 };
 
 /* Nothing of this is looked at from outside of the use: plain stores. */
