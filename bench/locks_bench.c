@@ -141,15 +141,14 @@ static void bench_transactions(size_t rounds) {
     if (kh_db_open(NULL, &db, NULL) != KH_OK) abort();
     double plain[SERIES];
     double locking[SERIES];
-    double more[SERIES];
     for (int series = 0; series < SERIES; series++) {
         plain[series] = run_transactions(db, rounds, false);
         locking[series] = run_transactions(db, rounds, true);
-        more[series] = locking[series] - plain[series];
     }
     report("begin and rollback", plain, "ns");
     report("begin, kh_txn_lock of two keys, rollback", locking, "ns");
-    report("the difference", more, "ns");
+    printf("%-44s %9.1f ns, middle %.1f\n", "the difference of those", locking[0] - plain[0],
+           locking[SERIES / 2] - plain[SERIES / 2]); /* both are in order by now */
     if (kh_db_close(db) != KH_OK) abort();
 }
 

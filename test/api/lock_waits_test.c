@@ -380,6 +380,52 @@ static void test_in_flight(void **state) {
     in_flight(false);
 }
 
+/* ---- a grant in the middle of a commit ---- */
+
+static struct {
+    struct held_log held;
+    int (*append)(void *context, const kh_bytes *frames, size_t frame_count, uint64_t cookie,
+                  kh_sync sync);
+    kh_txn *txn; /* locks the key while the record is appended; NULL: nobody does */
+    struct call_apart call;
+} between;
+
+/* In the commit section: the commit has asked for locks already, and there were none. */
+static int append_between(void *context, const kh_bytes *frames, size_t frame_count,
+                          uint64_t cookie, kh_sync sync) {
+    if (between.txn != NULL) {
+        start(&between.call, LOCK_ONE, between.txn, "k");
+        between.txn = NULL;
+        for (int i = 0; i < 2000; i++) (void)sched_yield();
+    }
+    return between.append(context, frames, frame_count, cookie, sync);
+}
+
+/* Whoever locks meanwhile sees what that commit writes. */
+static void test_grant_within_a_commit(void **state) {
+    (void)state;
+    for (int level = 0; level < 3; level++) {
+        memset(&between, 0, sizeof between);
+        held_log_init(&between.held, HELD_AT_ONCE);
+        between.append = between.held.log.append;
+        between.held.log.append = append_between;
+        kh_options options = KH_OPTIONS_INIT;
+        options.log = &between.held.log;
+        kh_db *db = open_with(&options);
+        kit_store(db, "k", 1);
+        kh_txn *writer = kit_begin(db, kit_levels[level]);
+        kit_put(writer, "k", 2);
+        kh_txn *txn = between.txn = kit_begin(db, kit_levels[level]);
+        kit_commit_ok(writer);
+        returns(&between.call, KH_OK);
+        kit_get_is(txn, "k", 2);
+        kit_put(txn, "k", 3);
+        kit_commit_ok(txn);
+        kit_close(db);
+        held_log_fini(&between.held);
+    }
+}
+
 /* The log takes nothing any more: what was in flight never was, and its locks are gone. */
 static void test_log_refuses(void **state) {
     (void)state;
@@ -413,6 +459,7 @@ int main(void) {
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_holder_expires),
         cmocka_unit_test(test_in_flight),
+        cmocka_unit_test(test_grant_within_a_commit),
         cmocka_unit_test(test_log_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

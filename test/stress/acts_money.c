@@ -11,6 +11,8 @@ static void transfer(struct deed *deed) {
     int64_t amount = 1 + draw(&worker->random, 50);
     struct cell a;
     struct cell b;
+    uint32_t keys[2] = {key_of(BANK, from), key_of(BANK, to)};
+    if (one_in(&worker->random, 4)) deed_lock(deed, keys, 2);
     if (!deed_get(deed, key_of(BANK, from), &a) || !deed_get(deed, key_of(BANK, to), &b)) {
         CHECK(worker, deed->status != KH_OK, "an account is gone");
         return;

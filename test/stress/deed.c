@@ -45,6 +45,27 @@ bool deed_begin(struct worker *worker, struct deed *deed, kh_isolation level, kh
     return true;
 }
 
+/* Before the first read: the snapshot may move, and nothing can have changed. Not to get them is no
+ * failure. */
+void deed_lock(struct deed *deed, const uint32_t *keys, int key_count) {
+    struct random *random = &deed->worker->random;
+    kh_lock_options options = KH_LOCK_OPTIONS_INIT;
+    options.flags = one_in(random, 3) ? KH_LOCK_TRY : 0;
+    options.timeout_ms = 1 + (uint32_t)draw(random, 20); /* a prepared one may have it for long */
+    for (int i = 0; i < key_count && deed->status == KH_OK; i++) {
+        struct key_text space;
+        kh_lock lock = {key_bytes(keys[i], &space),
+                        one_in(random, 3) ? KH_LOCK_SHARED : KH_LOCK_EXCLUSIVE};
+        kh_status status = kh_txn_lock(deed->txn, &lock, 1, &options, NULL);
+        CHECK(deed->worker, status != KH_CONFLICT, "a lock before the first read conflicts");
+        if (status != KH_LOCK_CONFLICT) deed->status = status;
+        if (one_in(random, 3)) let_others(deed->worker);
+    }
+    kh_timestamp snapshot = kh_txn_snapshot(deed->txn);
+    CHECK(deed->worker, snapshot >= deed->last_snapshot, "a lock moves a snapshot back");
+    deed->last_snapshot = snapshot;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static struct staged *find_own(struct deed *deed, uint32_t key) {

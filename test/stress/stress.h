@@ -311,6 +311,8 @@ void deed_delete(struct deed *deed, uint32_t key);
 /* A write that other calls made. */
 void deed_note(struct deed *deed, uint32_t key, bool is_deleted);
 void deed_effect(struct deed *deed, _Atomic int64_t *counter, int64_t delta, uint32_t key);
+/* Key locks, perhaps. */
+void deed_lock(struct deed *deed, const uint32_t *keys, int key_count);
 /* Junk under a savepoint, and back. */
 void deed_detour(struct deed *deed, uint32_t key);
 void deed_roll_back(struct deed *deed);
