@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tables import ROWS, get, put, python, row
+from tables import ROWS, get, put, row
 
 import khonsu
 from khonsu import _core, _errors
@@ -517,77 +517,3 @@ def test_second_thread_is_refused(db: Any) -> None:
     txn.commit()
     assert [type(error) for error in refused] == [khonsu.MisuseError] * 4
     assert "another thread" in str(refused[0])
-
-
-FORK = """
-import os, sys, threading, warnings, khonsu
-from tables import put, row
-warnings.simplefilter("ignore")
-path = sys.argv[1] or None
-db = khonsu.open(path)
-put(db, "k", (1, 1))
-txn, watch = db.begin(), db.watch()
-batch = txn["k"]
-scan, savepoint = txn.scan(), txn.savepoint()
-waiting = threading.Event()
-def follow():
-    waiting.set()
-    list(other)
-other = db.watch()
-thread = threading.Thread(target=follow)
-thread.start()
-waiting.wait()
-pid = os.fork()
-if pid == 0:
-    calls = [lambda: txn["k"], lambda: txn.put("k", row(2)), lambda: next(scan), savepoint.rollback,
-             txn.commit, txn.savepoint, txn.prepare, lambda: watch.next(0), db.begin, db.watch,
-             db.live, db.compact, lambda: db.history("k"), lambda: db.outcome(txn.id),
-             lambda: db.backup("/nowhere"), lambda: db.cancel(1), lambda: txn.table(),
-             lambda: txn.compare_and_swap("k", None, None), lambda: txn.get_many(["k"])]
-    for call in calls:
-        try:
-            call()
-        except khonsu.ForkedError:
-            continue
-        print("not refused", calls.index(call))
-    assert batch.value("v") == 1 and batch.to_pyarrow().num_rows == 1
-    txn.close()
-    db.close()
-    sys.exit(5)
-_, status = os.waitpid(pid, 0)
-print("child", os.waitstatus_to_exitcode(status))
-assert txn["k"] == batch and next(scan)[0] == "k"
-txn["k"] = row(3)
-txn.commit()
-assert watch.next(60)[0] == "k"
-db.close()
-thread.join()
-print("parent")
-"""
-
-
-@pytest.mark.parametrize("where", ["memory", "disk"])
-def test_fork(where: str, tmp_path: Any) -> None:
-    """Every call of the child is refused; it exits in peace, and the parent goes on."""
-    path = str(tmp_path / "db") if where == "disk" else ""
-    assert python(FORK, path).split() == ["child", "5", "parent"]
-
-
-def test_fork_without_closing(db: Any) -> None:
-    """The child's objects go as its interpreter ends."""
-    code = """
-import os, sys, warnings, khonsu
-from tables import put, row
-warnings.simplefilter("ignore")
-db = khonsu.open()
-txn = db.begin()
-txn["k"] = row(1)
-scan = txn.scan()
-pid = os.fork()
-if pid == 0:
-    del scan
-    sys.exit(3)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-txn.commit()
-"""
-    assert python(code).split() == ["3"]
