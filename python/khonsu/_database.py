@@ -77,7 +77,8 @@ class Database(_core.Database):
             policy: What happens to a write of a key of which a rival committed a version: "fail",
                 "ignore", "replace", "append", "merge" (three-way, by row id) or "callback".
             read_only: Only reads; has no timeout.
-            deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot.
+            deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot. A
+                signal does not end this wait, `timeout` does (BusyError).
             timeout: Seconds from begin to commit.
             tag: Carried in the log's record and in the change feed.
             id_column: Of row operations and policies.
