@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -42,7 +43,8 @@ def build(where, preset, jobs, flags):
     place = stage(where)
     configure = ["cmake", "-S", "python", "-B", where, "-G", "Ninja",
                  f"-DPython_EXECUTABLE={PYTHON}", f"-DCMAKE_C_FLAGS={flags} -Werror",
-                 f"-DKHONSU_LIBRARY={os.path.abspath(f'build/{preset}/libkhonsu.so')}"]
+                 f"-DKHONSU_LIBRARY={os.path.abspath(f'build/{preset}/libkhonsu.so')}",
+                 "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
     if run(configure, stdout=subprocess.DEVNULL) != 0 or \
             run(["cmake", "--build", where, "--parallel", str(jobs)]) != 0:
         return False
@@ -84,25 +86,36 @@ def types():
     return [("python/mypy", time.monotonic() - began, "run" if status == 0 else "fail", "")]
 
 
+def planted_bugs():
+    """That they fit the sources. To plant them takes minutes: `make python-mutants`."""
+    began = time.monotonic()
+    status = run([sys.executable, "tools/python_mutants.py", "--check"])
+    state = "run" if status == 0 else "fail"
+    return [("python/planted_bugs_fit", time.monotonic() - began, state, "")]
+
+
 def file_of(name):
     return subprocess.run(["gcc", f"-print-file-name={name}"], stdout=subprocess.PIPE, text=True,
                           check=True).stdout.strip()
 
 
-def sanitized(jobs):
+def sanitizer_environment(reports):
     """pyarrow and others are not instrumented, and end with memory that nobody frees."""
-    where = "build/python-asan"
-    if not build(where, "asan", jobs, SANITIZE):
-        return [("python-asan/build", 0.0, "fail", "")]
     # libstdc++ too: the sanitizer looks for its exceptions when it starts, before any library that
     # throws them is loaded. Reports go to files: pytest keeps what is written to the terminal.
     preload = [file_of(name) for name in ("libasan.so", "libstdc++.so.6")]
-    reports = os.path.abspath(os.path.join(where, "report"))
     for old in glob.glob(reports + ".*"):
         os.remove(old)
-    environment = {"LD_PRELOAD": " ".join(preload), "PYTHONMALLOC": "malloc",
-                   "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:"
-                                   f"log_path={reports}"}
+    return {"LD_PRELOAD": " ".join(preload), "PYTHONMALLOC": "malloc",
+            "ASAN_OPTIONS": f"detect_leaks=0:allocator_may_return_null=1:log_path={reports}"}
+
+
+def sanitized(jobs):
+    where = "build/python-asan"
+    if not build(where, "asan", jobs, SANITIZE):
+        return [("python-asan/build", 0.0, "fail", "")]
+    reports = os.path.abspath(os.path.join(where, "report"))
+    environment = sanitizer_environment(reports)
     found = pytest(where, "python-asan", environment,
                    ["tests", "--ignore=tests/test_examples.py", "--ignore=tests/test_guide.py"])
     for report in glob.glob(reports + ".*"):
@@ -114,7 +127,7 @@ def sanitized(jobs):
 def suite(jobs):
     if run(["tools/setup.sh", "python"]) != 0:
         return [("python/setup", 0.0, "fail", "")]
-    found = types()
+    found = types() + planted_bugs()
     if not build("build/python", "release", jobs, ""):
         return found + [("python/build", 0.0, "fail", "")]
     found += pytest("build/python", "python", {}, ["khonsu", "tests"])

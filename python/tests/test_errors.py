@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -126,6 +127,25 @@ def test_what_was_consumed_already(db: Any) -> None:
                 txn["k"] = offer
             with pytest.raises(khonsu.InvalidError, match="consumed already"):
                 khonsu.Batch(offer)
+
+
+def release_of(capsule: Any, name: bytes, place: int) -> int:
+    """The release function of a struct in a capsule; 0: it was moved out."""
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.cast(get(capsule, name), ctypes.POINTER(ctypes.c_size_t))[place]
+
+
+@pytest.mark.parametrize("rows", [pa.record_batch({"id": [1]}), row(1)])
+def test_what_is_taken_is_moved_out(db: Any, rows: Any) -> None:
+    """Whose release is left in its capsule would be released twice."""
+    schema, array = rows.__arrow_c_array__()
+    stream = rows.__arrow_c_stream__()
+    with db.begin() as txn:
+        txn["k"] = Offers(array=lambda: (schema, array))
+        txn["l"] = Offers(stream=lambda: stream)
+    left = [(schema, b"arrow_schema", 7), (array, b"arrow_array", 8)]
+    assert [release_of(*each) for each in [*left, (stream, b"arrow_array_stream", 3)]] == [0, 0, 0]
 
 
 def test_exceptions_of_the_producer_pass(db: Any) -> None:
