@@ -537,3 +537,39 @@ def test_second_thread_is_refused(db: Any) -> None:
     txn.commit()
     assert [type(error) for error in refused] == [khonsu.MisuseError] * 4
     assert "another thread" in str(refused[0])
+
+
+BASE = pa.record_batch({"id": [1], "v": [1.5], "s": [{"a": 1}]})
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"id": [1], "v": ["x"], "s": [{"a": 1}]}, 'column "v" is float64 and utf8'),
+        ({"id": [1], "v": [1.5]}, 'the second has no column "s"'),
+        ({"id": [1], "w": [1], "v": [1.5], "s": [{"a": 1}]}, 'the first has no column "w"'),
+        ({"v": [1.5], "id": [1], "s": [{"a": 1}]}, 'column "id" is number 1 and 2'),
+        ({"id": [1], "v": [1.5], "s": [{"a": "x"}]}, 'column "s.a" is int64 and utf8'),
+        ({"id": [1], "v": [1.5], "s": [{"b": 1}]}, 'the second has no column "s.a"'),
+    ],
+)
+def test_schemas_that_differ(db: Any, other: Any, words: str) -> None:
+    """The first difference is told, wherever two schemas meet."""
+    rows = pa.record_batch(other)
+    with db.begin() as txn:
+        txn["a"], txn["b"] = BASE, rows
+        calls = [lambda: khonsu.Batch(BASE).concat(rows), lambda: txn.table()]
+        calls.append(lambda: khonsu.Batch(BASE).upsert(rows))
+        for call in calls:
+            with pytest.raises(khonsu.SchemaMismatchError) as raised:
+                call()
+            assert str(raised.value).endswith(": " + words), raised.value
+
+
+def test_schemas_that_differ_in_nulls_and_metadata() -> None:
+    one = pa.field("id", pa.int64())
+    fields = [one.with_nullable(False), one.with_metadata({"a": "b"})]
+    for field, words in zip(fields, ["is nullable in the first only", "has other metadata"]):
+        rows = pa.record_batch([pa.array([1])], schema=pa.schema([field]))
+        with pytest.raises(khonsu.SchemaMismatchError, match=f'column "id" {words}$'):
+            khonsu.Batch(pa.record_batch({"id": [1]})).concat(rows)
