@@ -10,8 +10,8 @@ FUZZ := $(if $(wildcard fuzz/*.c),fuzz)
 JOBS ?= 2
 
 .PHONY: run test setup python python-freethreaded check docs format tidy fuzz fuzz-long mutants \
-    mutation stress prove cover install clean bench bench-quick bench-durable bench-recovery \
-    bench-budget bench-load bench-render bench-program bench-setup rocksdb
+    python-mutants mutation stress prove cover install clean bench bench-quick bench-durable \
+    bench-recovery bench-budget bench-load bench-render bench-program bench-setup rocksdb
 
 run: setup $(FLIGHTS)
 	@cmake --preset release >build/release.log || { cat build/release.log; exit 1; }
@@ -76,6 +76,14 @@ mutants: setup
 	    cmake --preset $$preset >/dev/null && \
 	    cmake --build build/$$preset --parallel $(JOBS) || exit 1; done
 	$(PYTHON_VENV) tools/mutants.py --kind all --jobs $(JOBS) $(MUTANTS)
+
+# Those of the Python extension: some minutes. PYTHON_MUTANTS=--all asks the whole suite.
+python-mutants: setup
+	@tools/setup.sh python
+	for preset in release asan; do \
+	    cmake --preset $$preset >/dev/null && \
+	    cmake --build build/$$preset --parallel $(JOBS) --target khonsu || exit 1; done
+	$(PYTHON_VENV) tools/python_mutants.py --jobs $(JOBS) $(PYTHON_MUTANTS)
 
 # Changes at random, for so many seconds; the next run goes on where this one stopped.
 MUTATION_SECONDS ?= 600

@@ -77,10 +77,10 @@ def reason_of(output, code):
 class Build:
     """One build directory, up to date, and what can be made from it."""
 
-    def __init__(self, root, directory):
+    def __init__(self, root, directory, has_tests=True):
         self.root = os.path.abspath(root)
         self.directory = os.path.abspath(directory)
-        self.tests = read_tests(self.directory)
+        self.tests = read_tests(self.directory) if has_tests else {}
         self.commands = {}  # source, relative to the root -> (object, arguments)
         with open(os.path.join(self.directory, "compile_commands.json"), encoding="utf-8") as file:
             for entry in json.load(file):

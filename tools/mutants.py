@@ -157,6 +157,22 @@ def plant_all(turn, mutants, pool):
     return len(mutants) - len(again), alone, failures
 
 
+def report(kind, planted, caught, alone, controls, began, failures):
+    """The end of a run; returns the exit status."""
+    for failure in failures:
+        print("mutants: " + failure)
+    print(json.dumps({"proof": "mutants", "kind": kind, "planted": planted,
+                      "caught": caught + alone, "caught_alone": alone, "controls": controls,
+                      "seconds": round(time.monotonic() - began), "failures": len(failures)}))
+    return 1 if failures else 0
+
+
+def show(mutants):
+    for mutant in mutants:
+        print(f"{mutant.name:34} {mutant.killer or '-':24} {mutant.bug}")
+    return 0
+
+
 def check(mutants):
     """Whether each fits; returns the exit status."""
     failures = 0
@@ -209,23 +225,16 @@ def main():
     if arguments.check:
         return check(planted)
     if arguments.list:
-        for mutant in mutants:
-            print(f"{mutant.name:34} {mutant.killer or '-':24} {mutant.bug}")
-        return 0
+        return show(mutants)
     began = time.monotonic()
     caught, alone, controls, failures = 0, 0, 0, []
     for kind in KINDS:
         of_kind = [mutant for mutant in mutants if mutant.kind == kind]
         if of_kind:
             result = run_kind(kind, of_kind, arguments)
-            caught, alone = caught + result[0] + result[1], alone + result[1]
+            caught, alone = caught + result[0], alone + result[1]
             controls, failures = controls + result[2], failures + result[3]
-    for failure in failures:
-        print("mutants: " + failure)
-    print(json.dumps({"proof": "mutants", "kind": arguments.kind, "planted": len(mutants),
-                      "caught": caught, "caught_alone": alone, "controls": controls,
-                      "seconds": round(time.monotonic() - began), "failures": len(failures)}))
-    return 1 if failures else 0
+    return report(arguments.kind, len(mutants), caught, alone, controls, began, failures)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ A file NAME.mutant is one bug:
 
     bug: what is wrong, in a sentence
     breaks: the promise that goes with it
-    kind: dev, asan or tsan: the build in which its test fails
-    killer: the test (of ctest) that must fail
+    kind: dev, asan or tsan: the build in which its test fails; python or python-asan for those of
+          test/mutants-python
+    killer: the test (of ctest; of pytest) that must fail
     environment: VARIABLE=VALUE ...    (optional) for the killer
     tries: N                           (optional) the killer runs up to N times, for what needs luck
     timeout: SECONDS                   (optional) how long a killer that hangs is waited for
     only: FILE ...                     (optional) of the files that include a changed header, those
                                        that use what was changed: the others are not compiled again
-    file: src/...
+    file: src/... (python/...)
     --- old
     text that is in the file exactly once
     --- new
@@ -27,6 +28,7 @@ import re
 from dataclasses import dataclass, field
 
 KINDS = ("dev", "asan", "tsan")
+PYTHON_KINDS = ("python", "python-asan")
 FIELDS = {"bug", "breaks", "kind", "killer", "environment", "tries", "timeout", "only"}
 REQUIRED = ("bug", "breaks", "kind")
 
@@ -119,13 +121,13 @@ class Parser:
             raise PlantError(f"{self.mutant.name}.mutant: the last edit has no end")
 
 
-def parse(name, text):
+def parse(name, text, kinds=KINDS):
     mutant = Mutant(name)
     Parser(mutant).read(text.splitlines())
     missing = [key for key in REQUIRED if not getattr(mutant, key)]
     if missing or not mutant.edits:
         raise PlantError(f"{name}.mutant: lacks {', '.join(missing) or 'an edit'}")
-    if mutant.kind not in KINDS:
+    if mutant.kind not in kinds:
         raise PlantError(f"{name}.mutant: no such kind: {mutant.kind}")
     if mutant.environment:
         mutant.environment = dict(part.split("=", 1) for part in mutant.environment.split())
@@ -134,7 +136,7 @@ def parse(name, text):
     return mutant
 
 
-def load(directory):
+def load(directory, kinds=KINDS):
     """All planted bugs, by name."""
     mutants = []
     for entry in sorted(os.listdir(directory)):
@@ -142,5 +144,5 @@ def load(directory):
         if ending != ".mutant":
             continue
         with open(os.path.join(directory, entry), encoding="utf-8") as file:
-            mutants.append(parse(name, file.read()))
+            mutants.append(parse(name, file.read(), kinds))
     return mutants

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
@@ -53,7 +54,8 @@ def build(where, preset, jobs, flags, python=PYTHON):
     place = stage(where)
     configure = [*python.launcher, "cmake", "-S", "python", "-B", where, "-G", "Ninja",
                  f"-DPython_EXECUTABLE={python.path}", f"-DCMAKE_C_FLAGS={flags} -Werror",
-                 f"-DKHONSU_LIBRARY={os.path.abspath(f'build/{preset}/libkhonsu.so')}"]
+                 f"-DKHONSU_LIBRARY={os.path.abspath(f'build/{preset}/libkhonsu.so')}",
+                 "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
     if run(configure, stdout=subprocess.DEVNULL) != 0 or \
             run(["cmake", "--build", where, "--parallel", str(jobs)]) != 0:
         return False
@@ -98,6 +100,14 @@ def types():
     return [("python/mypy", time.monotonic() - began, "run" if status == 0 else "fail", "")]
 
 
+def planted_bugs():
+    """That they fit the sources. To plant them takes minutes: `make python-mutants`."""
+    began = time.monotonic()
+    status = run([sys.executable, "tools/python_mutants.py", "--check"])
+    state = "run" if status == 0 else "fail"
+    return [("python/planted_bugs_fit", time.monotonic() - began, state, "")]
+
+
 def file_of(name):
     return subprocess.run(["gcc", f"-print-file-name={name}"], stdout=subprocess.PIPE, text=True,
                           check=True).stdout.strip()
@@ -120,26 +130,29 @@ def fresh_reports(where):
     return reports
 
 
-def sanitized(jobs, where="build/python-asan", name="python-asan", python=PYTHON):
+def sanitizer_environment(reports):
     """pyarrow and others are not instrumented, and end with memory that nobody frees."""
-    if not build(where, "asan", jobs, SANITIZE, python):
-        return [(f"{name}/build", 0.0, "fail", "")]
     # libstdc++ too: the sanitizer looks for its exceptions when it starts, before any library that
     # throws them is loaded.
-    preload = [file_of(library) for library in ("libasan.so", "libstdc++.so.6")]
+    preload = [file_of(name) for name in ("libasan.so", "libstdc++.so.6")]
+    return {"LD_PRELOAD": " ".join(preload), "PYTHONMALLOC": "malloc",
+            "ASAN_OPTIONS": f"detect_leaks=0:allocator_may_return_null=1:log_path={reports}"}
+
+
+def sanitized(jobs, where="build/python-asan", name="python-asan", python=PYTHON):
+    if not build(where, "asan", jobs, SANITIZE, python):
+        return [(f"{name}/build", 0.0, "fail", "")]
     reports = fresh_reports(where)
-    environment = {"LD_PRELOAD": " ".join(preload), "PYTHONMALLOC": "malloc",
-                   "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:"
-                                   f"log_path={reports}"}
-    found = pytest(where, name, environment, ["tests", "--ignore=tests/test_examples.py",
-                                              "--ignore=tests/test_guide.py"], python)
+    found = pytest(where, name, sanitizer_environment(reports),
+                   ["tests", "--ignore=tests/test_examples.py", "--ignore=tests/test_guide.py"],
+                   python)
     return found + reports_of(name, reports)
 
 
 def suite(jobs):
     if run(["tools/setup.sh", "python"]) != 0:
         return [("python/setup", 0.0, "fail", "")]
-    found = types()
+    found = types() + planted_bugs()
     if not build("build/python", "release", jobs, ""):
         return found + [("python/build", 0.0, "fail", "")]
     found += pytest("build/python", "python", {}, ["khonsu", "tests"])

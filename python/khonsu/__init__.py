@@ -46,7 +46,7 @@ from ._core import (
 )
 from ._database import Database, open
 from ._errors import AskError, Error, RetryError, StopError
-from ._files import Loaded
+from ._files import Loaded, LoadOptions
 from ._options import (
     Isolation,
     Moment,
@@ -56,7 +56,7 @@ from ._options import (
     datetime_of,
     timestamp_of,
 )
-from ._save import Saved
+from ._save import Saved, SaveOptions
 from ._transaction import Transaction
 
 if not TYPE_CHECKING:
@@ -76,10 +76,12 @@ __all__ = [
     "Database",
     "Error",
     "Isolation",
+    "LoadOptions",
     "Loaded",
     "Moment",
     "Policy",
     "RetryError",
+    "SaveOptions",
     "Saved",
     "Savepoint",
     "Scan",

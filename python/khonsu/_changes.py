@@ -1,6 +1,7 @@
 """The change feed as an iterator and as an async iterator."""
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -67,6 +68,7 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
         self._failure: Error | None = None
         self._lock = threading.Lock()  # of the feed: it takes one thread at a time
         self._closed = False
+        self._process = os.getpid()
 
     @property
     def position(self) -> int:
@@ -124,6 +126,8 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
         if self._closed:
             return
         self._closed = True
+        if os.getpid() != self._process:
+            return  # the lock may be held by a thread of the parent
         self._feed.cancel()
         with self._lock:
             self._feed.close()
@@ -171,6 +175,8 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
         False: there was none (now, or within the bounded wait), which ends a feed that does not
         follow. A failure after some changes is kept until they were handed out.
         """
+        if os.getpid() != self._process:
+            self._feed.next(0)  # raises ForkedError; the lock may be held by a thread of the parent
         with self._lock:
             if self._taken or self._failure is not None:
                 return True

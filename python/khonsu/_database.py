@@ -15,7 +15,16 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from . import _changes, _core, _files, _run, _save, _sql
 from ._errors import Error
-from ._options import Isolation, Moment, Policy, Sync, TransactionOptions, timestamp_of
+from ._options import (
+    Isolation,
+    Moment,
+    Policy,
+    Sync,
+    TransactionOptions,
+    check_names,
+    timestamp_of,
+)
+from ._sources import PathLike
 from ._transaction import Transaction
 
 _P = ParamSpec("_P")
@@ -68,7 +77,8 @@ class Database(_core.Database):
             policy: What happens to a write of a key of which a rival committed a version: "fail",
                 "ignore", "replace", "append", "merge" (three-way, by row id) or "callback".
             read_only: Only reads; has no timeout.
-            deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot.
+            deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot. A
+                signal does not end this wait, `timeout` does (BusyError).
             timeout: Seconds from begin to commit.
             tag: Carried in the log's record and in the change feed.
             id_column: Of row operations and policies.
@@ -190,19 +200,24 @@ class Database(_core.Database):
         source: Any,
         prefix: str,
         by: str | Sequence[str | tuple[str, str]] = (),
-        **options: Any,
+        **options: Unpack[_files.LoadOptions],
     ) -> _files.Loaded:
         """Store the rows of files or of Arrow data, partitioned into keys by columns.
 
-        See :func:`khonsu._files.load`.
+        The options are format, columns, if_exists, on, batch_rows, separator, progress and resume:
+        see :func:`khonsu._files.load`.
         """
+        check_names("load", options, _files.LoadOptions)
         return _files.load(self, source, prefix, by, **options)
 
-    def save(self, prefix: str, target: Any, **options: Any) -> _save.Saved:
+    def save(
+        self, prefix: str, target: PathLike, **options: Unpack[_save.SaveOptions]
+    ) -> _save.Saved:
         """Write the rows under a prefix to a file, or to one file a key.
 
-        See :func:`khonsu._save.save`.
+        The options are format, partition and separator: see :func:`khonsu._save.save`.
         """
+        check_names("save", options, _save.SaveOptions)
         return _save.save(self, prefix, target, **options)
 
     def changes(

@@ -16,7 +16,7 @@ tried again.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from khonsu import _prefix
 from khonsu._core import Batch, Transaction
@@ -24,7 +24,7 @@ from khonsu._optional import require
 from khonsu._partition import Column, columns_of, partition
 from khonsu._progress import Report, finish, reporter
 from khonsu._run import Begins, run
-from khonsu._sources import Source, open_source
+from khonsu._sources import Format, Source, open_source
 
 IfExists: TypeAlias = Literal["append", "replace", "fail"]
 
@@ -32,6 +32,19 @@ IfExists: TypeAlias = Literal["append", "replace", "fail"]
 _CHUNK_BYTES = 256 << 20
 # From begin to commit: partitioning comes before, but a commit may wait for a slow disk.
 _TIMEOUT = 600.0
+
+
+class LoadOptions(TypedDict, total=False):
+    """The keyword arguments of ``Database.load``, which :func:`load` explains."""
+
+    format: Format | None
+    columns: Sequence[str] | None
+    if_exists: IfExists
+    on: str | None
+    batch_rows: int
+    separator: str
+    progress: bool | Report | None
+    resume: bool | str
 
 
 class Loaded(NamedTuple):
@@ -56,7 +69,7 @@ def load(
     prefix: str,
     by: str | Sequence[str | tuple[str, str]] = (),
     *,
-    format: str | None = None,
+    format: Format | None = None,
     columns: Sequence[str] | None = None,
     if_exists: IfExists = "append",
     on: str | None = None,
@@ -222,6 +235,8 @@ def _check(prefix: str, if_exists: str, batch_rows: int) -> None:
         raise ValueError(f"keys cannot begin with {prefix!r}: give a prefix such as 'flights'")
     if if_exists not in ("append", "replace", "fail"):
         raise ValueError(f"if_exists is 'append', 'replace' or 'fail', not {if_exists!r}")
+    if not isinstance(batch_rows, int):
+        raise TypeError(f"batch_rows is an int, not {batch_rows!r}")
     if not 1 <= batch_rows <= 900_000:  # each row may be a key; a transaction writes a million
         raise ValueError(f"batch_rows is from 1 to 900,000, not {batch_rows}")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from ._core import Batch
@@ -29,6 +30,22 @@ class TransactionOptions(TypedDict, total=False):
     sync: Sync | None
     at: Moment | None
     resolve: Resolve | None
+
+
+def check_names(call: str, given: Iterable[str], known: type) -> None:
+    """That there are only keys of a TypedDict among the keyword arguments of a call.
+
+    Raises:
+        TypeError: There is another; the message says which there are.
+    """
+    names = sorted(known.__annotations__)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise TypeError(
+                f"{call}() has no option {name!r}{hint}; its options are {', '.join(names)}"
+            )
 
 
 def timestamp_of(moment: Moment) -> int:

@@ -7,14 +7,14 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 from urllib.parse import quote
 
 from khonsu import _prefix
 from khonsu._core import Transaction
 from khonsu._optional import require
 from khonsu._run import Begins
-from khonsu._sources import PathLike, format_of
+from khonsu._sources import Format, PathLike, format_of
 
 _SUFFIX = {
     "parquet": ".parquet",
@@ -24,6 +24,14 @@ _SUFFIX = {
     "stream": ".arrows",
 }
 _GROUP_ROWS = 1 << 20  # of a row group or batch: not one for each key
+
+
+class SaveOptions(TypedDict, total=False):
+    """The keyword arguments of ``Database.save``, which :func:`save` explains."""
+
+    format: Format | None
+    partition: bool
+    separator: str
 
 
 class Saved(NamedTuple):
@@ -38,7 +46,7 @@ def save(
     prefix: str,
     target: PathLike,
     *,
-    format: str | None = None,
+    format: Format | None = None,
     partition: bool = False,
     separator: str = "/",
 ) -> Saved:

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from khonsu._optional import require
 
 PathLike: TypeAlias = str | os.PathLike[str]
+Format: TypeAlias = Literal["parquet", "csv", "json", "ipc", "feather", "arrow", "stream"]
 
 FORMATS = ("parquet", "csv", "json", "ipc", "stream")
 _SUFFIXES = {

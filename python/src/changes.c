@@ -118,6 +118,7 @@ static PyObject *get_position(PyObject *self, void *closure) {
 
 static PyObject *changes_close(PyObject *self, PyObject *unused) {
     (void)unused;
+    if (child_is_forked(&of(self)->child)) Py_RETURN_NONE;
     if (!child_hold(&of(self)->child, "change feed")) return NULL;
     child_close(&of(self)->child);
     child_leave(&of(self)->child);

@@ -60,7 +60,7 @@ typedef struct database_object {
     PyObject_HEAD
     kh_db *db;            /* NULL: closed */
     _Atomic int users;    /* calls that are under way; -1: closing or closed; -2: opening */
-    pid_t process;        /* that opened it */
+    unsigned forks;       /* forked_count as it was opened */
     pthread_mutex_t lock; /* of the list, and of the messages; no Python under it */
     struct child *first;
     struct messages *_Atomic messages; /* NULL: __init__ was not called */
@@ -81,6 +81,17 @@ struct child {
     _Atomic bool is_open;
 };
 
+/* The number of forks between this process and the one that loaded the extension. */
+extern _Atomic unsigned forked_count;
+/* Whether the database was opened by a process that this one was forked from: see forked.c. */
+static inline bool is_forked(const database_object *database) {
+    return database->forks != atomic_load_explicit(&forked_count, memory_order_relaxed);
+}
+PyObject *raise_forked(const database_object *database);
+bool forked_ready(void);
+/* Before files of a database are opened. False: an exception is set. */
+bool forked_begin_disk(bool is_writing);
+
 /* Count a call in / out. False: an exception is set. */
 bool database_enter(database_object *database);
 void database_leave(database_object *database);
@@ -94,6 +105,8 @@ void child_cancel(struct child *child);
  */
 bool child_enter(struct child *child, const char *what);
 void child_leave(struct child *child);
+/* It belongs to the parent of this process: closing it does nothing. */
+bool child_is_forked(const struct child *child);
 /* For dealloc: whoever closes the database may be at it. Closes it and holds it for good. */
 void child_end(struct child *child);
 /* As child_enter, also when it is closed already. */
@@ -279,8 +292,6 @@ PyObject *waited_cancel(PyObject *self, PyObject *unused);
 /* ---- of databases ---------------------------------------------------------------------------- */
 
 extern PyMethodDef database_history_methods[];
-/* Before a durable database is opened. */
-void forked_prepare(void);
 PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs);
 PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwargs);
 PyObject *backup_entry_give(const kh_backup_entry *entry);

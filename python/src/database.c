@@ -3,7 +3,6 @@
 
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static database_object *of(PyObject *self) {
     return (database_object *)self;
@@ -16,6 +15,7 @@ static PyObject *database_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     PyObject *self = allocate(type, 0);
     if (self == NULL) return NULL;
     atomic_init(&of(self)->users, -1);
+    of(self)->forks = atomic_load(&forked_count);
     pthread_mutex_init(&of(self)->lock, NULL);
     return self;
 }
@@ -193,7 +193,9 @@ static int open_db(database_object *self, const kh_options *options) {
     kh_error error = {""};
     kh_status status;
     kh_db *db = NULL;
-    if (options->path != NULL) forked_prepare();
+    self->forks = atomic_load(&forked_count);
+    if (options->path != NULL && !forked_begin_disk(!(options->flags & KH_OPEN_READ_ONLY)))
+        return -1;
     Py_BEGIN_ALLOW_THREADS
     status = kh_db_open(options, &db, &error);
     Py_END_ALLOW_THREADS
@@ -231,7 +233,6 @@ static int init_alone(database_object *self, PyObject *args, PyObject *kwargs) {
         self->path = Py_XNewRef(given.path);
         if (given.resolve != Py_None) self->resolve = Py_NewRef(given.resolve);
         if (id_column != NULL) self->id_column = PyUnicode_FromString(id_column);
-        self->process = getpid();
     }
     Py_XDECREF(given.path);
     return code;
@@ -309,12 +310,11 @@ static PyObject *database_close(PyObject *object, PyObject *unused) {
     database_object *self = of(object);
     int users = 0;
     (void)unused;
+    if (is_forked(self)) Py_RETURN_NONE;
     if (!atomic_compare_exchange_strong(&self->users, &users, -1)) {
         if (users < 0) Py_RETURN_NONE;
         return raise_words(KH_IN_USE, "a call of the database is under way");
     }
-    /* A forked child closes nothing of its parent's, and does not wait for the parent's threads. */
-    if (self->process != getpid()) Py_RETURN_NONE;
     if (!close_children(self)) {
         atomic_store(&self->users, 0);
         return raise_words(KH_IN_USE, "a transaction of the database is in a call");
@@ -443,7 +443,8 @@ static PyObject *database_stats_text(PyObject *self, PyObject *args, PyObject *k
 static PyObject *database_messages(PyObject *self, PyObject *unused) {
     (void)unused;
     struct messages *messages = of(self)->messages;
-    return messages == NULL ? PyList_New(0) : messages_take(messages);
+    if (messages == NULL || is_forked(of(self))) return PyList_New(0);
+    return messages_take(messages);
 }
 
 static PyObject *database_batch(PyObject *self, PyObject *rows) {

@@ -6,6 +6,10 @@
 /* ---- calls on a database --------------------------------------------------------------------- */
 
 bool database_enter(database_object *database) {
+    if (is_forked(database)) {
+        (void)raise_forked(database);
+        return false;
+    }
     int users = atomic_load(&database->users);
     while (users >= 0) {
         if (atomic_compare_exchange_weak(&database->users, &users, users + 1)) return true;
@@ -49,8 +53,13 @@ void child_close(struct child *child) {
     child->shut(child);
 }
 
+bool child_is_forked(const struct child *child) {
+    return child->owner != NULL && is_forked(child->owner);
+}
+
 /* While it is in the list its handle is there. */
 void child_cancel(struct child *child) {
+    if (child_is_forked(child)) return;
     pthread_mutex_lock(&child->owner->lock);
     if (child->is_open) child->cancel(child);
     pthread_mutex_unlock(&child->owner->lock);
@@ -85,6 +94,10 @@ static void give_way(void) {
 }
 
 bool child_hold(struct child *child, const char *what) {
+    if (child_is_forked(child)) {
+        (void)raise_forked(child->owner);
+        return false;
+    }
     unsigned long self = PyThread_get_thread_ident();
     unsigned long holder;
     while (((holder = take(child, self)) & PASSING) != 0 && holder != (self | PASSING)) give_way();
@@ -112,6 +125,7 @@ void child_leave(struct child *child) {
 }
 
 void child_end(struct child *child) {
+    if (child_is_forked(child)) return;
     while (!child_try(child)) give_way();
     if (child->owner != NULL) child_close(child);
 }

@@ -52,6 +52,7 @@ static PyObject *verify(PyObject *module, PyObject *args, PyObject *kwargs) {
         return NULL;
     }
     const char *text = PyBytes_AsString(path);
+    (void)forked_begin_disk(false);
     Py_BEGIN_ALLOW_THREADS
     status = kh_verify(text, &options, &report, &error);
     Py_END_ALLOW_THREADS
@@ -67,6 +68,11 @@ static PyObject *restored_give(const kh_restored *restored) {
                          (unsigned long long)restored->bytes);
 }
 
+static void paths_drop(PyObject *paths[2]) {
+    Py_XDECREF(paths[0]);
+    Py_XDECREF(paths[1]);
+}
+
 static PyObject *restore(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"source", "target", "to", NULL};
     PyObject *paths[2] = {NULL, NULL};
@@ -80,13 +86,16 @@ static PyObject *restore(PyObject *module, PyObject *args, PyObject *kwargs) {
                                      &paths[0], PyUnicode_FSConverter, &paths[1], uint64_take, &to))
         return NULL;
     options.to = to;
+    if (!forked_begin_disk(true)) {
+        paths_drop(paths);
+        return NULL;
+    }
     const char *from = PyBytes_AsString(paths[0]);
     const char *target = PyBytes_AsString(paths[1]);
     Py_BEGIN_ALLOW_THREADS
     status = kh_restore(from, target, &options, &restored, &error);
     Py_END_ALLOW_THREADS
-    Py_DECREF(paths[0]);
-    Py_DECREF(paths[1]);
+    paths_drop(paths);
     return status == KH_OK ? restored_give(&restored) : raise_status(status, &error);
 }
 
@@ -105,13 +114,16 @@ static PyObject *backup_restore(PyObject *module, PyObject *args, PyObject *kwar
                                      &paths[1], uint64_take, &number, uint64_take, &to))
         return NULL;
     options.to = to;
+    if (!forked_begin_disk(true)) {
+        paths_drop(paths);
+        return NULL;
+    }
     const char *from = PyBytes_AsString(paths[0]);
     const char *target = PyBytes_AsString(paths[1]);
     Py_BEGIN_ALLOW_THREADS
     status = kh_backup_restore(from, number, target, &options, &restored, &error);
     Py_END_ALLOW_THREADS
-    Py_DECREF(paths[0]);
-    Py_DECREF(paths[1]);
+    paths_drop(paths);
     return status == KH_OK ? restored_give(&restored) : raise_status(status, &error);
 }
 

@@ -99,7 +99,7 @@ static void scan_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     scan_object *scan = of(self);
     PyObject_GC_UnTrack(self);
-    if (child_pass(&scan->txn->child)) {
+    if (!child_is_forked(&scan->txn->child) && child_pass(&scan->txn->child)) {
         close_held(scan->txn, scan->open);
         txn_leave(scan->txn);
     }
@@ -153,6 +153,7 @@ static PyObject *scan_next(PyObject *self) {
 static PyObject *scan_close(PyObject *self, PyObject *unused) {
     scan_object *scan = of(self);
     (void)unused;
+    if (child_is_forked(&scan->txn->child)) Py_RETURN_NONE;
     if (!child_hold(&scan->txn->child, "transaction")) return NULL;
     close_held(scan->txn, scan->open);
     scan->open->is_cut = false; /* whoever closes it knows */

@@ -56,6 +56,14 @@ static kh_resolution take_answer(PyObject *answer, kh_batch **out) {
     return *out == NULL ? KH_RESOLVE_CONFLICT : KH_RESOLVE_WRITE;
 }
 
+/* The function has forked: the child must not go on to write into the files of its parent. */
+static void refuse_forked(txn_object *txn, kh_resolution *resolution, kh_batch **out) {
+    kh_batch_release(*out);
+    *out = NULL;
+    *resolution = KH_RESOLVE_CONFLICT;
+    if (!PyErr_Occurred()) (void)raise_forked(txn->child.owner);
+}
+
 /* On the committing thread, which has given the interpreter lock away. What it raises is raised
  * again by the commit. */
 kh_resolution txn_resolve(void *context, kh_bytes key, const kh_batch *base, const kh_batch *mine,
@@ -63,9 +71,11 @@ kh_resolution txn_resolve(void *context, kh_bytes key, const kh_batch *base, con
     txn_object *txn = context;
     kh_resolution resolution = KH_RESOLVE_CONFLICT;
     PyGILState_STATE state = PyGILState_Ensure();
+    *out = NULL;
     PyObject *answer = ask(txn, key, base, mine, theirs);
     if (answer != NULL) resolution = take_answer(answer, out);
     Py_XDECREF(answer);
+    if (child_is_forked(&txn->child)) refuse_forked(txn, &resolution, out);
     if (PyErr_Occurred()) {
         for (int i = 0; i < 3; i++) Py_CLEAR(txn->raised[i]);
         PyErr_Fetch(&txn->raised[0], &txn->raised[1], &txn->raised[2]);
@@ -368,6 +378,7 @@ static PyObject *txn_rollback(PyObject *self, PyObject *unused) {
 static PyObject *txn_close(PyObject *self, PyObject *unused) {
     txn_object *txn = of(self);
     (void)unused;
+    if (child_is_forked(&txn->child)) Py_RETURN_NONE;
     if (!child_hold(&txn->child, "transaction")) return NULL;
     if (txn->child.owner != NULL) child_close(&txn->child);
     txn->is_ended = true;

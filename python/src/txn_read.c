@@ -231,6 +231,19 @@ static int shown(size_t size_bytes) {
     return size_bytes > 80 ? 80 : (int)size_bytes;
 }
 
+/* Behind the words that are there: how the first batch and this one differ. Putting them together
+ * is refused for it, and says so. */
+static void add_difference(const struct gathered *all, const kh_batch *batch, kh_error *error) {
+    kh_error refusal = {""};
+    kh_batch *both = NULL;
+    kh_status status = kh_batch_concat(all->batches[0], batch, &both, &refusal);
+    kh_batch_release(both);
+    const char *how = status == KH_SCHEMA_MISMATCH ? strchr(refusal.message, ':') : NULL;
+    size_t length = strlen(error->message);
+    if (how != NULL)
+        (void)PyOS_snprintf(error->message + length, sizeof error->message - length, "%s", how);
+}
+
 static kh_status gathered_add(struct gathered *all, kh_bytes key, const kh_batch *batch,
                               kh_error *error) {
     void *copy = malloc(key.size_bytes);
@@ -247,6 +260,7 @@ static kh_status gathered_add(struct gathered *all, kh_bytes key, const kh_batch
                         "a table has one schema: '%.*s' and '%.*s' have different ones",
                         shown(first->size_bytes), (const char *)first->data, shown(key.size_bytes),
                         (const char *)copy);
+    add_difference(all, batch, error);
     return KH_SCHEMA_MISMATCH;
 }
 

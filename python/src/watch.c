@@ -92,6 +92,7 @@ static PyObject *watch_iterate(PyObject *self) {
 
 static PyObject *watch_close(PyObject *self, PyObject *unused) {
     (void)unused;
+    if (child_is_forked(&of(self)->child)) Py_RETURN_NONE;
     if (!child_hold(&of(self)->child, "watch")) return NULL;
     child_close(&of(self)->child);
     child_leave(&of(self)->child);

@@ -384,3 +384,30 @@ print("done")
 def test_arrays_at_the_end_of_the_interpreter(where: str, close: str, tmp_path: Any) -> None:
     path = str(tmp_path / "db") if where == "disk" else ""
     assert python(AT_EXIT, path, close) == "done\n"
+
+
+# ---- rows of Python values ----------------------------------------------------------------------
+
+
+def test_rows_of_many_columns() -> None:
+    for columns in (31, 32, 33, 40, 200):
+        schema = khonsu.Schema({f"c{i}": "int64" for i in range(columns)})
+        assert schema.row(*range(columns)).row() == tuple(range(columns))
+        assert schema.rows([range(columns)] * 2).row(1) == tuple(range(columns))
+
+
+def test_rows_of_made_bytes() -> None:
+    """What is made of a value lives until the batch is built."""
+    schema = khonsu.Schema({"a": "decimal128(20, 2)", "b": "decimal128(38, 0)"})
+    values = decimal.Decimal("123456.78"), decimal.Decimal(10**37)
+    assert schema.row(*values).row() == values
+    assert schema.rows([values, values]).row(1) == values
+
+
+def test_row_behind_the_last() -> None:
+    batch = ROWS.rows([(1, 1), (2, 2)])
+    for place in (2, -1):
+        with pytest.raises(IndexError, match="no such row"):
+            batch.value("id", place)
+        with pytest.raises(IndexError, match="no such row"):
+            batch.row(place)

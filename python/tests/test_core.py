@@ -492,6 +492,67 @@ def test_commit_start(db: Any) -> None:
         txn.commit_start()
 
 
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 200])
+def test_table_of_many_keys(db: Any, count: int) -> None:
+    with db.begin() as txn:
+        for i in range(count):
+            txn[f"k{i:03}"] = row(i)
+        table = txn.table("k")
+    assert table.keys == [f"k{i:03}" for i in range(count)]
+    assert [content(batch) for batch in table.batches] == [{i: 0} for i in range(count)]
+
+
+def test_tables_hold_their_schema(db: Any) -> None:
+    schema = khonsu.Schema({"only here": "int64"})
+    with db.begin() as txn:
+        txn["k"] = schema.row(1)
+        for _ in range(20):  # more than there are other references to it
+            assert txn.table("k").schema == schema
+        assert txn.table("k").column_names == ["only here"] == schema.names
+        assert schema.row(2).concat(txn["k"]).row(1) == (1,)
+
+
+def test_commit_start_and_waiting(tmp_path: Any) -> None:
+    """A poll and a wait that come too early leave the transaction as it is."""
+    with khonsu.open(tmp_path / "db", sync="group", sync_delay=0.2) as db:
+        txn = db.begin()
+        txn["a"] = row(1)
+        txn.commit_start()
+        early = [txn.poll(), txn.wait(0), txn.poll()]
+        assert txn.wait() == txn.poll() == txn.timestamp
+        assert set(early) <= {None, txn.timestamp}
+
+
+def test_every_call_leaves_the_database(db: Any) -> None:
+    put(db, "a", (1, 1))
+    txn = db.begin()
+    for call in (
+        lambda: (db.now, db.horizon, db.identity, db.path),
+        lambda: (db.live(), db.stats(), db.messages(), db.step()),
+        lambda: (db.history("a"), db.outcome(txn.id), db.batch(row(1)), db.get("a")),
+        lambda: (txn.put("a", row(1)), txn.upsert("a", row(2)), txn.get_many(["a"])),
+        lambda: txn.compare_and_swap("a", None, None),
+        lambda: db.cancel(txn.id),
+    ):
+        call()
+    for wrong in (
+        db.head,
+        db.feed,
+        lambda: db.backup(""),
+        lambda: db.history(""),
+        lambda: db.batch(5),
+        lambda: db.decide(1, True),
+        lambda: db.cancel(1),
+        lambda: txn.put("a", 5),
+        lambda: txn.patch("a", 5),
+        lambda: txn.compare_and_swap("a", 5, None),
+    ):
+        with pytest.raises((khonsu.Error, TypeError, OverflowError)):
+            wrong()
+    db.close()
+    assert db.closed
+
+
 def test_resolved_is_told_once(db: Any) -> None:
     txn = db.begin(policy="replace")
     txn["a"] = row(1)

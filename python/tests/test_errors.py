@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tables import ROWS, get, put, python, row
+from tables import ROWS, get, put, row
 
 import khonsu
 from khonsu import _core, _errors
@@ -126,6 +127,25 @@ def test_what_was_consumed_already(db: Any) -> None:
                 txn["k"] = offer
             with pytest.raises(khonsu.InvalidError, match="consumed already"):
                 khonsu.Batch(offer)
+
+
+def release_of(capsule: Any, name: bytes, place: int) -> int:
+    """The release function of a struct in a capsule; 0: it was moved out."""
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.cast(get(capsule, name), ctypes.POINTER(ctypes.c_size_t))[place]
+
+
+@pytest.mark.parametrize("rows", [pa.record_batch({"id": [1]}), row(1)])
+def test_what_is_taken_is_moved_out(db: Any, rows: Any) -> None:
+    """Whose release is left in its capsule would be released twice."""
+    schema, array = rows.__arrow_c_array__()
+    stream = rows.__arrow_c_stream__()
+    with db.begin() as txn:
+        txn["k"] = Offers(array=lambda: (schema, array))
+        txn["l"] = Offers(stream=lambda: stream)
+    left = [(schema, b"arrow_schema", 7), (array, b"arrow_array", 8)]
+    assert [release_of(*each) for each in [*left, (stream, b"arrow_array_stream", 3)]] == [0, 0, 0]
 
 
 def test_exceptions_of_the_producer_pass(db: Any) -> None:
@@ -519,75 +539,37 @@ def test_second_thread_is_refused(db: Any) -> None:
     assert "another thread" in str(refused[0])
 
 
-FORK = """
-import os, sys, threading, warnings, khonsu
-from tables import put, row
-warnings.simplefilter("ignore")
-path = sys.argv[1] or None
-db = khonsu.open(path)
-put(db, "k", (1, 1))
-txn, watch = db.begin(), db.watch()
-batch = txn["k"]
-scan, savepoint = txn.scan(), txn.savepoint()
-waiting = threading.Event()
-def follow():
-    waiting.set()
-    list(other)
-other = db.watch()
-thread = threading.Thread(target=follow)
-thread.start()
-waiting.wait()
-pid = os.fork()
-if pid == 0:
-    calls = [lambda: txn["k"], lambda: txn.put("k", row(2)), lambda: next(scan), savepoint.rollback,
-             txn.commit, txn.savepoint, txn.prepare, lambda: watch.next(0), db.begin, db.watch,
-             db.live, db.compact, lambda: db.history("k"), lambda: db.outcome(txn.id),
-             lambda: db.backup("/nowhere"), lambda: db.cancel(1), lambda: txn.table(),
-             lambda: txn.compare_and_swap("k", None, None), lambda: txn.get_many(["k"])]
-    for call in calls:
-        try:
-            call()
-        except khonsu.ForkedError:
-            continue
-        print("not refused", calls.index(call))
-    assert batch.value("v") == 1 and batch.to_pyarrow().num_rows == 1
-    txn.close()
-    db.close()
-    sys.exit(5)
-_, status = os.waitpid(pid, 0)
-print("child", os.waitstatus_to_exitcode(status))
-assert txn["k"] == batch and next(scan)[0] == "k"
-txn["k"] = row(3)
-txn.commit()
-assert watch.next(60)[0] == "k"
-db.close()
-thread.join()
-print("parent")
-"""
+BASE = pa.record_batch({"id": [1], "v": [1.5], "s": [{"a": 1}]})
 
 
-@pytest.mark.parametrize("where", ["memory", "disk"])
-def test_fork(where: str, tmp_path: Any) -> None:
-    """Every call of the child is refused; it exits in peace, and the parent goes on."""
-    path = str(tmp_path / "db") if where == "disk" else ""
-    assert python(FORK, path).split() == ["child", "5", "parent"]
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"id": [1], "v": ["x"], "s": [{"a": 1}]}, 'column "v" is float64 and utf8'),
+        ({"id": [1], "v": [1.5]}, 'the second has no column "s"'),
+        ({"id": [1], "w": [1], "v": [1.5], "s": [{"a": 1}]}, 'the first has no column "w"'),
+        ({"v": [1.5], "id": [1], "s": [{"a": 1}]}, 'column "id" is number 1 and 2'),
+        ({"id": [1], "v": [1.5], "s": [{"a": "x"}]}, 'column "s.a" is int64 and utf8'),
+        ({"id": [1], "v": [1.5], "s": [{"b": 1}]}, 'the second has no column "s.a"'),
+    ],
+)
+def test_schemas_that_differ(db: Any, other: Any, words: str) -> None:
+    """The first difference is told, wherever two schemas meet."""
+    rows = pa.record_batch(other)
+    with db.begin() as txn:
+        txn["a"], txn["b"] = BASE, rows
+        calls = [lambda: khonsu.Batch(BASE).concat(rows), lambda: txn.table()]
+        calls.append(lambda: khonsu.Batch(BASE).upsert(rows))
+        for call in calls:
+            with pytest.raises(khonsu.SchemaMismatchError) as raised:
+                call()
+            assert str(raised.value).endswith(": " + words), raised.value
 
 
-def test_fork_without_closing(db: Any) -> None:
-    """The child's objects go as its interpreter ends."""
-    code = """
-import os, sys, warnings, khonsu
-from tables import put, row
-warnings.simplefilter("ignore")
-db = khonsu.open()
-txn = db.begin()
-txn["k"] = row(1)
-scan = txn.scan()
-pid = os.fork()
-if pid == 0:
-    del scan
-    sys.exit(3)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-txn.commit()
-"""
-    assert python(code).split() == ["3"]
+def test_schemas_that_differ_in_nulls_and_metadata() -> None:
+    one = pa.field("id", pa.int64())
+    fields = [one.with_nullable(False), one.with_metadata({"a": "b"})]
+    for field, words in zip(fields, ["is nullable in the first only", "has other metadata"]):
+        rows = pa.record_batch([pa.array([1])], schema=pa.schema([field]))
+        with pytest.raises(khonsu.SchemaMismatchError, match=f'column "id" {words}$'):
+            khonsu.Batch(pa.record_batch({"id": [1]})).concat(rows)

@@ -43,6 +43,12 @@ def cycle_of_transaction() -> Any:
     return weakref.ref(db.anchor)
 
 
+def cycle_of_transaction_resolve() -> Any:
+    anchor = Anchor()
+    txn = khonsu.open().begin(policy="callback", resolve=lambda *_: (txn, anchor))
+    return weakref.ref(anchor)
+
+
 def cycle_of_scan() -> Any:
     txn: Any = khonsu.open().begin()
     txn.anchor = Anchor()
@@ -92,6 +98,7 @@ def cycle_of_exception() -> Any:
         cycle_of_resolve,
         cycle_of_attribute,
         cycle_of_transaction,
+        cycle_of_transaction_resolve,
         cycle_of_scan,
         cycle_of_savepoint,
         cycle_of_watch,

@@ -39,6 +39,20 @@ def test_ignore(db: Any) -> None:
     assert [entry[:3] for entry in txn.resolved()] == [("k", "dropped", "ignore")]
 
 
+@pytest.mark.parametrize("make", [lambda b: b, lambda b: b.to_pyarrow(), lambda b: pa.table(b)])
+def test_policy_of_one_write_of_each_kind_of_rows(db: Any, make: Any) -> None:
+    """The transaction's policy is for the writes that do not say."""
+    put(db, "k", (1, 1))
+    with db.begin(policy="fail") as txn:
+        txn.put("k", make(BASE_1), policy="replace")
+        put(db, "k", (5, 5))
+    assert get(db, "k") == {1: 10, 2: 2}
+    with db.begin(policy="replace") as txn:
+        txn.put("k", make(row(7)), policy="ignore")
+        put(db, "k", (6, 6))
+    assert get(db, "k") == {6: 6}
+
+
 def test_replace(db: Any) -> None:
     txn = meet(db, BASE_1, BASE_2, policy="replace")
     txn.commit()

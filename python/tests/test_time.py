@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -78,6 +79,24 @@ def test_watch(db: Any) -> None:
     with pytest.raises(khonsu.FinishedError):
         watch.next(0)
     assert list(watch) == []
+
+
+@pytest.mark.parametrize("timeout", [0.05, 0.25])
+def test_waits_last_as_long_as_asked(db: Any, timeout: float) -> None:
+    """Also when that is more than a piece of the wait, and no multiple of one."""
+    watch = db.watch()
+    began = time.monotonic()
+    assert watch.next(timeout) is None
+    assert timeout <= time.monotonic() - began < timeout + 30
+
+
+def test_short_timeouts_are_no_default(db: Any) -> None:
+    """One below a millisecond is a millisecond, not what zero would mean."""
+    began = time.monotonic()
+    txn = db.begin(timeout=0.0001)
+    with pytest.raises(khonsu.ExpiredError):
+        while time.monotonic() - began < 4:  # the default is 5
+            txn.get("k")
 
 
 def test_watch_is_woken(db: Any) -> None:

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "batch/ipc_footer.h"
 #include "batch/ipc_sent.h"
+#include "batch/schema_differ.h"
 #include <string.h>
 
 struct kh_ipc_writer {
@@ -126,8 +127,12 @@ kh_status kh_ipc_writer_write(kh_ipc_writer *writer, const kh_batch *batch, kh_e
     kh_status status = check_open(writer, error);
     if (status != KH_OK)
         return status;
-    if (!kh_schema_equal(kh_batch_schema(batch), writer->schema))
-        return status_fail(error, KH_SCHEMA_MISMATCH, "IPC: another schema than the writer's");
+    if (!kh_schema_equal(kh_batch_schema(batch), writer->schema)) {
+        char how[SCHEMA_DIFFER_BYTES];
+        schema_differ(writer->schema, kh_batch_schema(batch), how);
+        return status_fail(error, KH_SCHEMA_MISMATCH,
+                           "IPC: another schema than the writer's, which is the first: %s", how);
+    }
     writer->failed = write_batch(writer, batch, error);
     return writer->failed;
 }

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "batch/schema_differ.h"
 
 #include <string.h>
 
@@ -43,7 +44,10 @@ kh_status rows_view_ids(struct rows_work *work, const struct column *root, struc
 kh_status rows_check_schemas(const kh_batch *a, const kh_batch *b, kh_error *error) {
     if (a->schema == b->schema || kh_schema_equal(a->schema, b->schema))
         return KH_OK;
-    return status_fail(error, KH_SCHEMA_MISMATCH, "the two batches have different schemas");
+    char how[SCHEMA_DIFFER_BYTES];
+    schema_differ(a->schema, b->schema, how);
+    return status_fail(error, KH_SCHEMA_MISMATCH, "the two batches have different schemas: %s",
+                       how);
 }
 
 kh_status rows_start(struct rows_work *work, const struct field *root, int64_t row_count) {

@@ -153,7 +153,8 @@ static bool parse_width(const char *text, int64_t most, int64_t *out) {
 static bool parse_exact(const char *format, struct field *out) {
     for (size_t i = 0; i < sizeof exact_formats / sizeof exact_formats[0]; i++) {
         const struct exact *exact = &exact_formats[i];
-        if (strcmp(format, exact->format) != 0) continue;
+        /* The letter first: each foreign array that is put has its formats looked up here. */
+        if (exact->format[0] != format[0] || strcmp(format, exact->format) != 0) continue;
         out->layout = (enum layout)exact->layout;
         out->bits = exact->bits;
         out->value_class = (enum value_class)exact->value_class;

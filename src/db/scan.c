@@ -4,6 +4,7 @@
  * database, as Arrow's consumers expect of a stream that they were given. */
 #include "db/cursor.h"
 
+#include "batch/schema_differ.h"
 #include <errno.h>
 #include <string.h>
 
@@ -143,8 +144,11 @@ static int stream_next(struct ArrowArrayStream *self, struct ArrowArray *out) {
     if (stream->next == stream->count) return 0;
     const kh_batch *batch = stream->batches[stream->next];
     if (!kh_schema_equal(batch->schema, stream->schema)) {
+        char how[SCHEMA_DIFFER_BYTES];
+        schema_differ(stream->schema, batch->schema, how);
         (void)status_fail(&stream->error, KH_SCHEMA_MISMATCH,
-                          "value %zu of the scan has another schema than the stream", stream->next);
+                          "value %zu of the scan has another schema than the first: %s",
+                          stream->next, how);
         return EINVAL;
     }
     kh_status status = kh_batch_export(batch, out, NULL, &stream->error);

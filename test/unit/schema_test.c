@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/env.h"
 #include "batch/schema.h"
+#include "batch/schema_differ.h"
 #include "support/foreign.h"
 #include "support/home.h"
 
@@ -40,6 +41,58 @@ static void test_equal_schemas_are_one(void **state) {
     home_close(&home);
     assert_int_equal(home.live_blocks, 0);
     assert_int_equal(foreign_live, 0);
+}
+
+static void check_difference(const char *const *first, const char *const *second,
+                             const char *words) {
+    const char *const *sides[] = {first, second};
+    kh_schema *schemas[2];
+    char told[SCHEMA_DIFFER_BYTES];
+    for (int i = 0; i < 2; i++) {
+        struct ArrowSchema arrow;
+        int count = 0;
+        while (sides[i][count] != NULL) count++;
+        foreign_columns(&arrow, sides[i], count);
+        assert_int_equal(kh_schema_import(NULL, &arrow, &schemas[i], NULL), KH_OK);
+    }
+    schema_differ(schemas[0], schemas[1], told);
+    assert_string_equal(told, words);
+    kh_schema_release(schemas[0]);
+    kh_schema_release(schemas[1]);
+}
+
+static void test_the_first_difference_is_told(void **state) {
+    (void)state;
+    static const char *const base[] = {"id=!l", "name=u", "at=tsu:UTC", NULL};
+    static const struct {
+        const char *columns[6];
+        const char *words;
+    } cases[] = {
+        {{"id=!l", "name=U", "at=tsu:UTC"}, "column \"name\" is utf8 and large_utf8"},
+        {{"id=!l", "name=u", "at=tsn:UTC"}, "column \"at\" is tsu:UTC and tsn:UTC"},
+        {{"id=l", "name=U", "at=tsu:UTC"}, "column \"id\" is nullable in the second only"},
+        {{"id=!l", "name=!u", "at=tsu:UTC"}, "column \"name\" is nullable in the first only"},
+        {{"id=!l", "name=u"}, "the second has no column \"at\""},
+        {{"id=!l", "at=tsu:UTC"}, "the second has no column \"name\""},
+        {{NULL}, "the second has no column \"id\""},
+        {{"id=!l", "name=u", "at=tsu:UTC", "x=g"}, "the first has no column \"x\""},
+        {{"id=!l", "x=g", "name=u", "at=tsu:UTC"}, "the first has no column \"x\""},
+        {{"id=!l", "at=tsu:UTC", "name=u"}, "column \"name\" is number 2 and 3"},
+        {{"id=!l", "Name=u", "at=tsu:UTC"}, "the second has no column \"name\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_difference(base, cases[i].columns, cases[i].words);
+}
+
+static void test_long_names_are_cut(void **state) {
+    (void)state;
+    char column[200];
+    char told[SCHEMA_DIFFER_BYTES];
+    memset(column, 'n', sizeof column);
+    memcpy(column + 197, "=g", 3);
+    const char *const first[] = {column, NULL};
+    (void)snprintf(told, sizeof told, "the second has no column \"%.40s\"", column);
+    check_difference(first, (const char *const[]){NULL}, told);
 }
 
 static void test_columns_are_told(void **state) {
@@ -191,6 +244,8 @@ static void test_threads_share_a_table(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_schemas_are_one),
+        cmocka_unit_test(test_the_first_difference_is_told),
+        cmocka_unit_test(test_long_names_are_cut),
         cmocka_unit_test(test_columns_are_told),
         cmocka_unit_test(test_a_handle_outlives_its_database),
         cmocka_unit_test(test_the_process_schemas_are_counted),

@@ -1,0 +1,72 @@
+"""The options of load and save: known to type checkers, and refused by name when there are none.
+
+mypy checks this file too: a wrong call that it would accept is an ignore that is not used.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import khonsu
+from khonsu import _files, _save
+
+TABLE = pa.table({"id": [1, 2], "day": ["mo", "tu"]})
+
+
+def test_right_options(tmp_path: Path) -> None:
+    db = khonsu.open()
+    options: khonsu.LoadOptions = {"if_exists": "replace", "batch_rows": 1, "separator": ":"}
+    loaded: khonsu.Loaded = db.load(TABLE, "t", "day", **options)
+    assert loaded == (2, 2, 2, 0)
+    to: khonsu.SaveOptions = {"format": "csv", "separator": ":"}
+    saved: khonsu.Saved = db.save("t", tmp_path / "t", **to)
+    assert saved == (2, 1)
+
+
+def test_types_of_options(tmp_path: Path) -> None:
+    db = khonsu.open()
+    with pytest.raises(ValueError, match="if_exists is 'append', 'replace' or 'fail'"):
+        db.load(TABLE, "t", if_exists="merge")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a format is one of"):
+        db.load(tmp_path / "t.csv", "t", format="xml")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="batch_rows is an int, not 'many'"):
+        db.load(TABLE, "t", batch_rows="many")  # type: ignore[arg-type]
+    db.load(TABLE, "t")
+    with pytest.raises(ValueError, match="a format is one of"):
+        db.save("t", tmp_path / "t", format="xml")  # type: ignore[arg-type]
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    db = khonsu.open()
+    with pytest.raises(TypeError) as raised:
+        db.load(TABLE, "t", colums=["id"])  # type: ignore[call-arg]
+    assert str(raised.value) == (
+        "load() has no option 'colums' (did you mean 'columns'?); its options are batch_rows, "
+        "columns, format, if_exists, on, progress, resume, separator"
+    )
+    assert db.get("t") is None
+    with pytest.raises(TypeError) as raised:
+        db.save("t", tmp_path / "t", compression="zstd")  # type: ignore[call-arg]
+    assert str(raised.value) == (
+        "save() has no option 'compression'; its options are format, partition, separator"
+    )
+
+
+@pytest.mark.parametrize(
+    "function, options",
+    [(_files.load, khonsu.LoadOptions), (_save.save, khonsu.SaveOptions)],
+)
+def test_all_options_are_typed(function: Callable[..., Any], options: type) -> None:
+    """What is taken is what is told: each option, with the type that the function has for it."""
+    asked = {
+        name: parameter.annotation
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert inspect.get_annotations(options) == asked
