@@ -3,8 +3,9 @@
 
 struct threshold_arguments thresholds_begin(void) {
     kh_delta_thresholds of = KH_DELTA_THRESHOLDS_INIT;
-    return (struct threshold_arguments){of.orthogonal, of.identical, of.opposite, of.conflicting,
-                                        of.jaccard};
+    return (struct threshold_arguments){(double)of.orthogonal, (double)of.identical,
+                                        (double)of.opposite, (double)of.conflicting,
+                                        (double)of.jaccard};
 }
 
 kh_delta_thresholds thresholds_end(const struct threshold_arguments *arguments) {
