@@ -7,7 +7,7 @@
  * must be the same key; and from any text to a key and back. A point in time (t). A key pattern and
  * rows to cut by it (p). Else an Arrow IPC file: all of its values are written as tables and as
  * JSON. Properties of all: it ends, stays inside of the bytes, leaves nothing behind. */
-#include "cli/command.h"
+#include "cli/command_workspace.h"
 #include "cli/complain.h"
 #include "cli/demo.h"
 #include "cli/heap.h"
@@ -78,6 +78,9 @@ const struct command command_head = REFUSED("head");
 const struct command command_log = REFUSED("log");
 const struct command command_restore = REFUSED("restore");
 const struct command command_verify = REFUSED("verify");
+const struct command workspace_list = REFUSED("list");
+const struct command workspace_compare = REFUSED("compare");
+const struct command workspace_commit = REFUSED("commit");
 
 /* ---- the world ---- */
 

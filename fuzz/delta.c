@@ -2,7 +2,9 @@
  *
  * Properties: decoding ends and stays inside of the bytes; what decodes encodes to the same bytes,
  * and building from its values, keys and transaction gives those bytes, too; every number of two
- * deltas is finite and the same both ways round; nothing made of them crashes. */
+ * deltas is finite and the same both ways round; nothing made of them crashes. The same bytes as
+ * the section of a record: with whatever thresholds they say, the delta behind them has a class. */
+#include "db/semantic.h"
 #include "txn/delta_codec.h"
 
 #include <math.h>
@@ -68,10 +70,24 @@ static kh_delta *build_of(const uint8_t *bytes, size_t size_bytes) {
     return delta;
 }
 
+static void check_section(kh_bytes input) {
+    struct semantic_section read;
+    if (input.size_bytes == 0) return;
+    kh_status status = semantic_decode(mem_process(), input, &read, NULL);
+    if (status == KH_OK) {
+        if (read.mode < KH_SEMANTIC_KEYS || read.mode > KH_SEMANTIC_MERGE) abort();
+        (void)kh_delta_classify(read.delta, read.delta, &read.thresholds, NULL);
+        kh_delta_release(read.delta);
+    } else if (status != KH_CORRUPT && status != KH_TOO_BIG && status != KH_UNSUPPORTED) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     kh_bytes input = {bytes, size_bytes};
     kh_delta *decoded = NULL;
     kh_delta *built = build_of(bytes, size_bytes);
+    check_section(input);
     kh_status status = kh_delta_decode(NULL, input, &decoded, NULL);
     if (status == KH_OK) {
         expect_bytes(decoded, input);

@@ -2,9 +2,11 @@
  *
  * The bytes are decoded as they are, which the checksums nearly always refuse, and once more with
  * length and checksums made to fit. Properties: decoding ends, stays inside of the bytes and leaves
- * nothing behind; what decodes can be encoded; and that again decodes, to the same bytes. */
+ * nothing behind; what decodes can be encoded; and that again decodes, to the same bytes. What is
+ * found in the raw frame is what decoding finds. */
 #include "log/record.h"
 #include "log/record_layout.h"
+#include "log/record_raw.h"
 
 #include <stdlib.h>
 
@@ -62,6 +64,25 @@ static uint32_t number_of(void *context, const kh_schema *schema) {
     abort();
 }
 
+/* Of any frame; decoded NULL: it did not decode. */
+static void check_raw(kh_bytes frame, const struct record *decoded) {
+    struct raw_record raw;
+    kh_bytes delta;
+    if (raw_open(frame, &raw, NULL) != KH_OK) {
+        if (decoded != NULL) abort();
+        return;
+    }
+    kh_bytes tag = raw_tag(&raw);
+    kh_status status = raw_delta(&raw, &delta, NULL);
+    if (status != KH_OK && status != KH_CORRUPT) abort();
+    if (decoded == NULL) return;
+    if (status != KH_OK || delta.size_bytes != decoded->delta.size_bytes ||
+        tag.size_bytes != decoded->tag.size_bytes)
+        abort();
+    if (delta.size_bytes > 0 && memcmp(delta.data, decoded->delta.data, delta.size_bytes) != 0)
+        abort();
+}
+
 /* Decode, and encode into out. False: it did not decode. */
 static bool pass_through(const struct record_codec *codec, kh_bytes frame, struct ipc_buffer *out) {
     struct arena arena;
@@ -69,6 +90,7 @@ static bool pass_through(const struct record_codec *codec, kh_bytes frame, struc
     kh_error error;
     arena_init(&arena, codec->mem, NULL);
     kh_status status = record_decode(codec, frame, &arena, &record, &error);
+    check_raw(frame, status == KH_OK ? &record : NULL);
     if (status == KH_OK) {
         if (record_encode(codec, &record, out, &error) != KH_OK) abort();
         record_drop(codec, &record);

@@ -8,6 +8,7 @@
 #define KHONSU_VERIFY_H
 
 #include "khonsu/log.h"
+#include "khonsu/workspace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -77,11 +78,13 @@ typedef struct kh_record_entry {
     uint64_t size_bytes;    /* of the whole record */
     const kh_record_write *writes;
     size_t write_count;
+    const kh_delta *delta; /* what a workspace's change means; NULL: the record says nothing */
+    kh_semantic_mode mode; /* what that decided; KH_SEMANTIC_DEFAULT without a delta */
 } kh_record_entry;
 /* False stops. Must not use the directory. */
 typedef bool kh_record_fn(void *context, const kh_record_entry *record);
 /* The records that the log still has, from a position on (0: all), in order. Checksums are checked,
- * the chain is not. */
+ * and that a delta decodes; the chain is not. */
 KH_API KH_WARN_UNUSED kh_status kh_path_log(const char *path, kh_log_position from,
                                             kh_record_fn *visit, void *context, kh_error *error);
 

@@ -30,6 +30,7 @@ extern const struct command command_compact;
 extern const struct command command_log;
 extern const struct command command_head;
 extern const struct command command_verify;
+extern const struct command command_workspace;
 
 /* Parse the arguments of a command. True: go on. False: *code is the answer (help was shown, or
  * the complaint made). */

@@ -1,6 +1,7 @@
 /* command_log.c - khonsu log: the records of a database's log, a line each. */
 #include "command.h"
 #include "complain.h"
+#include "delta_text.h"
 #include "file.h"
 #include "head_text.h"
 #include "key_text.h"
@@ -9,9 +10,11 @@
 
 static const char details[] =
     "Lists the records that the log of the database in the directory DIR still has: position,\n"
-    "group, kind, commit timestamp (as a number and in UTC), transaction, and the keys that it\n"
+    "group, kind, commit timestamp (as a number and in UTC), transaction, what a workspace's\n"
+    "change means (mode, dimension, values that are not zero, magnitude), and the keys that it\n"
     "writes with the bytes of their values (- for a deletion). No process may have it open;\n"
-    "nothing in it is changed. Checksums are checked; khonsu verify checks more.";
+    "nothing in it is changed. Checksums are checked; khonsu verify checks more. khonsu workspace\n"
+    "lists and compares what changes mean.";
 
 static const char examples[] = "  khonsu log orders.db --limit 20\n"
                                "  khonsu log orders.db --from 1000 --json";
@@ -47,6 +50,11 @@ static void add_plain(struct listing *listing, const kh_record_entry *record) {
     } else {
         text_printf(line, " %" PRIu64 ":%" PRIu64, record->id.high, record->id.low);
     }
+    if (record->delta != NULL) {
+        text_printf(line, " mode=%s dimension=%zu filled=%zu magnitude=%.6g",
+                    delta_text_mode(record->mode), kh_delta_dimension(record->delta),
+                    kh_delta_filled(record->delta), (double)kh_delta_magnitude(record->delta));
+    }
     for (size_t i = 0; i < record->write_count; ++i) {
         const kh_record_write *write = &record->writes[i];
         text_add_char(line, ' ');
@@ -75,6 +83,11 @@ static void add_json(struct listing *listing, const kh_record_entry *record) {
         text_printf(line, ",\"schema\":%" PRIu32, record->schema_number);
     } else {
         text_printf(line, ",\"id\":\"%" PRIu64 ":%" PRIu64 "\"", record->id.high, record->id.low);
+    }
+    if (record->delta != NULL) {
+        text_add(line, ",\"semantic\":{");
+        delta_text_add_json(line, record->mode, record->delta);
+        text_add_char(line, '}');
     }
     text_add(line, ",\"writes\":[");
     for (size_t i = 0; i < record->write_count; ++i) {

@@ -12,7 +12,7 @@
 static const struct command *const commands[] = {
     &command_demo,    &command_import,  &command_get,    &command_put,     &command_scan,
     &command_history, &command_stats,   &command_log,    &command_head,    &command_verify,
-    &command_changes, &command_restore, &command_backup, &command_compact,
+    &command_changes, &command_restore, &command_backup, &command_compact, &command_workspace,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

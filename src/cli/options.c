@@ -2,6 +2,8 @@
  * that was probably meant. */
 #include "options.h"
 
+#include "heap.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -52,13 +54,22 @@ bool options_choice(const char *choices, const char *value, int *out) {
     }
 }
 
-static bool number_parse(const char *value, double *out) {
+static bool number_parse(const char *value, bool is_negative_allowed, double *out) {
     char *end = NULL;
     double number = strtod(value, &end);
-    if (end == value || *end != '\0' || !isfinite(number) || number < 0) {
+    if (end == value || *end != '\0' || !isfinite(number)) {
+        return false;
+    }
+    if (number < 0 && !is_negative_allowed) {
         return false;
     }
     *out = number;
+    return true;
+}
+
+static bool words_add(struct words *words, const char *value) {
+    words->values = heap_resize(words->values, words->count + 1, sizeof *words->values);
+    words->values[words->count++] = value;
     return true;
 }
 
@@ -73,9 +84,13 @@ static bool assign(const struct option *option, const char *value) {
     case OPTION_COUNT:
         return options_count(value, option->target);
     case OPTION_NUMBER:
-        return number_parse(value, option->target);
+        return number_parse(value, false, option->target);
+    case OPTION_REAL:
+        return number_parse(value, true, option->target);
     case OPTION_CHOICE:
         return options_choice(option->operand, value, option->target);
+    case OPTION_WORDS:
+        return words_add(option->target, value);
     }
     return false;
 }
@@ -149,10 +164,13 @@ static const char *kind_wanted(const struct option *option) {
         return "a whole number (K, M or G may follow it)";
     case OPTION_NUMBER:
         return "a number that is not negative";
+    case OPTION_REAL:
+        return "a number";
     case OPTION_CHOICE:
         return option->operand;
     case OPTION_FLAG:
     case OPTION_TEXT:
+    case OPTION_WORDS:
         break;
     }
     return "a value";

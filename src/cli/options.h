@@ -15,7 +15,14 @@ enum option_kind {
     OPTION_TEXT,   /* const char *, borrowed from argv */
     OPTION_COUNT,  /* uint64_t; K, M, G behind it multiply by 1,000 each */
     OPTION_NUMBER, /* double, not negative */
-    OPTION_CHOICE  /* int: which of the words of operand, divided by '|' */
+    OPTION_REAL,   /* double */
+    OPTION_CHOICE, /* int: which of the words of operand, divided by '|' */
+    OPTION_WORDS   /* struct words: may be given many times */
+};
+
+struct words {           /* {NULL, 0}: none */
+    const char **values; /* freed by the caller; what they point to is borrowed from argv */
+    size_t count;
 };
 
 struct option {

@@ -6,6 +6,7 @@
 #include "db/db.h"
 #include "db/durable.h"
 #include "db/read.h"
+#include "db/semantic.h"
 #include "log/record_raw.h"
 #include <string.h>
 
@@ -77,6 +78,7 @@ kh_status kh_path_prove(const char *path, kh_bytes key, kh_timestamp timestamp, 
 struct listing {
     kh_record_fn *visit;
     void *context;
+    struct mem *mem;
     struct arena arena;
 };
 
@@ -102,6 +104,20 @@ static kh_status list_writes(struct listing *listing, struct raw_record *record,
     return status == KH_END ? KH_OK : status;
 }
 
+/* entry->delta is a reference then. */
+static kh_status list_meaning(struct listing *listing, const struct raw_record *record,
+                              kh_record_entry *entry, kh_error *error) {
+    struct semantic_section read;
+    kh_bytes section;
+    kh_status status = raw_delta(record, &section, error);
+    if (status != KH_OK || section.data == NULL) return status;
+    status = semantic_decode(listing->mem, section, &read, error);
+    if (status != KH_OK) return status;
+    entry->delta = read.delta;
+    entry->mode = read.mode;
+    return KH_OK;
+}
+
 static kh_status list(void *context, kh_log_position position, const struct group_head *head,
                       kh_bytes frame, kh_error *error) {
     struct listing *listing = context;
@@ -117,7 +133,9 @@ static kh_status list(void *context, kh_log_position position, const struct grou
                              .schema_number = record.schema_number,
                              .size_bytes = frame.size_bytes};
     status = list_writes(listing, &record, &entry, error);
+    if (status == KH_OK) status = list_meaning(listing, &record, &entry, error);
     if (status == KH_OK && !listing->visit(listing->context, &entry)) status = KH_END;
+    kh_delta_release((kh_delta *)(uintptr_t)entry.delta);
     arena_reset(&listing->arena);
     return status;
 }
@@ -130,6 +148,7 @@ kh_status kh_path_log(const char *path, kh_log_position from, kh_record_fn *visi
     const struct follower follower = {.context = &listing, .record = list};
     kh_status status = closed_open(&closed, path, error);
     if (status != KH_OK) return status;
+    listing.mem = closed.mem;
     arena_init(&listing.arena, closed.mem, NULL);
     status = history_read(&closed.history, from, UINT64_MAX, &follower, error);
     arena_fini(&listing.arena);

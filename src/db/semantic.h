@@ -84,8 +84,18 @@ void semantic_note(kh_txn *txn);
 /* Out of it, as apply_unwind goes back. In the section. */
 void semantic_forget(struct kh_db *db, uint64_t commit);
 
+/* What the section of a record says. */
+struct semantic_section {
+    kh_delta *delta; /* a reference */
+    kh_semantic_mode mode;
+    kh_delta_thresholds thresholds;
+};
+/* Of bytes that anyone may have written, more than none. On failure *out is untouched. KH_CORRUPT,
+ * KH_UNSUPPORTED, KH_TOO_BIG, KH_NO_MEMORY. */
+kh_status semantic_decode(struct mem *mem, kh_bytes section, struct semantic_section *out,
+                          kh_error *error);
 /* The section of its record (size 0: none), in the arena; and back: attached as it was.
- * KH_NO_MEMORY; KH_CORRUPT, KH_UNSUPPORTED. */
+ * KH_NO_MEMORY; as semantic_decode. */
 kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_error *error);
 kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error);
 

@@ -6,6 +6,7 @@
 #include "db/semantic.h"
 
 #include "base/status.h"
+#include "txn/delta_codec.h"
 #include <string.h>
 
 enum { VERSION = 1, HEAD_BYTES = 24, THRESHOLDS = 5 };
@@ -37,15 +38,15 @@ kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_er
     return bytes == NULL ? status_no_memory(error, HEAD_BYTES + delta.size_bytes) : KH_OK;
 }
 
-kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error) {
+kh_status semantic_decode(struct mem *mem, kh_bytes section, struct semantic_section *out,
+                          kh_error *error) {
     const unsigned char *bytes = section.data;
     kh_delta_thresholds thresholds = KH_DELTA_THRESHOLDS_INIT;
     float values[THRESHOLDS];
-    kh_delta *delta = NULL;
-    if (section.size_bytes == 0) return KH_OK;
     if (bytes[0] != VERSION)
         return status_fail(error, KH_UNSUPPORTED, "a semantic delta of version %u", bytes[0]);
-    if (section.size_bytes <= HEAD_BYTES || bytes[1] > KH_SEMANTIC_MERGE || bytes[1] == 0)
+    if (section.size_bytes <= HEAD_BYTES || bytes[1] > KH_SEMANTIC_MERGE || bytes[1] == 0 ||
+        bytes[2] != 0 || bytes[3] != 0)
         return status_fail(error, KH_CORRUPT, "a semantic delta is malformed");
     memcpy(values, bytes + 4, sizeof values);
     thresholds.orthogonal = values[0];
@@ -54,10 +55,20 @@ kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error) {
     thresholds.conflicting = values[3];
     thresholds.jaccard = values[4];
     kh_bytes rest = {bytes + HEAD_BYTES, section.size_bytes - HEAD_BYTES};
-    kh_status status = kh_delta_decode(txn->db, rest, &delta, error);
-    if (status == KH_OK)
-        status = semantic_attach(txn, (kh_semantic_mode)bytes[1], &thresholds, error);
-    if (status == KH_OK) semantic_set_delta(txn, delta);
-    kh_delta_release(delta);
+    kh_delta *delta = NULL;
+    kh_status status = delta_codec_decode(mem, rest, &delta, error);
+    if (status != KH_OK) return status;
+    *out = (struct semantic_section){delta, (kh_semantic_mode)bytes[1], thresholds};
+    return KH_OK;
+}
+
+kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error) {
+    struct semantic_section read;
+    if (section.size_bytes == 0) return KH_OK;
+    kh_status status = semantic_decode(txn->db->home.mem, section, &read, error);
+    if (status != KH_OK) return status;
+    status = semantic_attach(txn, read.mode, &read.thresholds, error);
+    if (status == KH_OK) semantic_set_delta(txn, read.delta);
+    kh_delta_release(read.delta);
     return status;
 }

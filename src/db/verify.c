@@ -8,6 +8,7 @@
  * then. */
 #include "base/status.h"
 #include "db/closed.h"
+#include "db/semantic.h"
 #include "log/audit.h"
 #include "log/state_key.h"
 #include <errno.h>
@@ -84,6 +85,14 @@ static kh_status see_group(void *context, const struct chain *chain, const struc
     return check_mark(check, chain, error);
 }
 
+static kh_status decode_meaning(struct check *check, kh_bytes section, kh_error *error) {
+    struct semantic_section read;
+    if (section.size_bytes == 0) return KH_OK;
+    kh_status status = semantic_decode(check->closed->mem, section, &read, error);
+    if (status == KH_OK) kh_delta_release(read.delta);
+    return status;
+}
+
 /* Does it decode? A schema gets its number, for those that follow. */
 static kh_status decode(struct check *check, kh_bytes frame, kh_error *error) {
     struct record_codec codec = closed_codec(check->closed);
@@ -92,7 +101,9 @@ static kh_status decode(struct check *check, kh_bytes frame, kh_error *error) {
     if (status == KH_OK && record.kind == RECORD_SCHEMA)
         status = log_schemas_add(&check->closed->log_schemas, record.schema_number, record.schema,
                                  error);
-    if (status == KH_OK) record_drop(&codec, &record);
+    bool is_held = status == KH_OK;
+    if (is_held) status = decode_meaning(check, record.delta, error);
+    if (is_held) record_drop(&codec, &record);
     arena_reset(&check->arena);
     return status;
 }

@@ -62,17 +62,34 @@ kh_status raw_next_write(struct raw_record *record, struct raw_write *out, kh_er
     return KH_OK;
 }
 
-kh_bytes raw_tag(const struct raw_record *record) {
+/* data NULL: there is none. False: a section is cut off. */
+static bool find_section(const struct raw_record *record, uint32_t wanted, kh_bytes *out) {
     const unsigned char *at = (const unsigned char *)record->frame.data + RECORD_HEAD_BYTES;
     size_t left = record->frame.size_bytes - RECORD_HEAD_BYTES;
-    while (left >= SECTION_HEAD_BYTES) {
+    *out = (kh_bytes){NULL, 0};
+    while (left > 0) {
+        if (left < SECTION_HEAD_BYTES) return false;
         uint32_t type = layout_u16(at);
         size_t length = layout_u32(at + 4);
         size_t whole = SECTION_HEAD_BYTES + padded(length);
-        if (whole > left || type > SECTION_TAG) break;
-        if (type == SECTION_TAG) return (kh_bytes){at + SECTION_HEAD_BYTES, length};
+        if (whole > left) return false;
+        if (type == wanted) *out = (kh_bytes){at + SECTION_HEAD_BYTES, length};
+        if (type >= wanted) return true;
         at += whole;
         left -= whole;
     }
-    return (kh_bytes){"", 0};
+    return true;
+}
+
+kh_bytes raw_tag(const struct raw_record *record) {
+    kh_bytes tag;
+    return find_section(record, SECTION_TAG, &tag) && tag.data != NULL ? tag : (kh_bytes){"", 0};
+}
+
+kh_status raw_delta(const struct raw_record *record, kh_bytes *out, kh_error *error) {
+    bool is_of_txn = record->kind == RECORD_COMMIT || record->kind == RECORD_PREPARE;
+    if (!find_section(record, SECTION_DELTA, out)) return corrupt(error, "a section is cut off");
+    if (out->data == NULL) return KH_OK;
+    if (!is_of_txn) return corrupt(error, "a section that does not belong to its kind");
+    return out->size_bytes > 0 ? KH_OK : corrupt(error, "an empty section");
 }

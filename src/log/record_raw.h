@@ -28,5 +28,8 @@ kh_status raw_open(kh_bytes frame, struct raw_record *out, kh_error *error);
 kh_status raw_next_write(struct raw_record *record, struct raw_write *out, kh_error *error);
 /* The user's tag, borrowed from the frame; size 0: none, or its section is cut off. */
 kh_bytes raw_tag(const struct raw_record *record);
+/* The section of what its change means, as bytes (db/semantic.h reads them), borrowed from the
+ * frame; data NULL: none. KH_CORRUPT: it is empty, cut off, or of a kind that has none. */
+kh_status raw_delta(const struct raw_record *record, kh_bytes *out, kh_error *error);
 
 #endif

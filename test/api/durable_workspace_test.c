@@ -56,7 +56,54 @@ static void test_a_prepared_one(void **state) {
     directory_remove(&directory);
 }
 
+struct read {
+    int count;
+    kh_delta *kept[2]; /* of the commit, of what was prepared */
+};
+
+static bool see_record(void *context, const kh_record_entry *record) {
+    struct read *read = context;
+    read->count++;
+    if (record->delta == NULL) {
+        assert_int_equal(record->mode, KH_SEMANTIC_DEFAULT);
+        return true;
+    }
+    bool is_prepared = record->kind == KH_RECORD_PREPARE;
+    assert_true(is_prepared || record->kind == KH_RECORD_COMMIT);
+    assert_int_equal(record->mode, is_prepared ? KH_SEMANTIC_MERGE : KH_SEMANTIC_GUARD);
+    assert_null(read->kept[is_prepared]);
+    read->kept[is_prepared] = kh_delta_retain(record->delta);
+    return true;
+}
+
+static void test_the_log_shows_it(void **state) {
+    (void)state;
+    struct read read = {0, {NULL, NULL}};
+    kh_options options = KH_OPTIONS_INIT;
+    kh_timestamp timestamp = 0;
+    directory_make(&directory);
+    options.path = directory.path;
+    options.retention_ms = UINT64_MAX;
+    kh_db *db = kit_open_with(&options);
+    ends(begin(db, KH_SEMANTIC_GUARD, "a", 3, -4), KH_OK);
+    kit_store(db, "plain", 1);
+    kh_workspace *prepared = begin(db, KH_SEMANTIC_MERGE, "b", 0, 1);
+    kit_is(kh_workspace_prepare(prepared, NULL), KH_OK);
+    kit_is(kh_workspace_commit(prepared, &timestamp, NULL), KH_OK);
+    kh_workspace_close(prepared);
+    kit_close(db);
+    kit_is(kh_path_log(directory.path, 0, see_record, &read, NULL), KH_OK);
+    assert_int_equal(read.count, 5); /* and the schema */
+    assert_true(kh_delta_magnitude(read.kept[0]) == 5);
+    assert_int_equal(kh_delta_filled(read.kept[1]), 1);
+    assert_memory_equal(kh_delta_key(read.kept[1], 0).data, "b", 1);
+    kh_delta_release(read.kept[0]);
+    kh_delta_release(read.kept[1]);
+    directory_remove(&directory);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_prepared_one)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_prepared_one),
+                                       cmocka_unit_test(test_the_log_shows_it)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

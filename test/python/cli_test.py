@@ -15,7 +15,7 @@ import pyarrow.ipc
 from _cli import BIN, CliCase, khonsu, on_terminal, read_stream, write_file
 
 COMMANDS = ["demo", "import", "get", "put", "scan", "history", "stats", "restore", "backup",
-            "compact"]
+            "compact", "workspace"]
 
 
 def prices():

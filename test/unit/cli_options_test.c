@@ -152,12 +152,45 @@ static void help_is_seen_before_what_follows(void **state) {
     finish(&parsed, 0);
 }
 
+static void words_add_up_and_numbers_have_signs(void **state) {
+    (void)state;
+    double level = 0;
+    struct words keys = {NULL, 0};
+    const struct option options[] = {
+        {"level", 'l', OPTION_REAL, "X", "how high", &level},
+        {"key", 'k', OPTION_WORDS, "KEY", "which", &keys},
+    };
+    static char given[][10] = {"--key", "a",         "--level", "-0.95",
+                               "-kb",   "--key=c=d", "--key",   "--key"};
+    char *arguments[8];
+    for (size_t i = 0; i < 8; ++i) {
+        arguments[i] = given[i];
+    }
+    struct operands operands;
+    struct text problem = {NULL, 0, 0};
+    assert_int_equal(options_parse(options, 2, 8, arguments, &operands, &problem), OPTIONS_PARSED);
+    assert_int_equal(operands.count, 0);
+    assert_true(level < -0.94 && level > -0.96);
+    static const char *const expected[] = {"a", "b", "c=d", "--key"};
+    assert_int_equal(keys.count, 4);
+    for (size_t i = 0; i < 4; ++i) {
+        assert_string_equal(keys.values[i], expected[i]);
+    }
+    free(keys.values);
+    static char infinite[] = "inf";
+    char *wrong[] = {given[2], infinite};
+    assert_int_equal(options_parse(options, 2, 2, wrong, &operands, &problem), OPTIONS_WRONG);
+    assert_non_null(strstr(problem.bytes, "wants a number, not 'inf'"));
+    text_free(&problem);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_forms_of_values_are_taken),
         cmocka_unit_test(operands_stand_anywhere),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(help_is_seen_before_what_follows),
+        cmocka_unit_test(words_add_up_and_numbers_have_signs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
