@@ -64,6 +64,7 @@ kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thr
     claim->thresholds = *thresholds;
     txn->semantic = claim;
     txn->is_special = true;
+    txn->has_own_options = true; /* handle_release looks closer: it is detached */
     return KH_OK;
 }
 
