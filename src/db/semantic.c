@@ -300,7 +300,6 @@ kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *riva
     if (*write != NULL) return KH_CONFLICT;
     if (!claim->is_refused) return KH_OK;
     *rival = claim->rival.commit;
-    atomic_fetch_add_explicit(&semantic->refused, 1, memory_order_relaxed);
     return KH_SEMANTIC_CONFLICT;
 }
 
@@ -347,6 +346,16 @@ void semantic_forget(struct kh_db *db, uint64_t commit) {
         semantic->bytes -= kh_delta_size_bytes(newest->delta);
         kh_delta_release(newest->delta);
     }
+    lock_leave(&semantic->lock);
+}
+
+void semantic_count(struct kh_db *db, kh_stats *out) {
+    struct semantic *semantic = db->semantic;
+    out->semantic_merges = atomic_load_explicit(&semantic->merged, memory_order_relaxed);
+    out->semantic_compared = atomic_load_explicit(&semantic->compared, memory_order_relaxed);
+    lock_take(&semantic->lock);
+    out->semantic_remembered = semantic->end - semantic->first;
+    out->semantic_bytes = semantic->bytes;
     lock_leave(&semantic->lock);
 }
 
