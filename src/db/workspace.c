@@ -78,8 +78,22 @@ static kh_status check_options(const kh_workspace_options *options, kh_error *er
     return KH_OK;
 }
 
+/* Between calls the janitor may have the transaction, and its arena. */
+__attribute__((noinline)) static kh_status attach(kh_workspace *workspace, kh_txn *txn,
+                                                  kh_semantic_mode mode, kh_error *error) {
+    const kh_workspace_options *options = workspace->options;
+    kh_status status = handle_enter(txn, error);
+    if (status != KH_OK) return status;
+    if (txn->semantic == NULL) status = semantic_attach(txn, mode, &options->thresholds, error);
+    if (status == KH_OK) semantic_set_delta(txn, workspace->delta);
+    if (mode == KH_SEMANTIC_MERGE && options->txn.policy == KH_DEFAULT_POLICY)
+        txn->policy = POLICY_SEMANTIC;
+    handle_leave(txn);
+    return status;
+}
+
 /* What has no delta and permits no merges needs no claim. */
-static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
+KH_ALWAYS_INLINE kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
     const kh_workspace_options *options = workspace->options;
     struct kh_db *db = workspace->db;
     kh_txn *txn;
@@ -88,18 +102,17 @@ static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
     kh_semantic_mode mode =
         options->mode != KH_SEMANTIC_DEFAULT ? options->mode : db->semantic->mode;
     if (KH_UNLIKELY(mode == KH_SEMANTIC_MERGE)) {
-        status = semantic_attach(txn, mode, &options->thresholds, error);
+        status = attach(workspace, txn, mode, error);
         if (status != KH_OK) {
             kh_txn_close(txn);
             return status;
         }
-        if (options->txn.policy == KH_DEFAULT_POLICY) txn->policy = POLICY_SEMANTIC;
     }
     workspace->txn = txn;
     workspace->cause = KH_OK;
     workspace->is_prepared = false;
     WORKSPACE_SET(workspace, mode, mode);
-    WORKSPACE_SET(workspace, txn_id, handle_id(txn).low);
+    WORKSPACE_SET(workspace, txn_id, kh_txn_get_id(txn).low);
     WORKSPACE_SET(workspace, begun_ms, txn_begin_tick(txn));
     return KH_OK;
 }
@@ -180,7 +193,7 @@ kh_status kh_workspace_begin(kh_db *db, const kh_workspace_options *options, kh_
 }
 
 /* What one transaction of it leaves behind. */
-static void clear(kh_workspace *workspace) {
+static inline void clear(kh_workspace *workspace) {
     uint32_t count = WORKSPACE_GET(workspace, operation_count);
     if (KH_UNLIKELY(workspace->delta != NULL)) workspaces_set_delta(workspace, NULL);
     for (uint32_t i = 0; i < count; i++)
@@ -249,20 +262,17 @@ static kh_status end_commit(kh_workspace *workspace, kh_status status, kh_timest
     return status;
 }
 
-static kh_status bring_delta(kh_workspace *workspace, kh_error *error) {
+__attribute__((noinline)) static kh_status bring_delta(kh_workspace *workspace, kh_error *error) {
     kh_semantic_mode mode = (kh_semantic_mode)WORKSPACE_GET(workspace, mode);
-    kh_txn *txn = workspace->txn;
     kh_status status = workspace_seal_delta(workspace, error);
-    if (status == KH_OK && txn->semantic == NULL)
-        status = semantic_attach(txn, mode, &workspace->options->thresholds, error);
-    if (status == KH_OK) semantic_set_delta(txn, workspace->delta);
+    if (status == KH_OK) status = attach(workspace, workspace->txn, mode, error);
     if (status != KH_OK && kh_workspace_state_of(workspace) == KH_WORKSPACE_ACTIVE)
         fail(workspace, status);
     return status;
 }
 
 /* To COMMITTING, with what the transaction brings along. */
-static kh_status start(kh_workspace *workspace, kh_error *error) {
+static inline kh_status start(kh_workspace *workspace, kh_error *error) {
     kh_status status = workspace_check(workspace, error);
     if (status != KH_OK) return status;
     size_t has_meaning = workspace->before.count | workspace->after.count |
