@@ -34,12 +34,12 @@ static bool is_finite_at(const struct column *elements, int64_t index) {
 
 static kh_status check_vectors(const struct column *root, int32_t column, kh_error *error) {
     const struct column *lists = &root->children[column];
-    const struct column *elements = &lists->children[0];
-    int64_t size = lists->field->list_size;
-    int64_t first = elements->offset + (lists->offset + root->offset) * size;
     if (!vectors_can_add(lists->field))
         return status_fail(error, KH_INVALID_DATA, "column \"%s\" does not have vectors of floats",
                            lists->field->name);
+    const struct column *elements = &lists->children[0];
+    int64_t size = lists->field->list_size;
+    int64_t first = elements->offset + (lists->offset + root->offset) * size;
     for (int64_t i = 0; i < root->length * size; i++)
         if (!is_finite_at(elements, first + i))
             return status_fail(error, KH_INVALID_DATA, "row %lld of column \"%s\" is not finite",
@@ -104,6 +104,8 @@ static bool add_floats(unsigned char *out, const unsigned char *const from[3], i
         volatile float delta = side[MINE] - side[BASE]; /* rounded here: no fused operation */
         float sum = side[THEIRS] + delta;
         if (!isfinite(sum) || !isfinite(side[BASE])) return false;
+        if (memcmp(&side[THEIRS], &side[BASE], 4) == 0) sum = side[MINE];
+        if (memcmp(&side[MINE], &side[BASE], 4) == 0) sum = side[THEIRS];
         memcpy(out + 4 * (size_t)i, &sum, 4);
     }
     return true;
@@ -116,6 +118,8 @@ static bool add_doubles(unsigned char *out, const unsigned char *const from[3], 
         volatile double delta = side[MINE] - side[BASE];
         double sum = side[THEIRS] + delta;
         if (!isfinite(sum) || !isfinite(side[BASE])) return false;
+        if (memcmp(&side[THEIRS], &side[BASE], 8) == 0) sum = side[MINE];
+        if (memcmp(&side[MINE], &side[BASE], 8) == 0) sum = side[THEIRS];
         memcpy(out + 8 * (size_t)i, &sum, 8);
     }
     return true;

@@ -77,6 +77,8 @@ kh_status semantic_search(kh_txn *txn, kh_error *error);
 /* KH_OK; or KH_SEMANTIC_CONFLICT, *rival is its commit; or KH_CONFLICT: *write, merged by the data,
  * may not be. In the section, certified. */
 kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *rival);
+/* A put by the policy of txn, POLICY_SEMANTIC among them (write.c). */
+kh_status write_put_meaning(kh_txn *txn, kh_bytes key, const kh_batch *value, kh_error *error);
 /* Does a prepared transaction hold what txn means? In the section. */
 bool semantic_is_held(const kh_txn *txn, const kh_txn *holder);
 /* Into the list: txn->committed is installed. Cannot fail. In the section. */
