@@ -204,7 +204,8 @@ typedef struct kh_options {
     }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the
- * library does not know; KH_UNSUPPORTED: a path in a build without "durable"; KH_CORRUPT, KH_IO:
+ * library does not know; KH_UNSUPPORTED: a path in a build without "durable", or for writing in a
+ * process that was forked after it had used a path; KH_CORRUPT, KH_IO:
  * what the log or storage delivers cannot be replayed; KH_NO_MEMORY. With as_of: KH_TOO_OLD:
  * history does not reach back to it; KH_INVALID: it is in the future. KH_BUSY: read-only, and a
  * writer changed the directory faster than it could be opened. */

@@ -196,9 +196,26 @@ kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, en
     return rocks_open_within(mem, path, kind, how, 0, out, error);
 }
 
+/* RocksDB's threads are the process' and not those of its children, which would wait for them for
+ * ever: one that was forked after RocksDB was used does not write. */
+static kh_status refuse_children(enum rocks_open how, kh_error *error) {
+    static _Atomic uint64_t used; /* the fork generation of the first use, + 1; 0: none yet */
+    uint64_t first = 0;
+    uint64_t now = (uint64_t)env_fork_generation() + 1;
+    if (atomic_compare_exchange_strong_explicit(&used, &first, now, memory_order_relaxed,
+                                                memory_order_relaxed) ||
+        first == now || how == ROCKS_READ)
+        return KH_OK;
+    return status_fail(error, KH_UNSUPPORTED,
+                       "the process was forked after it had used a database on disk: it can open "
+                       "them read-only, or execute a program that writes");
+}
+
 kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind kind,
                             enum rocks_open how, uint64_t memory_bytes, struct rocks **out,
                             kh_error *error) {
+    kh_status allowed = refuse_children(how, error);
+    if (allowed != KH_OK) return allowed;
     struct rocks *rocks = mem_own_alloc(mem, sizeof *rocks);
     if (rocks == NULL) return status_no_memory(error, sizeof *rocks);
     memset(rocks, 0, sizeof *rocks);
