@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from classes import model
 
 import khonsu
 from khonsu import Delta, Thresholds, classify
@@ -136,27 +137,6 @@ def test_sums() -> None:
 
 
 # ---- classes -------------------------------------------------------------------------------------
-
-
-def model(a: list[float], b: list[float], keys: tuple[set[str], set[str]], t: Thresholds) -> str:
-    """The table of docs/semantic.md, by exact sums; with what is compared in float32."""
-    squares = math.fsum(x * x for x in a) * math.fsum(y * y for y in b)
-    if squares == 0:
-        return "none"
-    s = np.float32(math.fsum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(squares))
-    limits = Thresholds(*map(np.float32, t))
-    filled = [{i for i, x in enumerate(values) if x != 0} for values in (a, b)]
-    are_sparse = all(2 * len(places) < len(a) for places in filled)
-    jaccard = np.float32(len(filled[0] & filled[1]) / len(filled[0] | filled[1]))
-    rules = (
-        ("orthogonal", abs(s) < limits.orthogonal),
-        ("identical", keys[0] == keys[1] and s >= limits.identical),
-        ("opposite", s <= limits.opposite),
-        ("conflicting", s >= limits.conflicting),
-        ("conflicting", are_sparse and jaccard >= limits.jaccard),
-        ("ambiguous", bool(keys[0] & keys[1])),
-    )
-    return next((kind for kind, is_true in rules if is_true), "low conflict")
 
 
 def some_values(chance: random.Random) -> list[float]:
