@@ -2,7 +2,6 @@
 #include "core.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 bool thresholds_take(PyObject *object, kh_delta_thresholds *out) {
     *out = (kh_delta_thresholds)KH_DELTA_THRESHOLDS_INIT;

@@ -2,7 +2,6 @@
 #include "core.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct delta_object {
     PyObject_HEAD

@@ -5,9 +5,6 @@
  * borrowed, and another one after a retry. */
 #include "workspace.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static txn_object *of(PyObject *self) {
     return (txn_object *)self;
 }
@@ -110,10 +107,9 @@ void workspace_learn(txn_object *txn, kh_status status) {
     kh_batch_release(batch);
 }
 
-/* Savepoints of before are gone: no number of a new one is theirs. */
+/* Savepoints of before are gone with their transaction: the library knows no such number, or a new
+ * one has it, with another serial. */
 static void forget(txn_object *txn) {
-    if (txn->marks.capacity > 0)
-        memset(txn->marks.serials, 0, txn->marks.capacity * sizeof *txn->marks.serials);
     for (int i = 0; i < 3; i++) Py_CLEAR(txn->raised[i]);
     Py_CLEAR(txn->resolved);
     txn->timestamp = 0;

@@ -6,7 +6,6 @@
 #include "workspace.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static txn_object *of(PyObject *self) {
     return (txn_object *)self;

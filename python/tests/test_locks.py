@@ -125,8 +125,10 @@ def test_commits_that_wait(how: str) -> None:
     until(lambda: waiting(db) == 1)
     third = db.begin(lock_wait=False)
     third["a"] = row(3)
+    begun = time.monotonic()
     with pytest.raises(khonsu.LockConflictError):
         third.commit()
+    assert time.monotonic() - begun < 2
     first.rollback()
     thread.join()
     assert answers == [second.timestamp] and get(db, "a") == {2: 0}
