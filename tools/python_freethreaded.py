@@ -30,7 +30,8 @@ REQUIREMENTS = "python/requirements-freethreaded.txt"
 # What the thread sanitizer's interpreter gets: pyarrow and numpy are not built with it, so it would
 # see half of what they do.
 PURE = ("iniconfig", "packaging", "pluggy", "pygments", "pytest")
-TSAN_TESTS = ("test_free_threads.py", "test_lifetime.py", "test_durable.py", "test_time.py")
+TSAN_TESTS = ("test_free_threads.py", "test_free_workspaces.py", "test_lifetime.py",
+              "test_durable.py", "test_time.py")
 
 TRY = python_wheel.TRY + """
 import sys

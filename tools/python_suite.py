@@ -43,7 +43,7 @@ def stage(where):
             shutil.copytree(f"python/{name}", os.path.join(place, name), ignore=leave)
     shutil.copy("python/pyproject.toml", place)
     os.makedirs(os.path.join(where, "docs"), exist_ok=True)  # where tests look for their pages
-    for page in ("python.md", "semantic-quality.md"):
+    for page in ("python.md", "python-workspaces.md", "semantic.md", "semantic-quality.md"):
         shutil.copy(f"docs/{page}", os.path.join(where, "docs"))
     shutil.copy("README.md", where)
     return place

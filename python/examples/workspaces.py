@@ -2,18 +2,20 @@
 
 Each agent begins from the same notes and rewrites one. An edit's delta is the embedding of the note
 after it minus the one before; the class of two deltas is what a workspace in the mode "guard" or
-"merge" would decide by. The example embeds the edits, prints the class of every pair beside what
-the two sentences are to each other in fact, and draws the similarities as an SVG picture.
+"merge" decides by. The example embeds the edits, prints the class of every pair beside what the two
+sentences are to each other in fact, and draws the similarities as an SVG picture. Then all agents
+commit their edits in workspaces, one after the other: guarded, and merged.
 
 ``pip install khonsu[embed]`` brings the model; nothing is downloaded when it runs.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
+import khonsu
 from khonsu import thresholds
 
 NOTES = {
@@ -67,20 +69,25 @@ class Pair(NamedTuple):
     kind: str
 
 
-def deltas(edits: Sequence[Edit], embed: Callable[[Sequence[str]], Any]) -> Any:
-    """A row for each edit: what a workspace gets as its embeddings after, minus those before."""
-    return embed([edit.after for edit in edits]) - embed([edit.before for edit in edits])
+class Sides(NamedTuple):
+    """A row of numbers for each edit: what its note meant before, and means after."""
+
+    before: Any
+    after: Any
 
 
-def compare_all(edits: Sequence[Edit], rows: Any) -> list[Pair]:
+def sides_of(edits: Sequence[Edit], embed: Callable[[Sequence[str]], Any]) -> Sides:
+    return Sides(embed([edit.before for edit in edits]), embed([edit.after for edit in edits]))
+
+
+def compare_all(edits: Sequence[Edit], sides: Sides) -> list[Pair]:
     """Every pair, the most similar first."""
-    pairs = []
-    for j, second in enumerate(edits):
-        for i, first in enumerate(edits[:j]):
-            likeness = thresholds.compare(rows[i], rows[j])
-            kind = thresholds.classify(likeness, "same" if first.key == second.key else "different")
-            pairs.append(Pair(i, j, likeness.cosine, kind))
-    return sorted(pairs, key=lambda pair: (-pair.cosine, pair.i, pair.j))
+    deltas = [
+        khonsu.Delta.between(before, after, keys=[edit.key])
+        for edit, before, after in zip(edits, *sides, strict=True)
+    ]
+    pairs = [Pair(i, j, cosine, kind) for i, j, kind, cosine in khonsu.classify_all(deltas)]
+    return sorted(pairs, key=lambda pair: (-pair.cosine, pair.j, pair.i))
 
 
 def in_fact(first: Edit, second: Edit) -> str:
@@ -109,6 +116,65 @@ def print_verdict(edits: Sequence[Edit], pairs: Sequence[Pair]) -> None:
         stopped = sum(kind in thresholds.STOPPED for kind in kinds)
         print(f"{fact}: guard would stop {stopped} of {len(kinds)}")
 
+
+# ---- committed -----------------------------------------------------------------------------------
+
+NOTE = khonsu.Schema({"id": "int64", "text": "utf8"})
+
+
+def one_key_each(edit: Edit | None) -> Iterator[tuple[str, khonsu.Batch]]:
+    """What is written: a key for each note, with one row."""
+    for number, (key, text) in enumerate(NOTES.items()):
+        if edit is None or edit.key == key:
+            yield f"notes/{key}", NOTE.row(number, text if edit is None else edit.after)
+
+
+def one_table(edit: Edit | None) -> Iterator[tuple[str, khonsu.Batch]]:
+    """The same with all notes under one key, a row each: who writes it meets all others."""
+    texts = NOTES if edit is None else NOTES | {edit.key: edit.after}
+    yield "notes", NOTE.rows(list(enumerate(texts.values())))
+
+
+def outcome_of(ws: khonsu.Workspace, agents: dict[int, str]) -> str:
+    """Commits it, and says what came of that."""
+    try:
+        ws.commit()
+    except khonsu.SemanticConflictError as error:
+        rival = agents[error.rival_transaction]
+        return f"stopped: {error.kind}, {rival}, {error.similarity:.2f}"
+    except khonsu.ConflictError:
+        return "stopped: by its key"
+    return "merged" if ws.resolved() else "committed"
+
+
+def commit_all(edits: Sequence[Edit], sides: Sides, mode: Any, layout: Any) -> list[str]:
+    """All agents begin from the same notes, and commit one after the other."""
+    outcomes, agents = [], {}
+    with khonsu.open(semantic=mode) as db:
+        with db.begin() as txn:
+            for key, rows in layout(None):
+                txn[key] = rows
+        open_edits = []
+        for edit, *meaning in zip(edits, *sides, strict=True):
+            ws = db.workspace(embed=lambda operations, meaning=meaning: meaning, timeout=60)
+            for key, rows in layout(edit):
+                ws[key] = rows
+            agents[ws.id] = edit.agent
+            open_edits.append(ws)
+        for ws in open_edits:
+            outcomes.append(outcome_of(ws, agents))
+    return outcomes
+
+
+def print_outcomes(edits: Sequence[Edit], sides: Sides) -> None:
+    guarded = commit_all(edits, sides, "guard", one_key_each)
+    merged = commit_all(edits, sides, "merge", one_table)
+    print(f"{'committed by':<15}{'guard, a key a note':<36}merge, all notes in one table")
+    for edit, first, second in zip(edits, guarded, merged, strict=True):
+        print(f"{edit.name:<15}{first:<36}{second}")
+
+
+# ---- drawn ---------------------------------------------------------------------------------------
 
 CELL, LEFT, TOP = 64, 130, 96
 SHORT = {"low conflict": "low", "conflicting": "conflict", "orthogonal": "orthog."}
@@ -170,13 +236,15 @@ def main() -> None:
     parser.add_argument("--embed", default="khonsu.sentences:embed", metavar="MODULE:FUNCTION")
     options = parser.parse_args()
     try:
-        rows = deltas(EDITS, thresholds.embedder(options.embed))
+        sides = sides_of(EDITS, thresholds.embedder(options.embed))
     except ImportError as error:
         parser.exit(1, f"{error}\n")
-    pairs = compare_all(EDITS, rows)
+    pairs = compare_all(EDITS, sides)
     print_table(EDITS, pairs)
     print()
     print_verdict(EDITS, pairs)
+    print()
+    print_outcomes(EDITS, sides)
     draw(EDITS, pairs, options.out)
     print(f"picture: {options.out}")
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
-
 from . import _changes, _core, _files, _run, _save, _sql
 from ._errors import Error
 from ._options import (
@@ -21,11 +20,13 @@ from ._options import (
     Policy,
     Sync,
     TransactionOptions,
+    WorkspaceOptions,
     check_names,
     timestamp_of,
 )
 from ._sources import PathLike
 from ._transaction import Transaction
+from ._workspace import Workspace
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -86,6 +87,9 @@ class Database(_core.Database):
             at: Read as of this timestamp or datetime.
             resolve: Function of (key, base, mine, theirs) for policy "callback": answers rows, None
                 (delete), khonsu.DROP or khonsu.CONFLICT.
+            lock_wait: Whether its commit waits for keys that others have locked (True), or is
+                refused with LockConflictError (False).
+            priority: In a deadlock, of a database with lock_victim="lowest_priority".
 
         Raises:
             BusyError: Too many transactions are open.
@@ -96,6 +100,28 @@ class Database(_core.Database):
             if moment is not None:
                 options["at"] = timestamp_of(moment)
         return Transaction(self, **options)
+
+    def workspace(self, **options: Unpack[WorkspaceOptions]) -> Workspace:
+        """Begin a workspace: a transaction that carries an embedding of its change.
+
+        Args:
+            mode: What the embedding decides at commit: "keys" (nothing), "guard" (the commit is
+                refused when its change is conflicting with or opposite to one that it has not
+                seen) or "merge" (and changes of the same keys are merged where they may be).
+                Default: the database's.
+            embed: Function of the list of operations that answers (before, after), or None. Called
+                by the commit when something was written and not both sides were set; it may read
+                through the workspace. What it raises is passed on, and the workspace goes on.
+            thresholds: Of the classes, when this workspace commits.
+            operations_max: How many operations are allowed; default 1,000 (TooBigError).
+            isolation: As of :meth:`begin`, like policy, tag, id_column, sync, resolve, lock_wait
+                and priority.
+            timeout: Seconds from begin to commit; default 5.
+
+        Raises:
+            BusyError: Too many transactions are open.
+        """
+        return Workspace(self, **options)
 
     @overload
     def get(self, key: _core.Key) -> _core.Batch | None: ...
@@ -302,7 +328,8 @@ def open(
         sync_delay: Seconds that a sync may wait for company.
         as_of: With read_only: the state at this timestamp or datetime.
         **options: threads=False (the caller runs step()), ingest, validation ("full" or
-            "structure"), limits (a dict, as in kh_limits), node, resolve (for policy "callback").
+            "structure"), limits (a dict, as in kh_limits), node, resolve (for policy "callback");
+            those of workspaces and locks are in the guide.
 
     Raises:
         InUseError, InvalidError, CorruptError, StorageError, UnsupportedError: as kh_db_open says.

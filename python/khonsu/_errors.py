@@ -66,6 +66,19 @@ _ALSO: dict[str, type[Exception]] = {
 }
 
 
+# What some carry besides; documented in docs/python.md.
+_DETAILS: dict[str, dict[str, object]] = {
+    "KH_DEADLOCK": {"cycle": ()},
+    "KH_SEMANTIC_CONFLICT": {
+        "rival_transaction": None,
+        "keys": (),
+        "kind": None,
+        "similarity": None,
+        "delta": None,
+    },
+}
+
+
 def _class_name(status: str) -> str:
     words = status.removeprefix("KH_").split("_")
     return _NAMES.get(status, "".join(word.capitalize() for word in words) + "Error")
@@ -86,6 +99,7 @@ def _make() -> dict[int, type[Error]]:
             "__str__": Exception.__str__,
             "status": status,
             "number": number,
+            **_DETAILS.get(status, {}),
         }
         made[number] = type(name, bases, body)
     return made

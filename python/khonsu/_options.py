@@ -5,14 +5,23 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
-from ._core import Batch
+from ._core import Batch, Operation
+
+Numbers: TypeAlias = Any
+"""A sequence or buffer of numbers: list, array, of numpy, pandas, Polars or pyarrow."""
 
 Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "snapshot", "serializable"]
 Policy: TypeAlias = Literal["fail", "ignore", "replace", "append", "merge", "callback"]
 Sync: TypeAlias = Literal["full", "group", "none"]
+Mode: TypeAlias = Literal["keys", "guard", "merge"]
+"""What the embedding of a workspace decides at commit."""
+Victim: TypeAlias = Literal["youngest", "oldest", "lowest_priority", "most_locks"]
+"""Who of a circle of transactions that wait for one another has to go."""
 Resolve: TypeAlias = Callable[[str, Batch | None, Batch | None, Batch | None], Any]
+Embed: TypeAlias = Callable[[list[Operation]], "tuple[Numbers, Numbers] | None"]
+"""Answers what the data meant before these operations and means after them; None: nothing."""
 Moment: TypeAlias = int | dt.datetime
 """A commit timestamp, or a datetime (a naive one is local time)."""
 
@@ -30,6 +39,36 @@ class TransactionOptions(TypedDict, total=False):
     sync: Sync | None
     at: Moment | None
     resolve: Resolve | None
+    lock_wait: bool | None
+    priority: int
+
+
+class Thresholds(NamedTuple):
+    """From where on two deltas are of a class: kh_delta_thresholds, with its defaults."""
+
+    orthogonal: float = 0.1
+    identical: float = 0.99
+    opposite: float = -0.95
+    conflicting: float = 0.7
+    jaccard: float = 0.5
+
+
+class WorkspaceOptions(TypedDict, total=False):
+    """The keyword arguments of ``Database.workspace``, which explains them."""
+
+    mode: Mode | None
+    embed: Embed | None
+    thresholds: Thresholds | None
+    operations_max: int
+    isolation: Isolation | None
+    policy: Policy | None
+    timeout: float | None
+    tag: str | None
+    id_column: str | None
+    sync: Sync | None
+    resolve: Resolve | None
+    lock_wait: bool | None
+    priority: int
 
 
 def check_names(call: str, given: Iterable[str], known: type) -> None:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import math
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ._optional import require
+from ._core import Delta
+from ._errors import Error
+from ._options import Thresholds
 from ._pairs import LABELS, Embedder, Pairs, deltas, read
+from ._workspace import classify as classify_deltas
 
 CLASSES = (
     "none",
@@ -32,22 +35,13 @@ STOPPED = ("opposite", "conflicting")  # by the mode guard
 Keys: TypeAlias = Literal["same", "shared", "different"]
 
 
-class Thresholds(NamedTuple):
-    """Those of kh_delta_thresholds, with its defaults."""
-
-    orthogonal: float = 0.1
-    identical: float = 0.99
-    opposite: float = -0.95
-    conflicting: float = 0.7
-    jaccard: float = 0.5
-
-
 class Likeness(NamedTuple):
-    """What is compared with the thresholds."""
+    """Two deltas, and what of them is compared with the thresholds."""
 
+    first: Delta
+    second: Delta
     cosine: float
     jaccard: float | None  # of the positions; None unless both deltas are sparse
-    is_zero: bool = False  # one of them
 
 
 class Judged(NamedTuple):
@@ -69,7 +63,8 @@ class Sweep(NamedTuple):
 
 def _in_float(value: float) -> float:
     """Rounded as the C library keeps thresholds and cosines."""
-    return float(require("numpy", "Comparing deltas").float32(value))
+    [rounded] = struct.unpack("f", struct.pack("f", value))
+    return float(rounded)
 
 
 SWEEPS = {
@@ -107,47 +102,34 @@ SWEEPS = {
 
 
 def compare(first: Any, second: Any) -> Likeness:
-    """How like two deltas are (numpy arrays of float32).
+    """How like the deltas of two changes are: sequences of numbers."""
+    a, b = Delta(first), Delta(second)
+    are_sparse = a.is_sparse and b.is_sparse
+    return Likeness(a, b, a.cosine(b), a.jaccard(b) if are_sparse else None)
 
-    The sums are exact and rounded once, so that no order of them matters.
-    """
-    a, b = first.tolist(), second.tolist()
-    squares = math.fsum(x * x for x in a) * math.fsum(y * y for y in b)
-    if squares == 0:
-        return Likeness(0.0, None, True)
-    cosine = math.fsum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(squares)
-    filled_a = {i for i, x in enumerate(a) if x != 0}
-    filled_b = {i for i, y in enumerate(b) if y != 0}
-    are_sparse = max(len(filled_a), len(filled_b)) < len(a) / 2
-    jaccard = len(filled_a & filled_b) / len(filled_a | filled_b) if are_sparse else None
-    return Likeness(_in_float(max(-1.0, min(1.0, cosine))), jaccard)
+
+_KEYS: dict[Keys, tuple[list[str], list[str]]] = {
+    "same": (["a"], ["a"]),
+    "shared": (["a", "b"], ["a", "c"]),
+    "different": (["a"], ["b"]),
+}
 
 
 def classify(likeness: Likeness, keys: Keys, thresholds: Thresholds | None = None) -> str:
-    """The class of two changes, by the rules of kh_delta_classify: the first that is true decides.
+    """The class of two changes, by the library's own rules (kh_delta_classify).
 
     Args:
         likeness: Of the two deltas.
         keys: Whether the changes touch the same keys, share some of them, or none.
         thresholds: None: the defaults.
 
-    >>> classify(Likeness(0.82, None), "different")
+    >>> classify(compare([1, 0], [0.8, 0.6]), "different")
     'conflicting'
-    >>> classify(Likeness(0.5, None), "shared")
+    >>> classify(compare([1, 0], [0.5, 0.866]), "shared")
     'ambiguous'
     """
-    limits = Thresholds(*map(_in_float, thresholds or Thresholds()))
-    s, jaccard = likeness.cosine, likeness.jaccard
-    rules = (
-        ("none", likeness.is_zero),
-        ("orthogonal", abs(s) < limits.orthogonal),
-        ("identical", keys == "same" and s >= limits.identical),
-        ("opposite", s <= limits.opposite),
-        ("conflicting", s >= limits.conflicting),
-        ("conflicting", jaccard is not None and jaccard >= limits.jaccard),
-        ("ambiguous", keys != "different"),
-    )
-    return next((name for name, is_true in rules if is_true), "low conflict")
+    first, second = likeness.first.values, likeness.second.values
+    return classify_deltas(first, second, keys=_KEYS[keys], thresholds=thresholds).kind
 
 
 def judge(pairs: Pairs, embed: Embedder) -> tuple[list[Judged], int]:
@@ -336,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = Thresholds(*(getattr(options, name) for name in Thresholds._fields))
     try:
         judged, dimensions = judge(read(options.file), embedder(options.embed))
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, Error) as error:
         print(f"thresholds: {error}", file=sys.stderr)
         return 1
     if options.only:

@@ -36,6 +36,13 @@ struct core {
     PyTypeObject *savepoint_type;
     PyTypeObject *watch_type;
     PyTypeObject *changes_type;
+    PyTypeObject *workspace_type;
+    PyTypeObject *delta_type;
+    PyTypeObject *operation_type; /* named.c */
+    PyTypeObject *candidate_type;
+    PyTypeObject *classified_type;
+    PyTypeObject *pair_type;
+    PyTypeObject *open_workspace_type;
     PyObject *_Atomic exceptions[STATUS_MAX]; /* by status number; set by khonsu._errors */
     PyObject *conflict;                       /* what a resolve function answers */
     PyObject *drop;
@@ -126,9 +133,17 @@ struct marks {
     uint64_t last;
 };
 
+/* What is left of a workspace that was closed. */
+struct workspace_end {
+    kh_workspace_state state;
+    kh_status cause;
+    kh_delta *delta;
+};
+
 typedef struct txn_object {
-    struct child child; /* first */
-    kh_txn *txn;        /* NULL: closed */
+    struct child child;      /* first */
+    kh_txn *txn;             /* NULL: closed */
+    kh_workspace *workspace; /* that txn is borrowed from; NULL: a plain one, or closed */
     kh_txn_id id;
     _Atomic kh_timestamp timestamp; /* of its commit; 0: none */
     bool is_durable;                /* reads may go to the disk: without the interpreter lock */
@@ -139,8 +154,15 @@ typedef struct txn_object {
     struct marks marks;
     PyObject *id_column; /* str; NULL: "id" */
     PyObject *resolve;
-    PyObject *resolved;  /* a list, once a commit has met rivals; NULL: none */
-    PyObject *raised[3]; /* by the resolve function, to be raised again */
+    PyObject *resolved;       /* a list, once a commit has met rivals; NULL: none */
+    PyObject *raised[3];      /* by the resolve function, to be raised again */
+    _Atomic uint64_t waiting; /* for a lock: the low word of its id now; 0: it is not */
+    bool is_workspace;        /* stays so when it is closed */
+    bool has_written;
+    _Atomic bool has_before; /* the sides of a workspace's embedding */
+    _Atomic bool has_after;
+    PyObject *embed; /* NULL: none */
+    struct workspace_end end;
 } txn_object;
 
 typedef struct batch_object {
@@ -178,9 +200,19 @@ struct key {
     kh_bytes bytes;
     PyObject *held; /* a reference, or NULL */
 };
+struct keys {
+    PyObject *list;
+    struct key *each;
+    kh_bytes *spans;
+    size_t count;
+};
 /* str (UTF-8, surrogateescape) or bytes. False: TypeError is set. */
 bool key_take(PyObject *object, struct key *out);
 void key_drop(struct key *key);
+/* Of a sequence that is not itself a key. False: an exception is set, and nothing is to be dropped.
+ */
+bool keys_take(PyObject *object, struct keys *out);
+void keys_drop(struct keys *keys);
 PyObject *key_give(kh_bytes bytes); /* str */
 /* A str without NULs. NULL: an exception is set. */
 const char *text_take(PyObject *object);
@@ -198,6 +230,11 @@ bool isolation_take(const char *name, kh_isolation *out);
 bool policy_take(const char *name, kh_policy *out);
 bool sync_take(const char *name, kh_sync *out);
 bool validation_take(const char *name, kh_validation *out);
+bool mode_take(const char *name, kh_semantic_mode *out);
+bool victim_take(const char *name, kh_lock_victim *out);
+/* None: the default; else true: wait. False: an exception is set. */
+bool lock_wait_take(PyObject *object, kh_lock_wait *out);
+const char *mode_name(kh_semantic_mode mode);
 /* The arguments of a call by METH_FASTCALL | METH_KEYWORDS with one or two parameters. What is not
  * given stays as it is in out. usage: "get(key, default=None)". */
 struct two {
@@ -251,6 +288,30 @@ bool methods_add(PyTypeObject *type, PyMethodDef *methods);
 
 /* ---- of transactions ------------------------------------------------------------------------- */
 
+/* The arguments of a begin. */
+struct begin_given {
+    const char *isolation;
+    const char *policy;
+    int is_read_only;
+    int is_deferrable;
+    PyObject *timeout;
+    const char *tag;
+    PyObject *id_column;
+    const char *sync;
+    PyObject *at;
+    PyObject *resolve;
+    PyObject *lock_wait;
+    int priority;
+};
+#define BEGIN_GIVEN_INIT                                                                           \
+    {                                                                                              \
+        .timeout = Py_None, .id_column = Py_None, .at = Py_None, .resolve = Py_None,               \
+        .lock_wait = Py_None                                                                       \
+    }
+bool txn_fill(txn_object *txn, const struct begin_given *given, kh_txn_options *options);
+/* Begin by start, which sets txn->txn and txn->id. 0, or -1 with an exception. */
+typedef bool txn_start_fn(txn_object *txn, const void *given);
+int txn_begin_as(txn_object *txn, PyObject *database, txn_start_fn *start, const void *given);
 extern PyMethodDef txn_read_methods[];
 extern PyMethodDef txn_write_methods[];
 bool txn_enter(txn_object *txn);
@@ -275,6 +336,50 @@ struct span {
 bool span_take(PyObject *args, PyObject *kwargs, struct span *out);
 void span_drop(struct span *span);
 PyObject *scan_make(txn_object *txn, const kh_scan_options *options);
+PyObject *txn_lock(PyObject *self, PyObject *args, PyObject *kwargs);
+/* Ends the wait for a lock that another thread is in. */
+void txn_end_wait(struct child *child);
+
+/* ---- of workspaces: a transaction is held where nothing else is said --------------------------
+ */
+
+bool workspace_ready(PyObject *module);
+/* Call the embed function before a commit, if it is its turn; nothing is held. False: an exception
+ * is set. */
+bool workspace_bring(txn_object *txn);
+void workspace_shut(txn_object *txn);
+/* Whether it is active, or prepared. */
+bool workspace_goes_on(const txn_object *txn);
+/* A call of the transaction below was answered so. */
+void workspace_learn(txn_object *txn, kh_status status);
+PyObject *database_workspaces(PyObject *self, PyObject *unused);
+PyObject *database_cancel_workspace(PyObject *self, PyObject *argument);
+
+/* ---- deltas ---------------------------------------------------------------------------------- */
+
+struct floats {
+    float *values;
+    size_t count;
+};
+/* Any sequence or buffer of numbers. False: an exception is set, and nothing is to be dropped. */
+bool floats_take(PyObject *object, struct floats *out);
+void floats_drop(struct floats *floats);
+struct deltas {
+    PyObject *list;
+    const kh_delta **items; /* NULL: None */
+    size_t count;
+};
+bool deltas_take(PyObject *object, bool with_none, struct deltas *out);
+void deltas_drop(struct deltas *deltas);
+bool delta_ready(PyObject *module);
+PyObject *delta_give(kh_delta *delta);                   /* takes over the reference */
+bool delta_take(PyObject *object, const kh_delta **out); /* borrowed */
+PyObject *delta_keys_give(const kh_delta *delta);        /* list of str */
+bool thresholds_take(PyObject *object, kh_delta_thresholds *out);
+extern PyMethodDef classify_methods[];
+bool named_ready(PyObject *module);
+/* A tuple with names of these parts, which it takes over; one that is NULL: an exception is set. */
+PyObject *named_give(PyTypeObject *type, PyObject *const *parts, int count);
 
 /* ---- waits.c --------------------------------------------------------------------------------- */
 

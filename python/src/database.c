@@ -119,42 +119,59 @@ struct given {
     PyObject *sync_delay;
     PyObject *as_of;
     uint32_t node;
+    const char *victim;
+    PyObject *lock_wait;
+    PyObject *lock_timeout;
+    const char *mode;
+    kh_semantic_options semantic;
 };
 
+static char *option_names[] = {"path",
+                               "read_only",
+                               "threads",
+                               "ingest",
+                               "isolation",
+                               "policy",
+                               "id_column",
+                               "validation",
+                               "timeout",
+                               "retention",
+                               "retention_bytes",
+                               "memory",
+                               "limits",
+                               "sync",
+                               "sync_delay",
+                               "as_of",
+                               "node",
+                               "resolve",
+                               "semantic",
+                               "semantic_recent",
+                               "semantic_bytes",
+                               "lock_timeout",
+                               "lock_victim",
+                               "lock_wait",
+                               NULL};
+
 static bool parse(PyObject *args, PyObject *kwargs, struct given *given, const char **id_column) {
-    static char *names[] = {"path",
-                            "read_only",
-                            "threads",
-                            "ingest",
-                            "isolation",
-                            "policy",
-                            "id_column",
-                            "validation",
-                            "timeout",
-                            "retention",
-                            "retention_bytes",
-                            "memory",
-                            "limits",
-                            "sync",
-                            "sync_delay",
-                            "as_of",
-                            "node",
-                            "resolve",
-                            NULL};
     PyObject *path = Py_None;
     *given = (struct given){.resolve = Py_None,
                             .flags = {0, 1, 0},
                             .timeout = Py_None,
                             .limits = Py_None,
                             .sync_delay = Py_None,
-                            .as_of = Py_None};
+                            .as_of = Py_None,
+                            .lock_wait = Py_None,
+                            .lock_timeout = Py_None,
+                            .semantic = KH_SEMANTIC_OPTIONS_INIT};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|O$pppzzzzOdO&O&OzOOO&O:Database", names, &path, &given->flags[0],
-            &given->flags[1], &given->flags[2], &given->words.isolation, &given->words.policy,
-            id_column, &given->words.validation, &given->timeout, &given->retention, uint64_take,
-            &given->retention_bytes, uint64_take, &given->memory, &given->limits,
-            &given->words.sync, &given->sync_delay, &given->as_of, uint32_take, &given->node,
-            &given->resolve))
+            args, kwargs, "|O$pppzzzzOdO&O&OzOOO&OzO&O&OzO:Database", option_names, &path,
+            &given->flags[0], &given->flags[1], &given->flags[2], &given->words.isolation,
+            &given->words.policy, id_column, &given->words.validation, &given->timeout,
+            &given->retention, uint64_take, &given->retention_bytes, uint64_take, &given->memory,
+            &given->limits, &given->words.sync, &given->sync_delay, &given->as_of, uint32_take,
+            &given->node, &given->resolve, &given->mode, uint32_take, &given->semantic.recent_max,
+            uint64_take, &given->semantic.recent_bytes, &given->lock_timeout, &given->victim,
+            &given->lock_wait))
         return false;
     return path == Py_None || PyUnicode_FSConverter(path, &given->path);
 }
@@ -174,6 +191,14 @@ static bool fill(const struct given *given, kh_options *options) {
     }
     return take_words(&given->words, options) && take_limits(given->limits, &options->limits) &&
            take_times(given->timeout, given->retention, given->sync_delay, options);
+}
+
+static bool fill_more(struct given *given, kh_options *options) {
+    options->semantic = &given->semantic;
+    return mode_take(given->mode, &given->semantic.mode) &&
+           victim_take(given->victim, &options->lock_victim) &&
+           lock_wait_take(given->lock_wait, &options->lock_wait) &&
+           seconds_take(given->lock_timeout, 0, &options->lock_timeout_ms);
 }
 
 /* A database gives its resolve function to each of its transactions (txn_resolve): nobody else is
@@ -222,7 +247,7 @@ static int init_alone(database_object *self, PyObject *args, PyObject *kwargs) {
     self->messages = messages;
     if (messages == NULL) {
         (void)PyErr_NoMemory();
-    } else if (fill(&given, &options)) {
+    } else if (fill(&given, &options) && fill_more(&given, &options)) {
         options.id_column = id_column;
         if (given.resolve != Py_None) options.resolve = never_asked;
         options.message = messages_say;

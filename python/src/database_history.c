@@ -287,6 +287,12 @@ PyMethodDef database_history_methods[] = {
     {"cancel", database_cancel, METH_O,
      "cancel(transaction)\n--\n\nCancel a transaction by its id: its next call raises "
      "CancelledError."},
+    {"workspaces", database_workspaces, METH_NOARGS,
+     "workspaces()\n--\n\nThe open workspaces, in order of id: (id, state, mode, age, operations, "
+     "delta)."},
+    {"cancel_workspace", database_cancel_workspace, METH_O,
+     "cancel_workspace(id)\n--\n\nIts next call raises CancelledError, and it cannot commit. "
+     "NotFoundError: none is open by that id; InUseError: it is prepared."},
     {"live", database_live, METH_NOARGS, "live()\n--\n\nThe open transactions, a dict each."},
     {"backup", KEYWORDS(database_backup), METH_VARARGS | METH_KEYWORDS,
      "backup(directory, quick=False)\n--\n\nCopy the live database into a directory of backups, "

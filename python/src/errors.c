@@ -55,9 +55,9 @@ PyObject *raise_status(kh_status status, const kh_error *error) {
     return raise_words(status, words_of(status, error));
 }
 
-static bool add_details(PyObject *exception, txn_object *txn, const kh_bytes *key,
+static bool add_details(PyObject *exception, kh_txn_id id, const kh_bytes *key,
                         const kh_conflict *conflict) {
-    if (!set_detail(exception, "transaction", txn_id_give(txn->id))) return false;
+    if (!set_detail(exception, "transaction", txn_id_give(id))) return false;
     if (conflict != NULL && conflict->key.size_bytes > 0) key = &conflict->key;
     if (key != NULL && !set_detail(exception, "key", key_give(*key))) return false;
     if (conflict == NULL) return true;
@@ -95,7 +95,7 @@ PyObject *raise_absent(txn_object *txn, PyObject *object) {
     if (exception == NULL) return NULL;
     bool is_made = key_take(object, &key);
     if (is_made) {
-        is_made = add_details(exception, txn, &key.bytes, NULL);
+        is_made = add_details(exception, txn->id, &key.bytes, NULL);
         key_drop(&key);
     }
     if (is_made) {
@@ -111,6 +111,53 @@ static void restore_raised(txn_object *txn) {
     txn->raised[0] = txn->raised[1] = txn->raised[2] = NULL;
 }
 
+/* ---- of workspaces and locks ----------------------------------------------------------------- */
+
+static PyObject *make_of_meaning(const kh_semantic_conflict *conflict) {
+    char words[200];
+    if (conflict->rival_delta == NULL)
+        return make(KH_SEMANTIC_CONFLICT, "the snapshot is older than what is remembered of the "
+                                          "deltas that were committed: nobody knows what it met");
+    (void)PyOS_snprintf(words, sizeof words,
+                        "%s to what transaction %llu has committed meanwhile, cosine %.2f",
+                        kh_delta_class_name(conflict->kind),
+                        (unsigned long long)conflict->rival.low, (double)conflict->similarity);
+    return make(KH_SEMANTIC_CONFLICT, words);
+}
+
+static bool add_meaning(PyObject *exception, const kh_semantic_conflict *conflict) {
+    const kh_delta *delta = conflict->rival_delta;
+    if (delta == NULL) return true;
+    return set_detail(exception, "rival", PyLong_FromUnsignedLongLong(conflict->rival_commit)) &&
+           set_detail(exception, "rival_transaction", txn_id_give(conflict->rival)) &&
+           set_detail(exception, "kind",
+                      PyUnicode_FromString(kh_delta_class_name(conflict->kind))) &&
+           set_detail(exception, "similarity", PyFloat_FromDouble((double)conflict->similarity)) &&
+           set_detail(exception, "keys", delta_keys_give(delta)) &&
+           set_detail(exception, "delta", delta_give(kh_delta_retain(delta)));
+}
+
+enum { CYCLE_MAX = 8 }; /* as many as the library knows */
+
+static bool add_cycle(PyObject *exception, const kh_txn *txn) {
+    kh_txn_id ids[CYCLE_MAX];
+    size_t count = 0;
+    if (kh_txn_deadlock(txn, ids, CYCLE_MAX, &count) != KH_OK) return true;
+    if (count > CYCLE_MAX) count = CYCLE_MAX;
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *id = txn_id_give(ids[i]);
+        if (id == NULL || PyList_SetItem(list, (Py_ssize_t)i, id) < 0) Py_CLEAR(list);
+    }
+    return set_detail(exception, "cycle", list);
+}
+
+static bool add_special(PyObject *exception, kh_status status, const txn_object *txn,
+                        const kh_semantic_conflict *meaning) {
+    if (status == KH_SEMANTIC_CONFLICT && meaning != NULL) return add_meaning(exception, meaning);
+    return status != KH_DEADLOCK || txn->txn == NULL || add_cycle(exception, txn->txn);
+}
+
 PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
                        const kh_bytes *key) {
     kh_conflict conflict = {.size = sizeof conflict};
@@ -120,9 +167,19 @@ PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
         restore_raised(txn);
         return NULL;
     }
-    PyObject *exception = make_of_conflict(status, error, has_conflict ? &conflict : NULL);
+    kh_semantic_conflict met = {.size = sizeof met};
+    const kh_semantic_conflict *meaning = NULL;
+    workspace_learn(txn, status);
+    if (status == KH_SEMANTIC_CONFLICT && txn->workspace != NULL &&
+        kh_workspace_semantic_conflict(txn->workspace, &met) == KH_OK)
+        meaning = &met;
+    PyObject *exception = meaning != NULL
+                              ? make_of_meaning(meaning)
+                              : make_of_conflict(status, error, has_conflict ? &conflict : NULL);
     if (exception == NULL) return NULL;
-    if (!add_details(exception, txn, key, has_conflict ? &conflict : NULL)) {
+    kh_txn_id id = txn->workspace == NULL ? txn->id : kh_txn_get_id(txn->txn);
+    if (!add_details(exception, id, key, has_conflict ? &conflict : NULL) ||
+        !add_special(exception, status, txn, meaning)) {
         Py_DECREF(exception);
         return NULL;
     }

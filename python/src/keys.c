@@ -2,6 +2,7 @@
 #include "core.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool key_take(PyObject *object, struct key *out) {
@@ -29,6 +30,42 @@ bool key_take(PyObject *object, struct key *out) {
 
 void key_drop(struct key *key) {
     Py_CLEAR(key->held);
+}
+
+void keys_drop(struct keys *keys) {
+    for (size_t i = 0; i < keys->count; i++) key_drop(&keys->each[i]);
+    free(keys->each);
+    free(keys->spans);
+    Py_CLEAR(keys->list);
+}
+
+static bool take_each(struct keys *keys, size_t count) {
+    keys->each = calloc(count + 1, sizeof *keys->each);
+    keys->spans = calloc(count + 1, sizeof *keys->spans);
+    if (keys->each == NULL || keys->spans == NULL) {
+        (void)PyErr_NoMemory();
+        return false;
+    }
+    while (keys->count < count) {
+        struct key *key = &keys->each[keys->count];
+        if (!key_take(PyList_GetItem(keys->list, (Py_ssize_t)keys->count), key)) return false;
+        keys->spans[keys->count++] = key->bytes;
+    }
+    return true;
+}
+
+/* The list is a copy: it keeps the strings whose bytes are looked at. */
+bool keys_take(PyObject *object, struct keys *out) {
+    *out = (struct keys){NULL, NULL, NULL, 0};
+    if (PyUnicode_Check(object) || PyBytes_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "a sequence of keys was expected, not one key");
+        return false;
+    }
+    out->list = PySequence_List(object);
+    if (out->list == NULL) return false;
+    if (take_each(out, (size_t)PyList_Size(out->list))) return true;
+    keys_drop(out);
+    return false;
 }
 
 const char *text_take(PyObject *object) {

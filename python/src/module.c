@@ -133,10 +133,12 @@ static int fill(PyObject *module) {
         return -1;
     }
     static bool (*const ready[])(PyObject *) = {
-        schema_ready,    batch_ready, table_ready,   database_ready, txn_ready, scan_ready,
-        savepoint_ready, watch_ready, changes_ready, add_markers,    add_key};
-    bool is_ready =
-        forked_ready() && prepare() && PyModule_AddFunctions(module, offline_methods) == 0;
+        schema_ready, batch_ready,     table_ready, database_ready, txn_ready,
+        scan_ready,   savepoint_ready, watch_ready, changes_ready,  workspace_ready,
+        delta_ready,  named_ready,     add_markers, add_key};
+    bool is_ready = forked_ready() && prepare() &&
+                    PyModule_AddFunctions(module, offline_methods) == 0 &&
+                    PyModule_AddFunctions(module, classify_methods) == 0;
     for (size_t i = 0; is_ready && i < sizeof ready / sizeof ready[0]; i++)
         is_ready = ready[i](module);
     if (!is_ready) core.module = NULL;

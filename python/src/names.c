@@ -25,6 +25,16 @@ static const struct name syncs[] = {
 static const struct name validations[] = {
     {"full", KH_VALIDATE_FULL}, {"structure", KH_VALIDATE_STRUCTURE}, {NULL, 0}};
 
+static const struct name modes[] = {{"keys", KH_SEMANTIC_KEYS},
+                                    {"guard", KH_SEMANTIC_GUARD},
+                                    {"merge", KH_SEMANTIC_MERGE},
+                                    {NULL, 0}};
+static const struct name victims[] = {{"youngest", KH_VICTIM_YOUNGEST},
+                                      {"oldest", KH_VICTIM_OLDEST},
+                                      {"lowest_priority", KH_VICTIM_LOWEST_PRIORITY},
+                                      {"most_locks", KH_VICTIM_MOST_LOCKS},
+                                      {NULL, 0}};
+
 /* NULL: the default, 0. */
 static bool take(const struct name *names, const char *what, const char *word, int *out) {
     *out = 0;
@@ -76,6 +86,28 @@ bool validation_take(const char *name, kh_validation *out) {
     return is_known;
 }
 
+bool mode_take(const char *name, kh_semantic_mode *out) {
+    int value;
+    bool is_known = take(modes, "mode", name, &value);
+    *out = (kh_semantic_mode)value;
+    return is_known;
+}
+
+bool victim_take(const char *name, kh_lock_victim *out) {
+    int value;
+    bool is_known = take(victims, "lock_victim", name, &value);
+    *out = (kh_lock_victim)value;
+    return is_known;
+}
+
+bool lock_wait_take(PyObject *object, kh_lock_wait *out) {
+    *out = KH_LOCK_WAIT_DEFAULT;
+    if (object == Py_None) return true;
+    int does_wait = PyObject_IsTrue(object);
+    *out = does_wait > 0 ? KH_LOCK_WAIT : KH_LOCK_REFUSE;
+    return does_wait >= 0;
+}
+
 static bool refuse(const struct two *two) {
     PyErr_SetString(PyExc_TypeError, two->usage);
     return false;
@@ -109,4 +141,8 @@ const char *isolation_name(kh_isolation isolation) {
 
 const char *policy_name(kh_policy policy) {
     return give(policies, (int)policy);
+}
+
+const char *mode_name(kh_semantic_mode mode) {
+    return give(modes, (int)mode);
 }

@@ -26,6 +26,10 @@ static void shut(struct child *child) {
     txn_object *txn = (txn_object *)child;
     kh_txn *handle = txn->txn;
     txn_close_scans(txn);
+    if (txn->workspace != NULL) {
+        workspace_shut(txn);
+        return;
+    }
     txn->txn = NULL;
     Py_BEGIN_ALLOW_THREADS
     kh_txn_close(handle);
@@ -86,37 +90,28 @@ kh_resolution txn_resolve(void *context, kh_bytes key, const kh_batch *base, con
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
-struct given {
-    const char *isolation;
-    const char *policy;
-    int is_read_only;
-    int is_deferrable;
-    PyObject *timeout;
-    const char *tag;
-    PyObject *id_column;
-    const char *sync;
-    PyObject *at;
-    PyObject *resolve;
-};
-
-static bool parse(PyObject *args, PyObject *kwargs, PyObject **database, struct given *given) {
-    static char *names[] = {"db",  "isolation", "policy", "read_only", "deferrable", "timeout",
-                            "tag", "id_column", "sync",   "at",        "resolve",    NULL};
-    *given =
-        (struct given){.timeout = Py_None, .id_column = Py_None, .at = Py_None, .resolve = Py_None};
+static bool parse(PyObject *args, PyObject *kwargs, PyObject **database,
+                  struct begin_given *given) {
+    static char *names[] = {"db",      "isolation", "policy",    "read_only", "deferrable",
+                            "timeout", "tag",       "id_column", "sync",      "at",
+                            "resolve", "lock_wait", "priority",  NULL};
+    *given = (struct begin_given)BEGIN_GIVEN_INIT;
     return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "O!|$zzppOzOzOO:Transaction", names, core.database_type, database,
+        args, kwargs, "O!|$zzppOzOzOOOi:Transaction", names, core.database_type, database,
         &given->isolation, &given->policy, &given->is_read_only, &given->is_deferrable,
-        &given->timeout, &given->tag, &given->id_column, &given->sync, &given->at, &given->resolve);
+        &given->timeout, &given->tag, &given->id_column, &given->sync, &given->at, &given->resolve,
+        &given->lock_wait, &given->priority);
 }
 
-static bool fill(txn_object *txn, const struct given *given, kh_txn_options *options) {
+bool txn_fill(txn_object *txn, const struct begin_given *given, kh_txn_options *options) {
     database_object *owner = txn->child.owner;
     PyObject *resolve = given->resolve == Py_None ? owner->resolve : given->resolve;
     if (!isolation_take(given->isolation, &options->isolation) ||
         !policy_take(given->policy, &options->policy) || !sync_take(given->sync, &options->sync) ||
-        !seconds_take(given->timeout, 0, &options->timeout_ms))
+        !seconds_take(given->timeout, 0, &options->timeout_ms) ||
+        !lock_wait_take(given->lock_wait, &options->lock_wait))
         return false;
+    options->priority = given->priority;
     if (given->is_read_only) options->flags |= KH_BEGIN_READ_ONLY;
     if (given->is_deferrable) options->flags |= KH_BEGIN_READ_ONLY | KH_BEGIN_DEFERRABLE;
     options->tag = given->tag;
@@ -137,8 +132,8 @@ static bool fill(txn_object *txn, const struct given *given, kh_txn_options *opt
 }
 
 /* A begin waits only when it is deferrable. */
-static kh_status begin(txn_object *txn, const struct given *given, const kh_txn_options *options,
-                       kh_error *error) {
+static kh_status begin(txn_object *txn, const struct begin_given *given,
+                       const kh_txn_options *options, kh_error *error) {
     kh_db *db = txn->child.owner->db;
     kh_status status;
     if (given->at != Py_None) {
@@ -153,10 +148,11 @@ static kh_status begin(txn_object *txn, const struct given *given, const kh_txn_
     return status;
 }
 
-static bool start(txn_object *txn, const struct given *given) {
+static bool start(txn_object *txn, const void *context) {
+    const struct begin_given *given = context;
     kh_txn_options options = KH_TXN_OPTIONS_INIT;
     kh_error error = {""};
-    if (!fill(txn, given, &options)) return false;
+    if (!txn_fill(txn, given, &options)) return false;
     kh_status status = begin(txn, given, &options, &error);
     if (PyErr_Occurred()) return false;
     if (status != KH_OK) {
@@ -164,37 +160,40 @@ static bool start(txn_object *txn, const struct given *given) {
         return false;
     }
     txn->id = kh_txn_get_id(txn->txn);
-    txn->is_durable = txn->child.owner->path != NULL;
     return true;
 }
 
 /* With the transaction held: a begin may wait, and others may see the object. */
-static bool init_held(txn_object *txn, PyObject *args, PyObject *kwargs) {
-    PyObject *object;
-    struct given given;
+static bool begin_held(txn_object *txn, PyObject *object, txn_start_fn *start, const void *given) {
     if (txn->child.owner != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a transaction begins once");
         return false;
     }
-    if (!parse(args, kwargs, &object, &given)) return false;
     database_object *database = (database_object *)object;
     if (!database_enter(database)) return false;
     txn->child.owner = (database_object *)Py_NewRef(object);
-    bool is_begun = start(txn, &given);
+    bool is_begun = start(txn, given);
     if (is_begun) {
-        child_attach(&txn->child, shut, NULL);
+        txn->is_durable = database->path != NULL;
+        child_attach(&txn->child, shut, txn_end_wait);
         txn->is_begun = true;
     }
     database_leave(database);
     return is_begun;
 }
 
-static int txn_init(PyObject *self, PyObject *args, PyObject *kwargs) {
-    txn_object *txn = of(self);
+int txn_begin_as(txn_object *txn, PyObject *database, txn_start_fn *start, const void *given) {
     if (!child_hold(&txn->child, "transaction")) return -1;
-    bool is_begun = init_held(txn, args, kwargs);
+    bool is_begun = begin_held(txn, database, start, given);
     txn_leave(txn);
     return is_begun ? 0 : -1;
+}
+
+static int txn_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+    PyObject *database;
+    struct begin_given given;
+    if (!parse(args, kwargs, &database, &given)) return -1;
+    return txn_begin_as(of(self), database, start, &given);
 }
 
 /* ---- end ------------------------------------------------------------------------------------- */
@@ -204,6 +203,7 @@ static int txn_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(of(self)->child.owner);
     Py_VISIT(of(self)->resolve);
     Py_VISIT(of(self)->resolved);
+    Py_VISIT(of(self)->embed);
     for (int i = 0; i < 3; i++) Py_VISIT(of(self)->raised[i]);
     return 0;
 }
@@ -212,6 +212,7 @@ static int txn_traverse(PyObject *self, visitproc visit, void *arg) {
 static int txn_clear(PyObject *self) {
     Py_CLEAR(of(self)->resolve);
     Py_CLEAR(of(self)->resolved);
+    Py_CLEAR(of(self)->embed);
     for (int i = 0; i < 3; i++) Py_CLEAR(of(self)->raised[i]);
     return 0;
 }
@@ -223,6 +224,7 @@ static void txn_dealloc(PyObject *self) {
     child_end(&txn->child);
     (void)txn_clear(self);
     free(txn->marks.serials);
+    kh_delta_release(txn->end.delta);
     Py_XDECREF(txn->id_column);
     Py_XDECREF((PyObject *)txn->child.owner);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -231,7 +233,8 @@ static void txn_dealloc(PyObject *self) {
 }
 
 /* A transaction that has not ended although its commit was refused goes on. */
-static bool goes_on(kh_status status) {
+static bool goes_on(const txn_object *txn, kh_status status) {
+    if (txn->workspace != NULL) return workspace_goes_on(txn);
     return status == KH_IN_USE || status == KH_MISUSE;
 }
 
@@ -261,7 +264,7 @@ static PyObject *finish(txn_object *txn, kh_status status, kh_timestamp timestam
                         const kh_error *error) {
     if (status == KH_OK) txn->timestamp = timestamp;
     txn->is_started = false;
-    if (!goes_on(status)) txn->is_ended = true;
+    if (!goes_on(txn, status)) txn->is_ended = true;
     PyObject *out = NULL;
     if (status != KH_OK) {
         out = raise_of_txn(status, error, txn, NULL);
@@ -278,10 +281,11 @@ static PyObject *txn_commit(PyObject *self, PyObject *unused) {
     kh_error error = {""};
     kh_status status;
     (void)unused;
-    if (!txn_enter(txn)) return NULL;
+    if (!workspace_bring(txn) || !txn_enter(txn)) return NULL;
     txn_close_scans(txn);
     Py_BEGIN_ALLOW_THREADS
-    status = kh_txn_commit(txn->txn, &timestamp, &error);
+    status = txn->workspace == NULL ? kh_txn_commit(txn->txn, &timestamp, &error)
+                                    : kh_workspace_commit(txn->workspace, &timestamp, &error);
     Py_END_ALLOW_THREADS
     return finish(txn, status, timestamp, &error);
 }
@@ -291,10 +295,11 @@ static PyObject *txn_prepare(PyObject *self, PyObject *unused) {
     kh_error error = {""};
     kh_status status;
     (void)unused;
-    if (!txn_enter(txn)) return NULL;
+    if (!workspace_bring(txn) || !txn_enter(txn)) return NULL;
     txn_close_scans(txn);
     Py_BEGIN_ALLOW_THREADS
-    status = kh_txn_prepare(txn->txn, &error);
+    status = txn->workspace == NULL ? kh_txn_prepare(txn->txn, &error)
+                                    : kh_workspace_prepare(txn->workspace, &error);
     Py_END_ALLOW_THREADS
     if (status != KH_OK) return finish(txn, status, 0, &error);
     txn_leave(txn);
@@ -307,6 +312,10 @@ static PyObject *txn_commit_start(PyObject *self, PyObject *unused) {
     kh_status status;
     (void)unused;
     if (!txn_enter(txn)) return NULL;
+    if (txn->workspace != NULL) {
+        txn_leave(txn);
+        return raise_words(KH_UNSUPPORTED, "a workspace is committed by commit(), or in two steps");
+    }
     txn_close_scans(txn);
     Py_BEGIN_ALLOW_THREADS
     status = kh_txn_commit_start(txn->txn, &error);
@@ -365,9 +374,10 @@ static PyObject *txn_rollback(PyObject *self, PyObject *unused) {
     if (!txn_enter(txn)) return NULL;
     txn_close_scans(txn);
     Py_BEGIN_ALLOW_THREADS
-    status = kh_txn_rollback(txn->txn);
+    status =
+        txn->workspace == NULL ? kh_txn_rollback(txn->txn) : kh_workspace_rollback(txn->workspace);
     Py_END_ALLOW_THREADS
-    if (!goes_on(status)) txn->is_ended = true;
+    if (!goes_on(txn, status)) txn->is_ended = true;
     PyObject *out = status == KH_OK || status == KH_FINISHED
                         ? Py_NewRef(Py_None)
                         : raise_of_txn(status, NULL, txn, NULL);
@@ -492,6 +502,10 @@ static PyMethodDef methods[] = {
      "rollback()\n--\n\nUndo and end. After the end: nothing."},
     {"close", txn_close, METH_NOARGS,
      "close()\n--\n\nGive the handle back; rolls back first if it has not ended."},
+    {"lock", KEYWORDS(txn_lock), METH_VARARGS | METH_KEYWORDS,
+     "lock(*keys, shared=False, timeout=None, wait=True)\n--\n\nLock keys until the end: all of "
+     "them or none, waiting so many seconds (None: until the transaction's own timeout). "
+     "LockConflictError: another has one, and this transaction goes on."},
     {"savepoint", txn_savepoint, METH_NOARGS,
      "savepoint()\n--\n\nA savepoint: a context manager that undoes the block's writes when it "
      "raises. They nest."},

@@ -78,39 +78,28 @@ int txn_contains(PyObject *self, PyObject *object) {
 /* ---- many keys ------------------------------------------------------------------------------- */
 
 struct many {
-    struct key *keys;
-    kh_bytes *spans;
+    struct keys keys;
     kh_batch **found;
-    size_t count;
 };
 
 static void many_drop(struct many *many) {
-    for (size_t i = 0; i < many->count; i++) key_drop(&many->keys[i]);
-    free(many->keys);
-    free(many->spans);
+    keys_drop(&many->keys);
     free(many->found);
 }
 
-static bool many_take(PyObject *list, struct many *many) {
-    size_t count = (size_t)PyList_Size(list);
-    *many = (struct many){.keys = calloc(count + 1, sizeof *many->keys),
-                          .spans = calloc(count + 1, sizeof *many->spans),
-                          .found = calloc(count + 1, sizeof(kh_batch *))};
-    if (many->keys == NULL || many->spans == NULL || many->found == NULL) {
-        (void)PyErr_NoMemory();
-        return false;
-    }
-    while (many->count < count) {
-        struct key *key = &many->keys[many->count];
-        if (!key_take(PyList_GetItem(list, (Py_ssize_t)many->count), key)) return false;
-        many->spans[many->count++] = key->bytes;
-    }
-    return true;
+static bool many_take(PyObject *keys, struct many *many) {
+    many->found = NULL;
+    if (!keys_take(keys, &many->keys)) return false;
+    many->found = calloc(many->keys.count + 1, sizeof(kh_batch *));
+    if (many->found != NULL) return true;
+    keys_drop(&many->keys);
+    (void)PyErr_NoMemory();
+    return false;
 }
 
 static PyObject *many_give(const struct many *many) {
-    PyObject *out = PyList_New((Py_ssize_t)many->count);
-    for (size_t i = 0; i < many->count; i++) {
+    PyObject *out = PyList_New((Py_ssize_t)many->keys.count);
+    for (size_t i = 0; i < many->keys.count; i++) {
         kh_batch *batch = many->found[i];
         PyObject *object = NULL;
         if (out == NULL) {
@@ -125,24 +114,23 @@ static PyObject *many_give(const struct many *many) {
 
 static PyObject *txn_get_many(PyObject *self, PyObject *keys) {
     txn_object *txn = of(self);
-    struct many many = {NULL, NULL, NULL, 0};
+    struct many many;
     PyObject *out = NULL;
     if (PyUnicode_Check(keys) || PyBytes_Check(keys)) {
         PyErr_SetString(PyExc_TypeError, "get_many takes a sequence of keys; get takes one");
         return NULL;
     }
-    PyObject *list = PySequence_List(keys);
-    if (list != NULL && many_take(list, &many) && txn_enter(txn)) {
+    if (!many_take(keys, &many)) return NULL;
+    if (txn_enter(txn)) {
         kh_error error = {""};
         kh_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = kh_txn_get_many(txn->txn, many.spans, many.count, many.found, &error);
+        status = kh_txn_get_many(txn->txn, many.keys.spans, many.keys.count, many.found, &error);
         Py_END_ALLOW_THREADS
         out = status == KH_OK ? many_give(&many) : raise_of_txn(status, &error, txn, NULL);
         txn_leave(txn);
     }
     many_drop(&many);
-    Py_XDECREF(list);
     return out;
 }
 

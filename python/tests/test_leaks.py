@@ -75,6 +75,49 @@ def failing(db: Any, schema: Any, rows: Any) -> list[Callable[[], object]]:
     ]
 
 
+def leaky_meaning(db: Any, rows: Any, arrow: Any) -> dict[str, Callable[[], object]]:
+    def workspaces() -> None:
+        def embed(operations: Any) -> Any:
+            return pa.array([0.0, 1.0, 0.5]), [operations[0].key == "a", True, 2]
+
+        with db.workspace(mode="merge", embed=embed, tag="t", thresholds=khonsu.Thresholds()) as ws:
+            ws["a"], ws["b"] = rows, arrow
+            ws.compare_and_swap("b", rows, None), ws.delete("c")
+            ws.operations, ws.affected_keys, ws.merge_candidates(), ws.conflicts(), ws.delta
+            ws.lock("b", "d"), db.workspaces()
+        with pytest.raises(khonsu.SemanticConflictError):
+            rival, mine = db.workspace(), db.workspace(mode="guard")
+            for edit, key in ((rival, "x"), (mine, "y")):
+                edit[key] = rows
+                edit.before([0.0, 0.0]), edit.after([1.0, 1.0])
+            rival.commit()
+            mine.commit()
+        for wrong in ([1, "a"], "ab", pa.array([None, 1.0]), [], [1], 5):
+            with pytest.raises((khonsu.Error, TypeError)):
+                rival = db.workspace()
+                rival.before([1, 2])
+                rival.after(wrong)
+
+    def deltas() -> None:
+        a, b = khonsu.Delta([1, 0, 0], ["k"]), khonsu.Delta.between(arrow["id"], [2], ["k", b"l"])
+        (a + a) * 2, a.project(2 * a), khonsu.Delta.average([a, a], [1, 2])
+        a.cosine(a), a.values, a.keys, repr(a), khonsu.Delta.from_bytes(b.to_bytes())
+        khonsu.classify(a, b), khonsu.classify_all([a, None, b]), khonsu.merge_order([a, a])
+        for wrong in (lambda: a + b, lambda: a.cosine(b), lambda: khonsu.Delta([1], "k")):
+            with pytest.raises((khonsu.Error, TypeError)):
+                wrong()
+
+    def locks() -> None:
+        first, second = db.begin(), db.begin()
+        first.lock("a", b"b", shared=True)
+        with pytest.raises(khonsu.LockConflictError):
+            second.lock("a", wait=False)
+        with pytest.raises(TypeError):
+            second.lock("a", 5)
+
+    return {f.__name__: f for f in (workspaces, deltas, locks)}
+
+
 def leaky(db: Any) -> dict[str, Callable[[], object]]:
     schema = khonsu.Schema({"id": "int64", "s": "utf8", "t": "timestamp[us]"})
     rows = schema.row(1, "text", 5)
@@ -129,18 +172,19 @@ def leaky(db: Any) -> dict[str, Callable[[], object]]:
         put(db, "k", (3, 3))
         watch.next(60), watch.next(0)
 
-    return {
-        f.__name__: f for f in (txn_of_everything, failures, conflict, capsules, values, database)
-    }
+    calls = (txn_of_everything, failures, conflict, capsules, values, database)
+    return {f.__name__: f for f in calls} | leaky_meaning(db, rows, arrow)
 
 
 @pytest.mark.parametrize("name", sorted(leaky(khonsu.open())))
-def test_no_leaks(db: Any, name: str) -> None:
+def test_no_leaks(name: str) -> None:
     """Neither objects, nor references to those that are always there, nor the store's memory."""
+    db = khonsu.open(semantic_recent=8)  # what is remembered is soon as much as it will be
     call = leaky(db)[name]
     # Immortal from 3.12 on: an extension of the older ABI counts them, the interpreter does not.
     singletons = [None, True] if sys.version_info < (3, 12) else []
     always = [*singletons, khonsu.Batch, khonsu.Transaction, ROWS, db, "id", khonsu.DROP]
+    always += [khonsu.Workspace, khonsu.Delta, khonsu.Operation, khonsu.Pair]
 
     def measure(repeats: int) -> tuple[list[int], list[int]]:
         for _ in range(repeats):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -14,8 +15,11 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
+import letters  # noqa: E402
+from classes import model  # noqa: E402
+
 from khonsu import _pairs, thresholds  # noqa: E402
-from khonsu.thresholds import Likeness, Thresholds, classify  # noqa: E402
+from khonsu.thresholds import Thresholds, classify, compare  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = Path(__file__).resolve().parents[1] / "examples" / "sentence_pairs.csv"
@@ -45,43 +49,63 @@ def test_shipped_pairs() -> None:
     assert all(sentence == sentence.strip() and len(sentence) > 12 for sentence in sentences)
 
 
+def angle(cosine: float) -> list[float]:
+    """A delta that has this cosine with (1, 0)."""
+    return [cosine, math.sqrt(1 - cosine * cosine)]
+
+
 @pytest.mark.parametrize(
-    ("likeness", "keys", "expected"),
+    ("second", "keys", "expected"),
     [
-        (Likeness(0.0, None, True), "same", "none"),
-        (Likeness(0.0999, None), "same", "orthogonal"),
-        (Likeness(-0.0999, 1.0), "same", "orthogonal"),
-        (Likeness(0.99, None), "same", "identical"),
-        (Likeness(0.99, None), "shared", "conflicting"),
-        (Likeness(-0.95, None), "different", "opposite"),
-        (Likeness(0.7, None), "different", "conflicting"),
-        (Likeness(0.69, None), "different", "low conflict"),
-        (Likeness(0.69, 0.5), "different", "conflicting"),
-        (Likeness(0.69, 0.49), "shared", "ambiguous"),
-        (Likeness(-0.94, None), "same", "ambiguous"),
-        (Likeness(0.1, None), "different", "low conflict"),
+        ([0, 0], "same", "none"),
+        (angle(0.0999), "same", "orthogonal"),
+        (angle(-0.0999), "same", "orthogonal"),
+        (angle(0.9901), "same", "identical"),
+        (angle(0.9901), "shared", "conflicting"),
+        (angle(0.9899), "same", "conflicting"),
+        (angle(-0.9501), "different", "opposite"),
+        (angle(0.7001), "different", "conflicting"),
+        (angle(0.6999), "different", "low conflict"),
+        (angle(0.6999), "shared", "ambiguous"),
+        (angle(-0.9499), "same", "ambiguous"),
+        (angle(0.1001), "different", "low conflict"),
     ],
 )
-def test_classes(likeness: Likeness, keys: Any, expected: str) -> None:
-    rounded = likeness._replace(cosine=float(np.float32(likeness.cosine)))
-    assert classify(rounded, keys) == expected
+def test_classes(second: list[float], keys: Any, expected: str) -> None:
+    assert classify(compare([1, 0], second), keys) == expected
 
 
 def test_other_thresholds() -> None:
-    assert classify(Likeness(0.45, None), "different", Thresholds(conflicting=0.4)) == "conflicting"
+    pair = compare([1, 0], angle(0.45))
+    assert classify(pair, "different", Thresholds(conflicting=0.4)) == "conflicting"
+
+
+def test_classes_are_those_of_the_model() -> None:
+    """Of the shipped pairs, with thresholds that cut them in every way."""
+    judged, _ = thresholds.judge(_pairs.read(SHIPPED), letters.embed)
+    keys: Any = {"same": "a a", "shared": "ab ac", "different": "a b"}
+    found = set()
+    for limits in (Thresholds(), Thresholds(0.25, 0.6, -0.2, 0.5, 0.3), Thresholds(jaccard=0.2)):
+        for row in judged:
+            pair = row.likeness
+            for name, names in keys.items():
+                first, second = map(set, names.split())
+                values = pair.first.values, pair.second.values
+                expected = model(*values, (first, second), limits)
+                assert classify(pair, name, limits) == expected
+                found.add(expected)
+    assert found >= {"orthogonal", "identical", "conflicting", "ambiguous", "low conflict"}
 
 
 def test_likeness() -> None:
-    found = [
-        thresholds.compare(np.array(a, np.float32), np.array(b, np.float32)) for _, a, b in VECTORS
-    ]
+    found = [compare(a, np.array(b, np.float32)) for _, a, b in VECTORS]
     assert [round(pair.cosine, 6) for pair in found] == [1, 0, -1, 0.6]
-    assert not any(pair.is_zero for pair in found)
+    assert [pair.jaccard for pair in found] == [None] * 4
     sparse = np.zeros((2, 8), np.float32)
     sparse[0, :3] = sparse[1, 1:4] = 1
-    assert thresholds.compare(*sparse).jaccard == 0.5
-    assert thresholds.compare(sparse[0], np.ones(8, np.float32)).jaccard is None
-    assert thresholds.compare(sparse[0], 0 * sparse[1]) == Likeness(0.0, None, True)
+    assert compare(*sparse).jaccard == 0.5
+    assert compare(sparse[0], np.ones(8, np.float32)).jaccard is None
+    assert compare(sparse[0], 0 * sparse[1]).cosine == 0
 
 
 def as_file(path: Path) -> Path:
@@ -132,7 +156,7 @@ def test_base_and_sparse(tmp_path: Path) -> None:
     first[0, :2], second[0, 1:3] = 3, 3
     np.savez(path, label=["contradicting"], base=base, first=first, second=second)
     judged, _ = thresholds.judge(_pairs.read(path), lambda texts: [])
-    assert judged[0].has_base and judged[0].likeness.cosine == 0.5
+    assert judged[0].has_base and round(judged[0].likeness.cosine, 6) == 0.5
     assert [row["found"]["contradicting"] for row in thresholds.report(judged)["sweeps"]["jaccard"]]
 
 

@@ -34,7 +34,7 @@ static bool is_finite_at(const struct column *elements, int64_t index) {
 
 static kh_status check_vectors(const struct column *root, int32_t column, kh_error *error) {
     const struct column *lists = &root->children[column];
-    if (!vectors_can_add(lists->field))
+    if (!vectors_can_add(lists->field)) /* there may be no elements to look at */
         return status_fail(error, KH_INVALID_DATA, "column \"%s\" does not have vectors of floats",
                            lists->field->name);
     const struct column *elements = &lists->children[0];

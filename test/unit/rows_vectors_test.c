@@ -1,6 +1,7 @@
 /* rows_vectors_test.c - merges that add what both sides did to a vector: sums, what cannot be
- * added, and that the order of commits decides the bits. */
+ * added, and that the order of commits decides the bits; and which batches are of vectors. */
 #include "batch/rows.h"
+#include "batch/rows_vectors.h"
 #include "support/rows_kit.h"
 
 #include <math.h>
@@ -178,6 +179,31 @@ static void test_one_sided_elements_are_taken(void **state) {
     drop(&theirs);
 }
 
+static void test_what_has_vectors(void **state) {
+    (void)state;
+    static const char *const others[][2] = {
+        {"id=!l", "v=!l"}, {"id=!l", "v=!u"}, {"id=!l", "v=!+l[!f]"}, {"id=!l", "v=!+w:3[!l]"}};
+    static const double values[] = {1, 2, 3};
+    static const double infinite[] = {1, INFINITY, 3};
+    struct foreign_random random = {11, false, false};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        kh_batch *batch = rows_kit_columns(NULL, others[i], 2, 3, &random);
+        assert_int_equal(vectors_check(batch, "id", NULL), KH_INVALID_DATA);
+        kh_batch_release(batch);
+    }
+    kh_batch *ids = rows_kit_columns(NULL, others[0], 1, 3, &random);
+    assert_int_equal(vectors_check(ids, NULL, NULL), KH_INVALID_DATA);
+    kh_batch_release(ids);
+    for (int i = 0; i < 2; i++) {
+        struct side good = make(i == 1, true, 1, values);
+        struct side bad = make(i == 1, true, 1, infinite);
+        assert_int_equal(vectors_check(good.batch, "id", NULL), KH_OK);
+        assert_int_equal(vectors_check(bad.batch, "id", NULL), KH_INVALID_DATA);
+        drop(&good);
+        drop(&bad);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums),
@@ -185,6 +211,7 @@ int main(void) {
         cmocka_unit_test(test_what_cannot_be_added),
         cmocka_unit_test(test_the_order_decides),
         cmocka_unit_test(test_one_sided_elements_are_taken),
+        cmocka_unit_test(test_what_has_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
