@@ -115,6 +115,8 @@ def load(
     _check(prefix, if_exists, batch_rows)
     work = _Load(db, open_source(source, format, columns), prefix, columns_of(by))
     work.separator = _prefix.check_separator(separator)
+    if separator == "%":
+        raise ValueError("'%' escapes characters of values: take another separator")
     work.if_exists = if_exists
     work.on = on
     work.find_note(resume, columns)

@@ -23,7 +23,8 @@ from khonsu import _files, _prefix, _save, _sources
 def stored(db: Any, prefix: str = "flights/") -> dict[str, list[int]]:
     with db.begin(read_only=True) as txn:
         return {
-            key: [row["id"] for row in batch.to_pylist()] for key, batch in txn.scan(prefix)
+            key: [batch.value("id", row) for row in range(len(batch))]
+            for key, batch in txn.scan(prefix)
         }
 
 
@@ -168,6 +169,26 @@ def test_load_by_unit(db: Any) -> None:
     assert stored(db, "day/") == {"day/2013-01-01": [0, 1], "day/2013-02-01": [2]}
     assert stored(db, "month/") == {"month/2013-01": [0, 1], "month/2013-02": [2]}
     assert "hour/2013-01-01T05" in stored(db, "hour/")
+
+
+def test_load_keeps_rows_whose_keys_are_alike(db: Any) -> None:
+    late = 253_402_300_800  # 10000-01-01
+    table = pa.table(
+        {
+            "id": [0, 1],
+            "d": pa.array([0, 1000], pa.date64()),
+            "t": pa.array([late, late + 86_400], pa.timestamp("s")),
+            "a": [b"a-b", b"a"],
+            "b": [b"c", b"b-c"],
+        }
+    )
+    db.load(table, "d", by=["d"])
+    db.load(table, "t", by=[("t", "day")])
+    db.load(table, "ab", by=["a", "b"], separator="-")
+    for prefix in ("d/", "t/", "ab-"):
+        assert sorted(sum(stored(db, prefix).values(), [])) == [0, 1]
+    with pytest.raises(ValueError, match="separator"):
+        db.load(table, "p", by=["a", "b"], separator="%")
 
 
 # ---- what is there already -----------------------------------------------------------------------
