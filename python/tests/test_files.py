@@ -446,6 +446,41 @@ def test_save_key_itself(db: Any, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "each").iterdir()) == ["1.csv", "t.csv"]
 
 
+def test_save_keys_that_are_alike(db: Any, tmp_path: Path) -> None:
+    with db.begin() as txn:
+        for number, key in enumerate(["co", "co/", "co/co", "co/%self", "co/co/x"]):
+            txn[key] = flights(1 + number)
+    target = tmp_path / "each"
+    assert db.save("co", target, format="csv", partition=True) == (15, 5)
+    found = {str(path.relative_to(target)): path for path in target.rglob("*.csv")}
+    counts = {name: len(path.read_text().splitlines()) - 1 for name, path in found.items()}
+    assert counts == {
+        "%self.csv": 1,
+        "%empty.csv": 2,
+        "co.csv": 3,
+        "%25self.csv": 4,
+        "co/x.csv": 5,
+    }
+    with db.begin() as txn:
+        txn["co/co.csv/x"] = flights(1)
+    with pytest.raises(ValueError, match="is a file of one"):
+        db.save("co", tmp_path / "none", format="csv", partition=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_save_leaves_notes_out(db: Any, parquet: str, tmp_path: Path) -> None:
+    db.load(parquet, "flights", by=["day"])
+    with db.begin() as txn:
+        txn["!first"] = txn[".khonsua"] = flights(1)
+    for number, (prefix, rows) in enumerate([("", COUNT + 2), ("*", COUNT + 2), (".*", 1)]):
+        target = tmp_path / str(number)
+        assert db.save(prefix, target, partition=True).rows == rows
+        assert not (target / ".khonsu").exists()
+        assert db.save(prefix, tmp_path / f"{number}.parquet").rows == rows
+    assert db.sql('select count(*) from "*"').fetchall() == [(COUNT + 2,)]
+    assert db.save(".khonsu", tmp_path / "notes.parquet").rows == 1
+
+
 def test_save_errors(db: Any, tmp_path: Path) -> None:
     with db.begin() as txn:
         txn["t/1"] = flights(1)
