@@ -3,14 +3,14 @@
 ``flights`` is the key ``flights`` and all of ``flights/...``, and not ``flights-2014``. A name that
 ends in the separator or in ``*`` is a plain prefix: ``flights/``, ``flights/2013-01*``, ``*``.
 
-Khonsu's own keys (``.khonsu/...``: how far loads are) are in none of them, but in a name that begins
-with ``.khonsu`` itself.
+Khonsu's own keys (``.khonsu/...``: how far loads are) are in none of them, but for names that begin
+with ``.khonsu`` themselves.
 
 A transaction takes one thread at a time, and so do these functions.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from khonsu._core import Batch, Table, Transaction
 from khonsu._errors import BY_NAME, Error
@@ -48,7 +48,15 @@ def span_of(name: str, separator: str) -> Span:
     return Span(name, name + separator)
 
 
-def ranges_of(prefix: str) -> list[dict[str, str]]:
+class Range(TypedDict, total=False):
+    """Arguments of ``txn.keys``, ``scan`` and ``table``."""
+
+    prefix: str
+    start: str
+    stop: str
+
+
+def ranges_of(prefix: str) -> list[Range]:
     """Arguments of scans that meet all keys with the prefix, in order, and none of khonsu's own."""
     if not _OWN.startswith(prefix) or prefix.startswith(RESERVED):
         return [{"prefix": prefix}]
@@ -67,8 +75,10 @@ def first_key(
     txn: Transaction, *, prefix: str = "", start: str = "", stop: str = ""
 ) -> str | None:
     """The least key with the prefix that is not below start and below stop; None: there is none."""
-    until = {"stop": stop} if stop else {}
-    for key in txn.keys(prefix, start=start, limit=1, **until):
+    within = Range(prefix=prefix, start=start)
+    if stop:
+        within["stop"] = stop
+    for key in txn.keys(limit=1, **within):
         return str(key)
     return None
 
