@@ -14,6 +14,7 @@ __all__ = [
     "columns",
     "empty_batch",
     "from_pandas",
+    "is_pandas",
     "scalar",
     "schema_text",
     "to_pandas",
@@ -78,6 +79,11 @@ def to_pyarrow_table(obj: Any) -> Any:
         ImportError: pyarrow is not installed.
     """
     return require("pyarrow", "to_pyarrow()").table(obj)
+
+
+def is_pandas(obj: Any) -> bool:
+    """Whether it is of pandas, or of a class derived from one of pandas."""
+    return any(kind.__module__.split(".")[0] == "pandas" for kind in type(obj).__mro__)
 
 
 def from_pandas(frame: Any) -> Any:

@@ -153,6 +153,21 @@ def test_load_rows_of_polars(db: Any) -> None:
     assert stored(db) == expected(flights())
 
 
+def test_load_rows_of_pandas_as_they_are_put(db: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": [1, 2], "name": ["a", "b"]}, index=[7, 8])
+    db.load(frame, "loaded")
+    with db.begin() as txn:
+        txn["put"] = frame
+        assert txn["loaded"] == txn["put"]
+        assert txn["loaded"].column_names == ["id", "name"]
+        assert txn["loaded"].to_pyarrow().schema.metadata is None
+    with pytest.raises(ValueError, match="reset_index"):
+        db.load(frame.set_index("name"), "named")
+    with pytest.raises(TypeError, match="Series"):
+        db.load(frame["id"], "series")
+
+
 def test_load_nothing(db: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "empty.parquet")
     pq.write_table(flights(0), path)
