@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from ._core import Batch
+from ._errors import BY_NAME
 
 Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "snapshot", "serializable"]
 Policy: TypeAlias = Literal["fail", "ignore", "replace", "append", "merge", "callback"]
@@ -62,4 +63,8 @@ def datetime_of(timestamp: int) -> dt.datetime:
     >>> khonsu.datetime_of(1_700_000_000_000 << 16).isoformat()
     '2023-11-14T22:13:20+00:00'
     """
-    return dt.datetime.fromtimestamp((timestamp >> 16) / 1000, tz=dt.UTC)
+    try:
+        return dt.datetime.fromtimestamp((timestamp >> 16) / 1000, tz=dt.UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        words = f"timestamp {timestamp} is of no moment that a datetime can be"
+        raise BY_NAME["InvalidError"](words) from error
