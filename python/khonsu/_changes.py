@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 from khonsu import _core
 from khonsu._core import Batch, Key
-from khonsu._errors import Error
+from khonsu._errors import BY_NAME, Error
+from khonsu._options import Moment, timestamp_of
 
 # A wait that nobody has ended by close() ends by itself after so many seconds: to look for signals
 # (Ctrl-C), and so that a thread left behind by a cancelled task does not hold up the end of the
@@ -45,6 +46,18 @@ class Change(NamedTuple):
 class Feeds(Protocol):
     """What has a change feed: a database."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or about to be."""
+
+    @property
+    def now(self) -> int:
+        """The newest timestamp."""
+
+    @property
+    def horizon(self) -> int:
+        """How far back history reaches."""
+
     def feed(self, since: int = 0, prefix: Key = "", keys_only: bool = False) -> _core.Changes:
         """Open the feed."""
 
@@ -53,12 +66,17 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
     """Changes in the order of their commits; made by ``db.changes``.
 
     It is an iterator, an async iterator, a context manager and an async context manager. One
-    consumer at a time; ``close`` may be called by any thread, and ends a wait of the consumer.
+    consumer at a time; ``close`` may be called by any thread, and ends a wait of the consumer. So
+    does ``close`` of the database.
     """
 
-    def __init__(self, feed: _core.Changes, *, follow: bool, since: int) -> None:
-        """Take over an open feed."""
+    def __init__(
+        self, feed: _core.Changes, *, follow: bool, since: int, db: Feeds | None = None
+    ) -> None:
+        """Take over an open feed of a database."""
         self._feed = feed
+        self._db = db
+        self._is_over = False  # the database was closed
         self._follow = follow
         self._position = since
         # What a worker thread has taken from the feed and nobody has got yet, each with the
@@ -92,12 +110,13 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
         """The next change; waits for it if the feed follows.
 
         Raises:
-            StopIteration: There are no more changes now (without follow), or the feed was closed.
+            StopIteration: There are no more changes now (without follow), or the feed or the
+                database was closed.
             TooOldError: The log no longer reaches back to where the feed is.
             PoisonedError: The log has failed: all that is durable was shown.
         """
         while not self._closed:
-            if not self._taken and not self._take(1) and not self._follow:
+            if not self._taken and not self._take(1) and self._is_ended():
                 break
             change = self._hand_out()
             if change is not None:
@@ -117,7 +136,7 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
             change = self._hand_out()
             if change is not None:
                 return change
-            if not await asyncio.to_thread(self._take, _PORTION) and not self._follow:
+            if not await asyncio.to_thread(self._take, _PORTION) and self._is_ended():
                 break
         raise StopAsyncIteration
 
@@ -169,6 +188,14 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
             raise failure
         return None
 
+    def _is_ended(self) -> bool:
+        return self._is_over or not self._follow
+
+    def _is_end_of_database(self, error: Error) -> bool:
+        """Whether it is what close() of the database has left: it ends waits, then closes feeds."""
+        is_end = isinstance(error, (BY_NAME["CancelledError"], BY_NAME["FinishedError"]))
+        return is_end and self._db is not None and self._db.closed
+
     def _take(self, portion: int) -> bool:
         """Take up to `portion` changes; wait for the first if the feed follows.
 
@@ -185,26 +212,61 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
                 try:
                     taken = self._feed.next(wait)
                 except Error as error:
-                    self._failure = None if self._closed else error
+                    self._is_over = self._is_end_of_database(error)
+                    self._failure = None if self._closed or self._is_over else error
                     break
                 if taken is None:
                     break
                 self._taken.append((Change(*taken), self._feed.position))
                 wait = 0.0
-            if not self._taken and self._failure is None and not self._closed:
+            if not self._taken and self._failure is None and not self._closed | self._is_over:
                 self._position = self._feed.position  # commits without keys of the prefix
             return bool(self._taken) or self._failure is not None
 
 
+def _oldest(db: Feeds, prefix: Key, keys_only: bool) -> tuple[_core.Changes, int]:
+    """A feed of all that the log has, and the timestamp that it begins behind."""
+    too_old = BY_NAME["TooOldError"]
+
+    def open_at(since: int) -> _core.Changes | None:
+        try:
+            return db.feed(since, prefix, keys_only)
+        except too_old:
+            return None
+
+    if (feed := open_at(0)) is not None:
+        return feed, 0
+    # The library says that it is too old and not what is not: so it is asked. The log mostly begins
+    # where history does.
+    below, at = 0, db.horizon
+    while (feed := open_at(at)) is None:
+        below, at = at, max(db.now, at + 1)
+    middle = at - 1
+    while at - below > 1:
+        if (other := open_at(middle)) is None:
+            below = middle
+        else:
+            feed.close()
+            feed, at = other, middle
+        middle = (below + at) // 2
+    return feed, at
+
+
 def changes(
-    db: Feeds, since: int = 0, prefix: Key = "", *, follow: bool = False, keys_only: bool = False
+    db: Feeds,
+    since: Moment = 0,
+    prefix: Key = "",
+    *,
+    follow: bool = False,
+    keys_only: bool = False,
 ) -> ChangeFeed:
     """What was committed after a timestamp, in order.
 
     Args:
         db: A durable database.
-        since: Changes of commits after this timestamp; 0: all that the log still has. To go on
-            after a restart, keep a feed's ``position`` and pass it here.
+        since: Changes of commits after this timestamp or datetime; 0: all that the log still has,
+            which is what ``retention`` keeps. To go on after a restart, keep a feed's ``position``
+            and pass it here.
         prefix: Only keys that start with it.
         follow: Wait for further changes, instead of ending at what is there.
         keys_only: Without values, which is cheaper.
@@ -215,7 +277,12 @@ def changes(
 
     Raises:
         UnsupportedError: A database in memory, or one that is open as of a timestamp.
-        TooOldError: The log does not reach back to `since`: read the database, and follow from
-            there.
+        TooOldError: The log does not reach back to `since` (when that is not 0): read the database,
+            and follow from there.
     """
-    return ChangeFeed(db.feed(since, prefix, keys_only), follow=follow, since=since)
+    timestamp = timestamp_of(since)
+    if timestamp == 0:
+        feed, timestamp = _oldest(db, prefix, keys_only)
+    else:
+        feed = db.feed(timestamp, prefix, keys_only)
+    return ChangeFeed(feed, follow=follow, since=timestamp, db=db)

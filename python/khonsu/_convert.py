@@ -11,9 +11,11 @@ from khonsu._optional import require
 from khonsu._scalars import scalar
 
 __all__ = [
+    "check_polars",
     "columns",
     "empty_batch",
     "from_pandas",
+    "is_pandas",
     "scalar",
     "schema_text",
     "to_pandas",
@@ -78,6 +80,28 @@ def to_pyarrow_table(obj: Any) -> Any:
         ImportError: pyarrow is not installed.
     """
     return require("pyarrow", "to_pyarrow()").table(obj)
+
+
+def check_polars(frame: Any) -> None:
+    """That a polars.DataFrame has no column of Python objects: they have no Arrow data.
+
+    Raises:
+        TypeError: It has.
+    """
+    polars = require("polars", "a polars.DataFrame")
+    if not hasattr(frame, "__arrow_c_stream__") or not hasattr(frame, "schema"):
+        return  # a LazyFrame (whose schema costs a plan), a Series
+    dtypes = frame.schema
+    for name, dtype in dtypes.items():
+        if dtype == polars.Object:
+            raise TypeError(
+                f"column {name!r} has Python objects (polars.Object): cast it to a type of Arrow's"
+            )
+
+
+def is_pandas(obj: Any) -> bool:
+    """Whether it is of pandas, or of a class derived from one of pandas."""
+    return any(kind.__module__.split(".")[0] == "pandas" for kind in type(obj).__mro__)
 
 
 def from_pandas(frame: Any) -> Any:

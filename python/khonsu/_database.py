@@ -248,7 +248,7 @@ class Database(_core.Database):
 
     def changes(
         self,
-        since: int = 0,
+        since: Moment = 0,
         prefix: _core.Key = "",
         *,
         follow: bool = False,

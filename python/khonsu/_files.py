@@ -112,9 +112,9 @@ def load(
         SchemaMismatchError: A key has rows of another schema.
         Error: What else khonsu says. What was committed stays, and a next call goes on.
     """
-    _check(prefix, if_exists, batch_rows)
+    _check(prefix, if_exists, batch_rows, separator)
     work = _Load(db, open_source(source, format, columns), prefix, columns_of(by))
-    work.separator = _prefix.check_separator(separator)
+    work.separator = separator
     work.if_exists = if_exists
     work.on = on
     work.find_note(resume, columns)
@@ -230,7 +230,9 @@ class _Load:
         txn.delete_range(span.prefix)
 
 
-def _check(prefix: str, if_exists: str, batch_rows: int) -> None:
+def _check(prefix: str, if_exists: str, batch_rows: int, separator: str) -> None:
+    if _prefix.check_separator(separator) == "%":
+        raise ValueError("'%' escapes characters of values: take another separator")
     if not prefix or prefix.endswith("*"):
         raise ValueError(f"keys cannot begin with {prefix!r}: give a prefix such as 'flights'")
     if if_exists not in ("append", "replace", "fail"):

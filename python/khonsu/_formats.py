@@ -88,6 +88,9 @@ def type_name(format: str) -> str:
         return type_name(format[1:]) + " not null"
     if format in _NAMES:
         return _NAMES[format]
+    if format.startswith("dictionary:"):
+        _, index, value = format.split(":", 2)
+        return f"dictionary[{type_name(index)}, {type_name(value)}]"
     if format.startswith("ts") and format[3:4] == ":":
         unit, zone = _UNIT_NAMES.get(format[2], format[2]), format[4:]
         return f"timestamp[{unit}, {zone}]" if zone else f"timestamp[{unit}]"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from ._core import Batch, Operation
+from ._errors import BY_NAME
 
 Numbers: TypeAlias = Any
 """A sequence or buffer of numbers: list, array, of numpy, pandas, Polars or pyarrow."""
@@ -101,4 +102,8 @@ def datetime_of(timestamp: int) -> dt.datetime:
     >>> khonsu.datetime_of(1_700_000_000_000 << 16).isoformat()
     '2023-11-14T22:13:20+00:00'
     """
-    return dt.datetime.fromtimestamp((timestamp >> 16) / 1000, tz=dt.UTC)
+    try:
+        return dt.datetime.fromtimestamp((timestamp >> 16) / 1000, tz=dt.UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        words = f"timestamp {timestamp} is of no moment that a datetime can be"
+        raise BY_NAME["InvalidError"](words) from error

@@ -3,15 +3,21 @@
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote_from_bytes
 
 from khonsu._optional import require
 
 NULL = "%null"  # the component of a key that stands for null: no value is written so,
 EMPTY = "%empty"  # and that of the empty string: "%" in a value becomes "%25"
 
-# How much of an ISO 8601 timestamp a unit keeps: 2013-01-31T05:59:59.
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")  # bytes
+
+# How much of an ISO 8601 timestamp a unit keeps: 2013-01-31T05:59:59. The year may be longer: what
+# is behind it counts.
 _CUT = {"year": 4, "month": 7, "day": 10, "hour": 13, "minute": 16, "second": 19}
+
+
+_YEAR = re.compile(r"-?\d{4,}(?=-)")
+_DAY_MS = 86_400_000
 
 
 class Group(NamedTuple):
@@ -64,12 +70,18 @@ def partition(
     Raises:
         KeyError: There is no such column.
         TypeError: A column's type has no text: nested types.
+        ValueError: Different values have the same text after all, or the separator is "%".
     """
     if batch.num_rows == 0:
         return batch, []
+    if separator == "%":
+        raise ValueError("'%' escapes characters of values: take another separator for their keys")
     if not columns:
         return batch, [Group("", 0, batch.num_rows)]
     codes, labels = _encode_all(batch, columns, separator)
+    if len(set(labels)) != len(labels):  # one of two groups would take the other's place
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"different values of {[c.name for c in columns]} have the text {twice!r}")
     rows, runs = _bring_together(batch, codes, len(labels))
     groups, start = [], 0
     for code, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
@@ -152,14 +164,38 @@ def _labels(values: Any, column: Column, separator: str) -> list[str]:
     kinds = pa.types
     kind = values.type
     if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_fixed_size_binary(kind):
-        return [quote_from_bytes(value, safe="") or EMPTY for value in values.to_pylist()]
+        return [_quote(value, separator) or EMPTY for value in values.to_pylist()]
     if kinds.is_null(kind):
         return []
     texts = values.cast(pa.string()).to_pylist()
+    if kinds.is_date64(kind):
+        texts = _with_times(values, texts)
     if kinds.is_timestamp(kind) or kinds.is_date(kind):
-        texts = [text.replace(" ", "T")[: _CUT.get(column.unit or "")] for text in texts]
+        texts = [_cut(text.replace(" ", "T"), column.unit) for text in texts]
     odd = re.compile(f"[%{re.escape(separator)}\x00-\x1f\x7f]")
     return [odd.sub(_escape, text) or EMPTY for text in texts]
+
+
+def _quote(value: bytes, separator: str) -> str:
+    plain = _PLAIN - {ord(separator)}
+    return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in value)
+
+
+def _with_times(values: Any, texts: list[str]) -> list[str]:
+    """A date64 is in milliseconds, and may stand within a day: Arrow's text of it is the day."""
+    pa = require("pyarrow", "partitioning")
+    numbers = values.cast(pa.int64()).to_pylist()
+    times = values.cast(pa.timestamp("ms")).cast(pa.string()).to_pylist()
+    rows = zip(numbers, texts, times, strict=True)
+    return [text if number % _DAY_MS == 0 else time for number, text, time in rows]
+
+
+def _cut(text: str, unit: str | None) -> str:
+    """As much of a timestamp as the unit keeps; all of a text that is none (out of range)."""
+    year = _YEAR.match(text)
+    if unit is None or year is None:
+        return text
+    return text[: year.end() + _CUT[unit] - 4]
 
 
 def _escape(match: re.Match[str]) -> str:

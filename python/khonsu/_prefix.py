@@ -3,17 +3,22 @@
 ``flights`` is the key ``flights`` and all of ``flights/...``, and not ``flights-2014``. A name that
 ends in the separator or in ``*`` is a plain prefix: ``flights/``, ``flights/2013-01*``, ``*``.
 
+Khonsu's own keys (``.khonsu/...``: how far loads are) are in none of them, but for names that begin
+with ``.khonsu`` themselves.
+
 A transaction takes one thread at a time, and so do these functions.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from khonsu._core import Batch, Table, Transaction
 from khonsu._errors import BY_NAME, Error
 from khonsu._optional import require
 
 RESERVED = ".khonsu"  # the first component of khonsu's own keys: of no table
+_OWN = RESERVED + "/"
+_BEHIND_OWN = RESERVED + "0"  # "0" comes after "/"
 
 
 class Span(NamedTuple):
@@ -43,17 +48,37 @@ def span_of(name: str, separator: str) -> Span:
     return Span(name, name + separator)
 
 
+class Range(TypedDict, total=False):
+    """Arguments of ``txn.keys``, ``scan`` and ``table``."""
+
+    prefix: str
+    start: str
+    stop: str
+
+
+def ranges_of(prefix: str) -> list[Range]:
+    """Arguments of scans that meet all keys with the prefix, in order, and none of khonsu's own."""
+    if not _OWN.startswith(prefix) or prefix.startswith(RESERVED):
+        return [{"prefix": prefix}]
+    return [{"prefix": prefix, "stop": _OWN}, {"prefix": prefix, "start": _BEHIND_OWN}]
+
+
 def has_keys(txn: Transaction, name: str, separator: str) -> bool:
     """Whether there is a key that the name stands for."""
     span = span_of(name, separator)
     if span.key is not None and span.key in txn:
         return True
-    return first_key(txn, prefix=span.prefix) is not None
+    return any(first_key(txn, **within) is not None for within in ranges_of(span.prefix))
 
 
-def first_key(txn: Transaction, *, prefix: str = "", start: str = "") -> str | None:
-    """The least key with the prefix that is not below start; None: there is none."""
-    for key in txn.keys(prefix, start=start, limit=1):
+def first_key(
+    txn: Transaction, *, prefix: str = "", start: str = "", stop: str = ""
+) -> str | None:
+    """The least key with the prefix that is not below start and below stop; None: there is none."""
+    within = Range(prefix=prefix, start=start)
+    if stop:
+        within["stop"] = stop
+    for key in txn.keys(limit=1, **within):
         return str(key)
     return None
 
@@ -83,7 +108,7 @@ def _is_text(component: str) -> bool:
 
 
 def read(txn: Transaction, name: str, separator: str, limit: int = 0) -> list[Table]:
-    """The rows under a name: that of the key itself, and that of the keys below it; one or both.
+    """The rows under a name: that of the key itself, and those of the keys below it; at least one.
 
     With a limit: of so many of the keys below it.
 
@@ -98,21 +123,23 @@ def read(txn: Transaction, name: str, separator: str, limit: int = 0) -> list[Ta
     try:
         if span.key is not None and span.key in txn:
             tables.append(txn.table(start=span.key, stop=span.key + "\0"))
-        if first_key(txn, prefix=span.prefix) is not None:
-            tables.append(txn.table(span.prefix, limit=limit))
+        for within in ranges_of(span.prefix):
+            if first_key(txn, **within) is not None:
+                tables.append(txn.table(**within, limit=limit))
     except Error as error:
         raise _named(error, name) from error
     if not tables:
         raise KeyError(f"there are no keys under {name!r}")
-    if tables[0].schema != tables[-1].schema:
+    if any(table.schema != tables[0].schema for table in tables):
+        first = repr(span.key) if span.key in tables[0].keys else "the first of them"
         raise BY_NAME["SchemaMismatchError"](
-            f"table {name!r}: key {name!r} has another schema than the keys below it"
+            f"table {name!r}: key {first} has another schema than the keys below it"
         )
     return tables
 
 
 def join(tables: list[Table]) -> Any:
-    """One Arrow stream of what :func:`read` gives: the Table, or a pyarrow.Table of two."""
+    """One Arrow stream of what :func:`read` gives: the Table, or a pyarrow.Table of several."""
     if len(tables) == 1:
         return tables[0]
     pyarrow = require("pyarrow", "a table of a key and of keys below it")
@@ -124,7 +151,17 @@ def entries(txn: Transaction, name: str, separator: str) -> Iterator[tuple[str, 
     span = span_of(name, separator)
     if span.key is not None and (batch := txn.get(span.key)) is not None:
         yield span.key, batch
-    yield from txn.scan(span.prefix)
+    for within in ranges_of(span.prefix):
+        yield from txn.scan(**within)
+
+
+def keys_under(txn: Transaction, name: str, separator: str) -> Iterator[str]:
+    """Keys under a name, in the order of :func:`entries`."""
+    span = span_of(name, separator)
+    if span.key is not None and span.key in txn:
+        yield span.key
+    for within in ranges_of(span.prefix):
+        yield from txn.keys(**within)
 
 
 def _named(error: Error, name: str) -> Error:

@@ -55,7 +55,8 @@ def run(
     Raises:
         RetryError: The last of attempts calls failed too.
         ValueError: attempts is below 1.
-        TypeError: fn is a coroutine function: it would run after the commit.
+        TypeError: fn is a coroutine function or a generator function, or returned what one makes:
+            it would run after the commit. Nothing is committed.
         Exception: Any other exception of fn rolls back and is passed on.
 
     Any thread may call it; each call has a transaction of its own.
@@ -65,6 +66,7 @@ def run(
         try:
             with db.begin(**txn_options) as txn:
                 result = fn(txn, *args)
+                _check_result(result)
             return result
         except RetryError as error:
             if attempt == attempts:
@@ -114,6 +116,20 @@ def _check(fn: Callable[..., object], attempts: int) -> None:
         raise ValueError(f"attempts is {attempts}: at least 1 is needed")
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
         raise TypeError("a transaction is run by a plain function, not by a coroutine function")
+    if inspect.isgeneratorfunction(fn):
+        raise TypeError("a transaction is run by a plain function, not by a generator function")
+
+
+def _check_result(result: object) -> None:
+    """That fn has run: what it returns could be its body, to be run by somebody later."""
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()
+    elif not inspect.isasyncgen(result):
+        return
+    raise TypeError(
+        f"the function has returned a {type(result).__name__}, which would run after the commit: "
+        "return values (a list, say)"
+    )
 
 
 def _pause(attempt: int) -> float:

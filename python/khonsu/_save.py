@@ -23,6 +23,7 @@ _SUFFIX = {
     "ipc": ".arrow",
     "stream": ".arrows",
 }
+_SELF = "%self"  # no escape: no component of a key gives it
 _GROUP_ROWS = 1 << 20  # of a row group or batch: not one for each key
 
 
@@ -61,7 +62,8 @@ def save(
             None: by the suffix (with partition: "parquet").
         partition: Write a file for each key, ``<target>/<rest of the key>.parquet``. The keys may
             have different schemas then. Characters that file names should not have are
-            percent-escaped.
+            percent-escaped. The key ``<prefix>`` itself is ``<target>/<prefix>.parquet``, or
+            ``%self.parquet`` if that is the file of a key below it.
         separator: One ASCII character between the components of a key.
 
     Each file is written beside its place and renamed when it is whole: it is there whole, or as it
@@ -74,7 +76,8 @@ def save(
         ImportError: pyarrow is not installed.
         KeyError: There are no such keys.
         SchemaMismatchError: The keys have different schemas: save them with partition=True.
-        ValueError: The format is not known, or cannot hold a column's type.
+        ValueError: The format is not known, or cannot hold a column's type; two keys would have
+            one file.
         OSError: A file cannot be written.
     """
     require("pyarrow", "save()")
@@ -106,23 +109,51 @@ def _save_each(
     txn: Transaction, prefix: str, directory: str, kind: str, separator: str
 ) -> Saved:
     pa = require("pyarrow", "save()")
-    span = _prefix.span_of(prefix, separator)
-    rows = files = 0
+    keys = list(_prefix.keys_under(txn, prefix, separator))
+    paths = _paths(keys, _prefix.span_of(prefix, separator), separator)
+    _check_directories(paths, _SUFFIX[kind])
+    if not paths:
+        raise KeyError(f"there are no keys under {prefix!r}")
+    rows = 0
     for key, batch in _prefix.entries(txn, prefix, separator):
-        rest = key.removeprefix(span.prefix)
-        path = _path(directory, rest or prefix, separator) + _SUFFIX[kind]
+        path = os.path.join(directory, paths[key]) + _SUFFIX[kind]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         _replace(path, kind, pa.table(batch))
         rows += batch.num_rows
-        files += 1
-    if files == 0:
-        raise KeyError(f"there are no keys under {prefix!r}")
-    return Saved(rows, files)
+    return Saved(rows, len(paths))
 
 
-def _path(directory: str, key: str, separator: str) -> str:
-    parts = [_file_name(part) for part in key.split(separator)]
-    return os.path.join(directory, *parts)
+def _paths(keys: list[str], span: _prefix.Span, separator: str) -> dict[str, str]:
+    """The file of each key, within the directory and without its suffix: all differ.
+
+    Raises:
+        ValueError: Two keys have one.
+    """
+    owners: dict[str, str] = {}
+    for key in keys:
+        if key == span.key:
+            continue
+        path = _path(key.removeprefix(span.prefix), separator)
+        if owners.setdefault(path, key) != key:
+            raise ValueError(f"keys {owners[path]!r} and {key!r} would be one file: {path!r}")
+    paths = {key: path for path, key in owners.items()}
+    if span.key is not None and span.key in keys:
+        own = _path(span.key, separator)
+        paths[span.key] = _SELF if own in owners else own
+    return paths
+
+
+def _check_directories(paths: dict[str, str], suffix: str) -> None:
+    """That no file is to be where a directory is to be: "a.csv" and "a.csv/b"."""
+    owners = {path + suffix: key for key, path in paths.items()}
+    for key, path in paths.items():
+        while path := os.path.dirname(path):
+            if path in owners:
+                raise ValueError(f"keys {owners[path]!r} and {key!r}: {path!r} is a file of one")
+
+
+def _path(key: str, separator: str) -> str:
+    return os.path.join(*(_file_name(part) for part in key.split(separator)))
 
 
 def _file_name(part: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from khonsu._convert import check_polars, from_pandas, is_pandas
 from khonsu._optional import require
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -90,11 +91,16 @@ def open_source(source: Any, format: str | None, columns: Sequence[str] | None) 
         FileNotFoundError: There is no such file.
         ValueError: The format is not known, or there are no files.
         TypeError: The source is none of these.
+        ValueError: It is a pandas.DataFrame whose index has a name.
     """
     pa = require("pyarrow", "load()")
     dataset = require("pyarrow.dataset", "load()")
     if isinstance(source, dataset.Dataset):
         return _of_dataset(source, "rows", None, columns)
+    if is_pandas(source):
+        source = from_pandas(source)
+    elif type(source).__module__.startswith("polars"):
+        check_polars(source)
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
         total = getattr(source, "num_rows", None)
         reader = _reader(pa, source)

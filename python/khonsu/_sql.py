@@ -9,23 +9,26 @@ of times; no row is copied. Names are read again by the next statement, to show 
 own writes.
 """
 
+import functools
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from khonsu import _prefix
 from khonsu._core import Table, Transaction
-from khonsu._errors import Error
+from khonsu._errors import BY_NAME, Error
 from khonsu._optional import require
 from khonsu._run import Begins
+from khonsu._statements import Names
 
 # Registering a view takes DuckDB some 0.2 ms. Others are registered when a statement names them.
 _LISTED_MAX = 1000
 
-# What may name a table where DuckDB cannot tell: "quoted", 'quoted' and bare words.
-_WORD = re.compile(r'"((?:[^"]|"")+)"|\'((?:[^\']|\'\')+)\'|([^\W\d]\w*)')
+# Statements after which DuckDB looks up their names again whenever it reads what they made.
+_KEEPS = re.compile(r"\b(view|macro|prepare)\b", re.IGNORECASE)
 
 
 class Connection:
@@ -35,8 +38,13 @@ class Connection:
     ``con.df`` and so on. What DuckDB writes (``create table``) stays in DuckDB; results go back to
     khonsu by ``txn[key] = con.sql("...")``.
 
-    A connection is for one thread at a time, as the transaction is. Relations stay valid when the
-    transaction has ended, as far as their tables were read before.
+    A connection is for one thread at a time, as the transaction is: a second one is refused with
+    MisuseError. That goes for its relations too, where nobody can refuse: DuckDB would wait for
+    them with the interpreter lock held. Relations stay valid when the transaction has ended, as far
+    as their tables were read before.
+
+    DuckDB's names have no case, keys have: a name stands for the keys that are spelled as it is;
+    where there are none, for the only ones that differ in case alone.
     """
 
     def __init__(
@@ -48,6 +56,10 @@ class Connection:
         self._separator = _prefix.check_separator(separator)
         self._key_column = key_column
         self._sources: dict[str, _Source] = {}  # by lower name: DuckDB's names have no case
+        self._held: set[str] = set()  # lower names that relations look up whenever they are read
+        self._resolved: dict[str, str] = {}  # what names stood for while the transaction was open
+        self._names = Names(raw)
+        self._busy = threading.Lock()
         self._duckdb_error: type[Exception] = require("duckdb", "SQL over a snapshot").Error
 
     def sql(self, query: Any, *args: Any, **kwargs: Any) -> Any:
@@ -55,45 +67,38 @@ class Connection:
 
         Raises:
             duckdb.Error: What DuckDB says about the statement.
+            InvalidError: A name is ambiguous: keys differ from each other in case only.
+            MisuseError: Another thread uses the connection.
             SchemaMismatchError: The keys of a table have batches of more than one schema.
             Error: What else khonsu says when a table is read.
         """
-        self._prepare(query)
-        return self._call("sql", query, *args, **kwargs)
+        return self._relation("sql", query, *args, **kwargs)
 
     def query(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         """As DuckDB's ``query``; see :meth:`sql`."""
-        self._prepare(query)
-        return self._call("query", query, *args, **kwargs)
+        return self._relation("query", query, *args, **kwargs)
 
     def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         """As DuckDB's ``execute``: runs the query, and returns the connection; see :meth:`sql`."""
-        self._prepare(query, takes_over=True)
-        return self._call("execute", query, *args, **kwargs)
+        return self._run("execute", query, *args, **kwargs)
 
     def executemany(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         """As DuckDB's ``executemany``; see :meth:`sql`."""
-        self._prepare(query, takes_over=True)
-        return self._call("executemany", query, *args, **kwargs)
+        return self._run("executemany", query, *args, **kwargs)
 
     def table(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """As DuckDB's ``table``: a relation of all rows; see :meth:`sql`."""
-        self._expire()
-        self._need([name])
-        return self._call("table", name, *args, **kwargs)
+        return self._whole("table", name, *args, **kwargs)
 
     def view(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """As DuckDB's ``view``: a relation of all rows; see :meth:`sql`."""
-        self._expire()
-        self._need([name])
-        return self._call("view", name, *args, **kwargs)
+        return self._whole("view", name, *args, **kwargs)
 
     def cursor(self) -> "Connection":
         """Another connection to the same DuckDB database and the same transaction."""
-        cursor = Connection(
-            self._raw.cursor(), self._txn, separator=self._separator, key_column=self._key_column
-        )
-        cursor._need([source.name for source in self._sources.values()])
+        with self._alone():
+            cursor = self._sibling()
+            cursor._need([source.name for source in self._sources.values()])
         return cursor
 
     duplicate = cursor
@@ -106,6 +111,8 @@ class Connection:
                 continue
             try:
                 self._register(name)
+            except BY_NAME["SchemaMismatchError"]:  # of two batches of this table only
+                continue
             except Error:
                 raise
             except Exception:  # a type that DuckDB lacks, say: a statement that names it will tell
@@ -128,61 +135,179 @@ class Connection:
         """What is DuckDB's."""
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self._raw, name)
+        found = getattr(self._raw, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            with self._alone():
+                result = found(*args, **kwargs)
+            return self if result is self._raw else result
+
+        return guarded
 
     def __dir__(self) -> list[str]:
         """DuckDB's names too."""
         return sorted({*super().__dir__(), *dir(self._raw)})
 
-    def _prepare(self, query: Any, *, takes_over: bool = False) -> None:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread: it would wait for DuckDB with the interpreter lock held, and the
+        first would wait for that lock to read a table."""
+        if not self._busy.acquire(blocking=False):
+            raise BY_NAME["MisuseError"](
+                "the DuckDB connection is used by another thread: take one for each (cursor())"
+            )
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def _relation(self, method: str, query: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call what gives a relation, which looks up its tables each time that it is read."""
+        with self._alone():
+            if not self._prepare(query, keeps=True):
+                return self._sibling()._relation(method, query, *args, **kwargs)
+            return self._call(method, query, *args, **kwargs)
+
+    def _whole(self, method: str, name: str, *args: Any, **kwargs: Any) -> Any:
+        with self._alone():
+            self._expire()
+            known = [name] if name.lower() in self._sources else []
+            if not self._settle(known, takes_over=False):
+                return self._sibling()._whole(method, name, *args, **kwargs)
+            self._need([name])
+            self._hold([name])
+            return self._call(method, name, *args, **kwargs)
+
+    def _run(self, method: str, query: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._alone():
+            if not self._prepare(query, takes_over=True):
+                raise BY_NAME["InvalidError"](
+                    "a relation of this connection reads a table whose name differs in case only: "
+                    "execute this one on another connection (cursor())"
+                )
+            return self._call(method, query, *args, **kwargs)
+
+    def _sibling(self) -> "Connection":
+        return Connection(
+            self._raw.cursor(), self._txn, separator=self._separator, key_column=self._key_column
+        )
+
+    def _prepare(self, query: Any, *, takes_over: bool = False, keeps: bool = False) -> bool:
         """Register the tables that the statements name, and have them read anew.
 
         takes_over: The result of the execute() before, read or not, will be given up.
+        keeps: A relation will look up the names later.
+
+        False: an earlier one needs another table under one of these names.
         """
         self._expire()  # first: DuckDB reads tables to tell their names, and these are the new ones
-        for statement in self._statements(query):
-            try:
-                names = list(self._raw.get_table_names(statement))
-            except self._duckdb_error:  # DuckDB does not say for some: "... where x = ?"
-                names = list(_words(statement))
+        statements = self._names.statements(query)
+        known = [name for each in statements for name in self._known_in(each)]
+        if not self._settle(known, takes_over=takes_over):
+            return False
+        for statement in statements:
+            names = self._names.missing(statement)
             self._need(names, takes_over=takes_over)
             if not names:  # show tables, say
                 self._list_if_open()
+            if keeps or _KEEPS.search(statement):
+                self._hold([*known, *names])
+        return True
+
+    def _known_in(self, statement: str) -> list[str]:
+        """The names in it that DuckDB has a table for already, from here."""
+        if not self._sources:
+            return []
+        return [name for name in self._names.spelled(statement) if name.lower() in self._sources]
+
+    def _hold(self, names: Iterable[str]) -> None:
+        lows = (name.lower() for name in names)
+        self._held.update(low for low in lows if low in self._sources)
+
+    def _settle(self, names: Iterable[str], *, takes_over: bool) -> bool:
+        """Have the names that DuckDB knows already stand for the keys that these spellings mean.
+
+        False: a relation needs them as they are.
+        """
+        for low, name in self._meant(names).items():
+            if self._knows(name):
+                continue
+            if low in self._held:
+                return False
+            self._complete(is_wanted=takes_over)
+            self._register(name)
+        return True
+
+    def _meant(self, names: Iterable[str]) -> dict[str, str]:
+        """By lower name, the one prefix of keys that the spellings of it stand for.
+
+        Raises:
+            InvalidError: They stand for several, which are one to DuckDB.
+        """
+        meant: dict[str, str] = {}
+        for spelled in dict.fromkeys(names):
+            name = self._resolve(spelled)
+            if name is None:
+                continue
+            other = meant.setdefault(name.lower(), name)
+            if other != name:
+                raise _ambiguous(f"{other!r} and {name!r} are one name to DuckDB, and the keys")
+        return meant
+
+    def _resolve(self, spelled: str) -> str | None:
+        """The prefix of keys that a name stands for: its own spelling, or the only other one."""
+        source = self._sources.get(spelled.lower())
+        if self._txn.closed:
+            return self._resolve_late(spelled, source)
+        name = self._resolve_now(spelled, source)
+        if name is not None:
+            self._resolved[spelled] = name
+        return name
+
+    def _resolve_late(self, spelled: str, source: "_Source | None") -> str | None:
+        """The same when nobody can be asked which keys there were."""
+        if source is None or spelled == source.name:
+            return None if source is None else spelled
+        if self._resolved.get(spelled) != source.name:
+            raise BY_NAME["FinishedError"](f"the transaction has ended: {spelled!r} is not read")
+        return source.name
+
+    def _resolve_now(self, spelled: str, source: "_Source | None") -> str | None:
+        if _prefix.has_keys(self._txn, spelled, self._separator):
+            return spelled
+        listed = _prefix.first_components(self._txn, self._separator, _LISTED_MAX)
+        found = [name for name in listed if name.lower() == spelled.lower()]
+        if len(found) > 1:
+            raise _ambiguous(f"{spelled!r} may be any of {found}: spell it as one of them; these")
+        if found:
+            return found[0]
+        return None if source is None else source.name  # of keys that are gone: reading it tells
 
     def _expire(self) -> None:
         for source in self._sources.values():
             source.expire()
 
-    def _statements(self, query: Any) -> list[str]:
-        if not isinstance(query, str):
-            text = getattr(query, "query", None)  # a duckdb.Statement
-            return [text] if isinstance(text, str) else []
-        try:
-            return [statement.query for statement in self._raw.extract_statements(query)]
-        except self._duckdb_error:
-            return []  # a syntax error: the statement itself will say so
-
     def _need(self, names: list[str], *, takes_over: bool = False) -> None:
+        """Register what DuckDB does not know yet."""
         if self._txn.closed:
             return
-        missing = [name for name in names if not self._knows(name)]
-        if missing and takes_over and hasattr(self._raw, "complete"):
-            self._raw.complete()  # DuckDB registers nothing while a result is not read to its end
-        for name in missing:
-            if _prefix.has_keys(self._txn, name, self._separator):
-                self._register(name)
-            elif name.lower() not in self._sources:
-                self._register_by_case(name)
+        for name in self._meant(names).values():
+            if self._knows(name):
+                continue
+            self._complete(is_wanted=takes_over)
+            self._register(name)
+
+    def _complete(self, *, is_wanted: bool) -> None:
+        """DuckDB registers nothing while a result is not read to its end."""
+        if is_wanted and hasattr(self._raw, "complete"):
+            self._raw.complete()
 
     def _knows(self, name: str) -> bool:
         source = self._sources.get(name.lower())
         return source is not None and source.name == name
-
-    def _register_by_case(self, name: str) -> None:
-        """`from Flights`, where the keys say flights/."""
-        for listed in _prefix.first_components(self._txn, self._separator, _LISTED_MAX):
-            if listed.lower() == name.lower():
-                return self._register(listed)
 
     def _list_if_open(self) -> None:
         if not self._txn.closed:
@@ -299,6 +424,7 @@ def connect(
 
     Raises:
         ImportError: DuckDB is not installed.
+        FinishedError: The transaction has ended.
         ValueError: The separator is not one ASCII character.
     """
     connection = _open(txn, separator, key_column)
@@ -324,6 +450,8 @@ def sql_in(
     Raises:
         ImportError: DuckDB is not installed.
         duckdb.Error: What DuckDB says about the query.
+        FinishedError: The transaction has ended.
+        InvalidError: A name is ambiguous: keys differ from each other in case only.
         SchemaMismatchError: The keys of a table have batches of more than one schema.
     """
     connection = _open(txn, separator, key_column)
@@ -363,23 +491,18 @@ def sql(
         return sql_in(txn, query, params, separator=separator, key_column=key_column)
 
 
+def _ambiguous(words: str) -> Error:
+    return BY_NAME["InvalidError"](f"ambiguous: {words} differ in case only")
+
+
 def _open(txn: Transaction, separator: str, key_column: str | None) -> Connection:
     module = require("duckdb", "SQL over a snapshot")
+    if txn.closed:
+        raise BY_NAME["FinishedError"]("the transaction has ended: its tables cannot be read")
     # The variables of all callers, not only of the nearest, which is our own: so that DuckDB finds
     # a DataFrame of the user's by its name, as it does without us.
     raw = module.connect(":memory:", config={"python_scan_all_frames": True})
     return Connection(raw, txn, separator=separator, key_column=key_column)
-
-
-def _words(statement: str) -> Iterator[str]:
-    for match in _WORD.finditer(statement):
-        double, single, bare = match.groups()
-        if double is not None:
-            yield double.replace('""', '"')
-        elif single is not None:
-            yield single.replace("''", "'")
-        else:
-            yield bare
 
 
 def _with_keys(tables: list[Table], name: str, column: str) -> Any:

@@ -65,10 +65,19 @@ static kh_schema *import_schema(kh_db *db, struct ArrowSchema *arrow) {
     return NULL;
 }
 
-static kh_schema *schema_in(kh_db *db, struct ArrowSchema *given) {
+/* An array or a Series is one column, without a name. */
+static bool has_columns(const struct ArrowSchema *arrow) {
+    if (arrow->format == NULL || strcmp(arrow->format, "+s") == 0) return true;
+    (void)raise_words(KH_INVALID_DATA,
+                      "Arrow data of one column without a name are no rows: give it a name, by "
+                      "pyarrow.table({'name': data}) or polars.DataFrame({'name': data})");
+    return false;
+}
+
+static kh_schema *schema_in(kh_db *db, struct ArrowSchema *given, bool is_of_rows) {
     struct ArrowSchema arrow;
     if (!claim_schema(given, &arrow)) return NULL;
-    kh_schema *schema = import_schema(db, &arrow);
+    kh_schema *schema = !is_of_rows || has_columns(&arrow) ? import_schema(db, &arrow) : NULL;
     if (arrow.release != NULL) GIVE_BACK(given, &arrow);
     return schema;
 }
@@ -84,7 +93,7 @@ kh_schema *schema_take(kh_db *db, PyObject *object) {
         return NULL;
     }
     struct ArrowSchema *arrow = pointer_in(capsule, "arrow_schema");
-    kh_schema *schema = arrow == NULL ? NULL : schema_in(db, arrow);
+    kh_schema *schema = arrow == NULL ? NULL : schema_in(db, arrow, false);
     Py_DECREF(capsule);
     return schema;
 }
@@ -101,7 +110,7 @@ static enum array_taken take_pair(kh_db *db, PyObject *pair, kh_schema **schema,
     struct ArrowArray *given =
         type == NULL ? NULL : pointer_in(PyTuple_GetItem(pair, 1), "arrow_array");
     if (given == NULL || !claim_array(given, array)) return ARRAY_FAILED;
-    *schema = schema_in(db, type);
+    *schema = schema_in(db, type, true);
     if (*schema != NULL) return ARRAY_TAKEN;
     GIVE_BACK(given, array);
     return ARRAY_FAILED;
@@ -313,7 +322,8 @@ static kh_batch *read_stream(kh_db *db, struct ArrowArrayStream *stream) {
         raise_stream(stream, code);
         return NULL;
     }
-    kh_schema *schema = import_schema(db, &type);
+    kh_schema *schema =
+        type.release == NULL || has_columns(&type) ? import_schema(db, &type) : NULL;
     if (type.release != NULL) type.release(&type);
     if (schema == NULL) return NULL;
     kh_batch *batch = drain(db, stream, schema);
@@ -357,6 +367,41 @@ static PyObject *stream_of(PyObject *object) {
     return capsule;
 }
 
+/* Whether a class is of a package, by its module's name. */
+static bool is_class_of(PyObject *type, const char *package) {
+    PyObject *name = PyObject_GetAttrString(type, "__module__");
+    bool is_it = false;
+    if (name != NULL && PyUnicode_Check(name)) {
+        PyObject *prefix = PyUnicode_FromString(package);
+        is_it = prefix != NULL && PyUnicode_Tailmatch(name, prefix, 0, PY_SSIZE_T_MAX, -1) == 1;
+        Py_XDECREF(prefix);
+    }
+    Py_XDECREF(name);
+    PyErr_Clear();
+    return is_it;
+}
+
+/* Also of a class derived from one of the package. */
+static bool is_of(PyObject *object, const char *package) {
+    PyObject *types = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__mro__");
+    bool is_it = false;
+    if (types != NULL && PyTuple_Check(types)) {
+        for (Py_ssize_t i = 0; !is_it && i < PyTuple_Size(types); i++)
+            is_it = is_class_of(PyTuple_GetItem(types, i), package);
+    }
+    Py_XDECREF(types);
+    PyErr_Clear();
+    return is_it;
+}
+
+/* Polars gives the addresses of Python objects away as if they were data. */
+static bool has_no_objects(PyObject *object) {
+    if (!is_of(object, "polars")) return true;
+    PyObject *done = call_python("khonsu._convert", "check_polars", object);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
 static kh_batch *take_foreign(kh_db *db, PyObject *object) {
     kh_schema *schema = NULL;
     struct ArrowArray array;
@@ -368,6 +413,7 @@ static kh_batch *take_foreign(kh_db *db, PyObject *object) {
     case ARRAY_NOT_OFFERED:
         break;
     }
+    if (!has_no_objects(object)) return NULL;
     PyObject *capsule = stream_of(object);
     if (capsule == NULL) {
         if (!PyErr_Occurred())
@@ -382,37 +428,12 @@ static kh_batch *take_foreign(kh_db *db, PyObject *object) {
     return batch;
 }
 
-static bool is_of_pandas(PyObject *type) {
-    PyObject *name = PyObject_GetAttrString(type, "__module__");
-    bool is_it = false;
-    if (name != NULL && PyUnicode_Check(name)) {
-        PyObject *prefix = PyUnicode_FromString("pandas");
-        is_it = prefix != NULL && PyUnicode_Tailmatch(name, prefix, 0, PY_SSIZE_T_MAX, -1) == 1;
-        Py_XDECREF(prefix);
-    }
-    Py_XDECREF(name);
-    PyErr_Clear();
-    return is_it;
-}
-
-/* A frame's index would become a column that nobody asked for. Also of a class derived from it. */
-static bool is_pandas(PyObject *object) {
-    PyObject *types = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__mro__");
-    bool is_it = false;
-    if (types != NULL && PyTuple_Check(types)) {
-        for (Py_ssize_t i = 0; !is_it && i < PyTuple_Size(types); i++)
-            is_it = is_of_pandas(PyTuple_GetItem(types, i));
-    }
-    Py_XDECREF(types);
-    PyErr_Clear();
-    return is_it;
-}
-
 kh_batch *rows_take(kh_db *db, PyObject *object) {
     if (Py_IS_TYPE(object, core.batch_type))
         return kh_batch_retain(((batch_object *)object)->batch);
     if (Py_IS_TYPE(object, core.table_type)) return take_table((table_object *)object);
-    if (!is_pandas(object)) return take_foreign(db, object);
+    /* A frame's index would become a column that nobody asked for. */
+    if (!is_of(object, "pandas")) return take_foreign(db, object);
     PyObject *table = call_python("khonsu._convert", "from_pandas", object);
     kh_batch *batch = table == NULL ? NULL : take_foreign(db, table);
     Py_XDECREF(table);

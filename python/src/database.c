@@ -61,7 +61,9 @@ static bool set_limit(kh_limits *out, const char *name, uint64_t value) {
         if (small == value) return true;
         break;
     }
-    PyErr_Format(PyExc_ValueError, "no such limit, or too large: '%s'", name);
+    char words[120];
+    (void)PyOS_snprintf(words, sizeof words, "no such limit, or too large: '%.80s'", name);
+    (void)raise_words(KH_INVALID, words);
     return false;
 }
 

@@ -100,6 +100,13 @@ PyObject *txn_id_give(kh_txn_id id) {
     return out;
 }
 
+/* OverflowError becomes InvalidError: an argument is outside its contract. */
+static void refuse_range(void) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return;
+    PyErr_Clear();
+    (void)raise_words(KH_INVALID, "the number is negative or too large");
+}
+
 bool txn_id_take(PyObject *object, kh_txn_id *out) {
     PyObject *shift = PyLong_FromLong(64);
     PyObject *high = shift == NULL ? NULL : PyNumber_Rshift(object, shift);
@@ -107,7 +114,10 @@ bool txn_id_take(PyObject *object, kh_txn_id *out) {
     if (high == NULL) return false;
     out->high = PyLong_AsUnsignedLongLong(high);
     Py_DECREF(high);
-    if (PyErr_Occurred()) return false;
+    if (PyErr_Occurred()) {
+        refuse_range();
+        return false;
+    }
     out->low = PyLong_AsUnsignedLongLongMask(object);
     return !PyErr_Occurred();
 }
@@ -117,7 +127,9 @@ int uint64_take(PyObject *object, void *out) {
     if (number == NULL) return 0;
     *(uint64_t *)out = PyLong_AsUnsignedLongLong(number);
     Py_DECREF(number);
-    return PyErr_Occurred() == NULL;
+    if (PyErr_Occurred() == NULL) return 1;
+    refuse_range();
+    return 0;
 }
 
 int uint32_take(PyObject *object, void *out) {
@@ -125,7 +137,7 @@ int uint32_take(PyObject *object, void *out) {
     if (!uint64_take(object, &number)) return 0;
     *(uint32_t *)out = (uint32_t)number;
     if (number <= UINT32_MAX) return 1;
-    PyErr_SetString(PyExc_OverflowError, "the number is too large");
+    (void)raise_words(KH_INVALID, "the number is too large");
     return 0;
 }
 

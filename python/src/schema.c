@@ -313,7 +313,15 @@ static Py_ssize_t schema_length(PyObject *self) {
     return (Py_ssize_t)kh_schema_column_count(((schema_object *)self)->schema);
 }
 
-/* Formats with "!" in front of those of columns without nulls, as Schema takes them. */
+static PyObject *marked_format(const struct ArrowSchema *column) {
+    const char *mark = column->flags & ARROW_FLAG_NULLABLE ? "" : "!";
+    if (column->dictionary == NULL) return PyUnicode_FromFormat("%s%s", mark, column->format);
+    return PyUnicode_FromFormat("%sdictionary:%s:%s", mark, column->format,
+                                column->dictionary->format);
+}
+
+/* Formats for people: with "!" in front of those of columns without nulls, as Schema takes them,
+ * and "dictionary:" in front of those of indexes and values. */
 static PyObject *marked_formats(const kh_schema *schema) {
     struct ArrowSchema arrow = {.release = NULL};
     kh_error error = {""};
@@ -321,9 +329,7 @@ static PyObject *marked_formats(const kh_schema *schema) {
     if (status != KH_OK) return raise_status(status, &error);
     PyObject *list = PyList_New(arrow.n_children);
     for (int64_t i = 0; list != NULL && i < arrow.n_children; i++) {
-        const struct ArrowSchema *column = arrow.children[i];
-        const char *mark = column->flags & ARROW_FLAG_NULLABLE ? "" : "!";
-        PyObject *text = PyUnicode_FromFormat("%s%s", mark, column->format);
+        PyObject *text = marked_format(arrow.children[i]);
         if (text == NULL || PyList_SetItem(list, i, text) < 0) Py_CLEAR(list);
     }
     arrow.release(&arrow);

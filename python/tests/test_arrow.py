@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import gc
 from typing import Any
@@ -411,3 +412,38 @@ def test_row_behind_the_last() -> None:
             batch.value("id", place)
         with pytest.raises(IndexError, match="no such row"):
             batch.row(place)
+
+
+def test_one_column_is_no_rows(db: Any) -> None:
+    polars = pytest.importorskip("polars")
+    for data in (pa.array([1]), pa.chunked_array([[1], [2]]), polars.Series("a", [1])):
+        with db.begin() as txn, pytest.raises(khonsu.InvalidDataError, match=r"pyarrow\.table"):
+            txn["x"] = data
+    assert db.get("x") is None
+
+
+def test_polars_objects_are_refused(db: Any) -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"id": [1], "o": polars.Series([object()], dtype=polars.Object)})
+    with db.begin() as txn, pytest.raises(TypeError, match="'o' has Python objects"):
+        txn["x"] = frame
+    with pytest.raises(TypeError, match="'o' has Python objects"):
+        db.load(frame, "x")
+    with db.begin() as txn:
+        txn["x"] = frame.drop("o")
+
+
+def test_repr_of_dictionaries() -> None:
+    words = pa.array(["a"]).dictionary_encode()
+    batch = khonsu.Batch(pa.record_batch({"d": words, "n": [1]}))
+    assert repr(batch.schema) == "<khonsu.Schema: d dictionary[int32, utf8], n int64>"
+
+
+def test_moments_out_of_range(db: Any) -> None:
+    for timestamp in (1 << 64, 1 << 200, -(1 << 100)):
+        with pytest.raises(khonsu.InvalidError):
+            khonsu.datetime_of(timestamp)
+    with pytest.raises(khonsu.InvalidError):
+        db.at(datetime.datetime(1900, 1, 1))
+    with pytest.raises(khonsu.InvalidError):
+        db.history("x", -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,110 @@ def test_position_passes_other_keys(db: Any) -> None:
     with db.changes(prefix="a/") as feed:
         assert keys_of(feed) == ["a/1"]
         assert feed.position >= last
+
+
+def test_all_that_the_log_has_after_a_reopen(tmp_path: Path) -> None:
+    path = str(tmp_path / "short")
+    with khonsu.open(path) as db:
+        put(db, "gone")
+    with khonsu.open(path) as db:
+        with db.changes() as feed:
+            assert "later" not in keys_of(feed)
+            position = feed.position
+        put(db, "later")
+        with db.changes() as feed:
+            assert keys_of(feed)[-1] == "later"
+        assert keys_of(db.changes(since=position)) == ["later"]
+        with pytest.raises(khonsu.TooOldError):
+            db.changes(since=1)
+
+
+@pytest.mark.parametrize("trimmed", [1, 2, 999, 1000, 1001, 5000, 1 << 40])
+@pytest.mark.parametrize("horizon", [1, 1000, 1 << 39])
+def test_the_oldest_place_is_found(trimmed: int, horizon: int) -> None:
+    from khonsu import _changes
+
+    class Database:
+        asked = open = 0
+
+        def feed(self, since: int, prefix: str, keys_only: bool) -> Any:
+            self.asked += 1
+            if since < trimmed:
+                raise khonsu.TooOldError
+            self.open += 1
+            return self
+
+        def close(self) -> None:
+            self.open -= 1
+
+    db: Any = Database()
+    db.now, db.horizon = max(horizon, trimmed) + 70_000, horizon
+    feed = _changes.changes(db)
+    assert feed.position == trimmed
+    assert db.open == 1
+    assert db.asked < 70
+
+
+def test_since_a_datetime(db: Any) -> None:
+    put(db, "a")
+    now = khonsu.datetime_of(put(db, "b"))
+    assert keys_of(db.changes(since=now - dt.timedelta(minutes=1))) == ["a", "b"]
+    assert keys_of(db.changes(since=now + dt.timedelta(minutes=1))) == []
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_feed_ends_with_the_database(db: Any, follow: bool) -> None:
+    put(db, "a")
+    feed = db.changes(follow=follow)
+    assert next(feed).key == "a"
+    db.close()
+    assert keys_of(feed) == []
+
+    async def read() -> list[str]:
+        return [change.key async for change in feed]
+
+    assert asyncio.run(read()) == []
+
+
+def test_closing_the_database_ends_a_wait(db: Any) -> None:
+    put(db, "a")
+    got_one = threading.Event()
+    ends: list[Any] = []
+
+    def consume() -> None:
+        try:
+            for _ in db.changes(follow=True):
+                got_one.set()
+            ends.append(None)
+        except khonsu.Error as error:
+            ends.append(error)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    assert got_one.wait(30)
+    db.close()
+    consumer.join(30)
+    assert ends == [None]
+
+
+def test_closing_the_database_ends_an_async_wait(db: Any) -> None:
+    async def consume() -> list[str]:
+        async def read() -> list[str]:
+            return [change.key async for change in db.changes(follow=True)]
+
+        reading = asyncio.ensure_future(read())
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(db.close)
+        return await reading
+
+    assert asyncio.run(consume()) == []
+
+
+def test_cancelling_a_feed_is_an_error(db: Any) -> None:
+    feed = db.changes(follow=True)
+    feed._feed.cancel()
+    with pytest.raises(khonsu.CancelledError):
+        next(feed)
 
 
 def test_closed_feed_ends(db: Any) -> None:

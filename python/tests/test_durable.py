@@ -87,7 +87,7 @@ def test_backup(path: str, tmp_path: Path) -> None:
     assert [entry["number"] for entry in khonsu.backup_list(backups)] == [second["number"]]
     with pytest.raises(khonsu.InvalidError):
         khonsu.backup_purge(backups, 0)
-    with pytest.raises(OverflowError):
+    with pytest.raises(khonsu.InvalidError):
         khonsu.backup_purge(backups, -1)
     with pytest.raises(khonsu.Error):
         khonsu.backup_restore(backups, target)
@@ -181,7 +181,7 @@ def test_feed(path: str) -> None:
         feed.close()
         with pytest.raises(khonsu.FinishedError):
             feed.next(0)
-        with pytest.raises(OverflowError):
+        with pytest.raises(khonsu.InvalidError):
             db.feed(-1)
     assert tag == ""
 

@@ -175,7 +175,7 @@ def test_stream_that_fails_in_the_midst(db: Any) -> None:
 def test_arrays_that_are_no_rows(db: Any) -> None:
     with db.begin() as txn:
         for array in (pa.array([1, 2]), pa.chunked_array([[1], [2]]), pa.array(["x"])):
-            with pytest.raises(khonsu.InvalidDataError, match="struct"):
+            with pytest.raises(khonsu.InvalidDataError, match="no rows"):
                 txn["k"] = array
         txn["k"] = pa.array([{"id": 1}])
         with pytest.raises(khonsu.Error):
@@ -343,28 +343,28 @@ def test_surrogates_that_are_no_bytes(db: Any) -> None:
         ({"timeout": "5"}, TypeError),
         ({"retention": -1}, ValueError),
         ({"retention": float("nan")}, ValueError),
-        ({"retention_bytes": -1}, OverflowError),
-        ({"memory": -1}, OverflowError),
-        ({"memory": 1 << 64}, OverflowError),
+        ({"retention_bytes": -1}, khonsu.InvalidError),
+        ({"memory": -1}, khonsu.InvalidError),
+        ({"memory": 1 << 64}, khonsu.InvalidError),
         ({"memory": 1.5}, TypeError),
-        ({"node": 1 << 32}, OverflowError),
+        ({"node": 1 << 32}, khonsu.InvalidError),
         ({"limits": []}, TypeError),
         ({"limits": {"chaos": 1}}, ValueError),
-        ({"limits": {"txns": -1}}, OverflowError),
+        ({"limits": {"txns": -1}}, khonsu.InvalidError),
         ({"limits": {"txns": 1 << 40}}, ValueError),
         ({"limits": {1: 1}}, TypeError),
         ({"limits": {"txns": None}}, TypeError),
         ({"sync_delay": 2}, ValueError),
         ({"resolve": 5}, TypeError),
         ({"read_only": True}, khonsu.InvalidError),
-        ({"as_of": -1}, OverflowError),
+        ({"as_of": -1}, khonsu.InvalidError),
         ({"path": "a\0b"}, ValueError),
         ({"path": 5}, TypeError),
         ({"path": "/proc/nothing/db"}, OSError),
         ({"id_column": "a\0b"}, ValueError),
         ({"semantic": "chaos"}, ValueError),
-        ({"semantic_recent": -1}, OverflowError),
-        ({"semantic_bytes": 1 << 64}, OverflowError),
+        ({"semantic_recent": -1}, khonsu.InvalidError),
+        ({"semantic_bytes": 1 << 64}, khonsu.InvalidError),
         ({"lock_victim": "eldest"}, ValueError),
         ({"lock_timeout": -1}, ValueError),
         ({"chaos": 1}, TypeError),
@@ -385,7 +385,7 @@ def test_options_of_open(options: dict[str, Any], kind: type[Exception]) -> None
         ({"tag": b"x"}, TypeError),
         ({"id_column": 5}, TypeError),
         ({"id_column": "a\0b"}, ValueError),
-        ({"at": -1}, OverflowError),
+        ({"at": -1}, khonsu.InvalidError),
         ({"at": "now"}, TypeError),
         ({"at": 1 << 63}, khonsu.InvalidError),
         ({"priority": 1 << 31}, OverflowError),
@@ -405,7 +405,7 @@ def test_numbers_of_other_kinds(db: Any) -> None:
     put(db, "a", (1, 1))
     with db.begin(at=np.uint64(db.now)) as txn:
         assert list(txn.keys(limit=np.int32(1))) == ["a"]
-        for limit, kind in ((-1, OverflowError), (1.5, TypeError), (1 << 64, OverflowError)):
+        for limit, kind in ((-1, ValueError), (1.5, TypeError), (1 << 64, ValueError)):
             with pytest.raises(kind):
                 txn.scan(limit=limit)
 

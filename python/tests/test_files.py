@@ -23,7 +23,8 @@ from khonsu import _files, _prefix, _save, _sources
 def stored(db: Any, prefix: str = "flights/") -> dict[str, list[int]]:
     with db.begin(read_only=True) as txn:
         return {
-            key: [row["id"] for row in batch.to_pylist()] for key, batch in txn.scan(prefix)
+            key: [batch.value("id", row) for row in range(len(batch))]
+            for key, batch in txn.scan(prefix)
         }
 
 
@@ -152,6 +153,21 @@ def test_load_rows_of_polars(db: Any) -> None:
     assert stored(db) == expected(flights())
 
 
+def test_load_rows_of_pandas_as_they_are_put(db: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": [1, 2], "name": ["a", "b"]}, index=[7, 8])
+    db.load(frame, "loaded")
+    with db.begin() as txn:
+        txn["put"] = frame
+        assert txn["loaded"] == txn["put"]
+        assert txn["loaded"].column_names == ["id", "name"]
+        assert txn["loaded"].to_pyarrow().schema.metadata is None
+    with pytest.raises(ValueError, match="reset_index"):
+        db.load(frame.set_index("name"), "named")
+    with pytest.raises(TypeError, match="Series"):
+        db.load(frame["id"], "series")
+
+
 def test_load_nothing(db: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "empty.parquet")
     pq.write_table(flights(0), path)
@@ -168,6 +184,26 @@ def test_load_by_unit(db: Any) -> None:
     assert stored(db, "day/") == {"day/2013-01-01": [0, 1], "day/2013-02-01": [2]}
     assert stored(db, "month/") == {"month/2013-01": [0, 1], "month/2013-02": [2]}
     assert "hour/2013-01-01T05" in stored(db, "hour/")
+
+
+def test_load_keeps_rows_whose_keys_are_alike(db: Any) -> None:
+    late = 253_402_300_800  # 10000-01-01
+    table = pa.table(
+        {
+            "id": [0, 1],
+            "d": pa.array([0, 1000], pa.date64()),
+            "t": pa.array([late, late + 86_400], pa.timestamp("s")),
+            "a": [b"a-b", b"a"],
+            "b": [b"c", b"b-c"],
+        }
+    )
+    db.load(table, "d", by=["d"])
+    db.load(table, "t", by=[("t", "day")])
+    db.load(table, "ab", by=["a", "b"], separator="-")
+    for prefix in ("d/", "t/", "ab-"):
+        assert sorted(sum(stored(db, prefix).values(), [])) == [0, 1]
+    with pytest.raises(ValueError, match="separator"):
+        db.load(table, "p", by=["a", "b"], separator="%")
 
 
 # ---- what is there already -----------------------------------------------------------------------
@@ -423,6 +459,41 @@ def test_save_key_itself(db: Any, tmp_path: Path) -> None:
     assert db.save("t", tmp_path / "t.arrow").rows == 3
     assert db.save("t", tmp_path / "each", format="csv", partition=True) == (3, 2)
     assert sorted(path.name for path in (tmp_path / "each").iterdir()) == ["1.csv", "t.csv"]
+
+
+def test_save_keys_that_are_alike(db: Any, tmp_path: Path) -> None:
+    with db.begin() as txn:
+        for number, key in enumerate(["co", "co/", "co/co", "co/%self", "co/co/x"]):
+            txn[key] = flights(1 + number)
+    target = tmp_path / "each"
+    assert db.save("co", target, format="csv", partition=True) == (15, 5)
+    found = {str(path.relative_to(target)): path for path in target.rglob("*.csv")}
+    counts = {name: len(path.read_text().splitlines()) - 1 for name, path in found.items()}
+    assert counts == {
+        "%self.csv": 1,
+        "%empty.csv": 2,
+        "co.csv": 3,
+        "%25self.csv": 4,
+        "co/x.csv": 5,
+    }
+    with db.begin() as txn:
+        txn["co/co.csv/x"] = flights(1)
+    with pytest.raises(ValueError, match="is a file of one"):
+        db.save("co", tmp_path / "none", format="csv", partition=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_save_leaves_notes_out(db: Any, parquet: str, tmp_path: Path) -> None:
+    db.load(parquet, "flights", by=["day"])
+    with db.begin() as txn:
+        txn["!first"] = txn[".khonsua"] = flights(1)
+    for number, (prefix, rows) in enumerate([("", COUNT + 2), ("*", COUNT + 2), (".*", 1)]):
+        target = tmp_path / str(number)
+        assert db.save(prefix, target, partition=True).rows == rows
+        assert not (target / ".khonsu").exists()
+        assert db.save(prefix, tmp_path / f"{number}.parquet").rows == rows
+    assert db.sql('select count(*) from "*"').fetchall() == [(COUNT + 2,)]
+    assert db.save(".khonsu", tmp_path / "notes.parquet").rows == 1
 
 
 def test_save_errors(db: Any, tmp_path: Path) -> None:

@@ -46,6 +46,53 @@ def test_labels_of_days_are_local() -> None:
     assert labels(times, "day") == ["2012-12-31"]
 
 
+def test_labels_of_date64_within_a_day() -> None:
+    values = pa.array([0, 1000, 86_400_000, -1], pa.date64())
+    assert labels(values) == [
+        "1969-12-31T23:59:59.999",
+        "1970-01-01",
+        "1970-01-01T00:00:01.000",
+        "1970-01-02",
+    ]
+    assert labels(values, "hour") == ["1969-12-31T23", "1970-01-01", "1970-01-02"]
+    assert labels(values, "day") == ["1969-12-31", "1970-01-01", "1970-01-02"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("day", ["-0001-12-31", "10000-01-01", "10000-01-02", "9999-12-31"]),
+        ("month", ["-0001-12", "10000-01", "9999-12"]),
+        ("year", ["-0001", "10000", "9999"]),
+    ],
+)
+def test_labels_of_long_years(unit: str, expected: list[str]) -> None:
+    first = 253_402_300_800  # of the year 10000, in seconds
+    seconds = [first - 1, first, first + 86_400, first + 90_000, -62_167_219_201]
+    assert labels(pa.array(seconds, pa.timestamp("s")), unit) == expected
+
+
+@pytest.mark.parametrize("separator", "-._~aA2")
+def test_separators_within_bytes(separator: str) -> None:
+    between = separator.encode()
+    left = [b"x" + between + b"y", b"x"]
+    right = [b"z", b"y" + between + b"z"]
+    batch = pa.record_batch({"l": pa.array(left, pa.binary()), "r": pa.array(right, pa.binary())})
+    _, groups = partition(batch, columns_of(["l", "r"]), separator)
+    assert len({group.label for group in groups}) == 2
+
+
+def test_percent_separates_nothing() -> None:
+    with pytest.raises(ValueError, match="separator"):
+        partition(pa.record_batch({"c": [1]}), columns_of("c"), "%")
+
+
+def test_equal_labels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("khonsu._partition._cut", lambda text, unit: text[:7])
+    with pytest.raises(ValueError, match="1970-01"):
+        labels(pa.array([0, 1], pa.date32()))
+
+
 def test_columns_of() -> None:
     assert columns_of("day") == [Column("day", None)]
     assert columns_of(["a", ("b", "month")]) == [Column("a", None), Column("b", "month")]

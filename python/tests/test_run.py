@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -192,3 +193,27 @@ def test_many_threads_lose_no_update() -> None:
         thread.join()
     with db.begin() as txn:
         assert number(txn, "k") == 200
+
+
+def test_what_runs_after_the_commit_is_refused() -> None:
+    db = khonsu.open()
+
+    def generate(txn: Any) -> Any:
+        txn["x"] = one(1)
+        yield 1
+
+    async def coroutine(txn: Any) -> None:
+        txn["x"] = one(1)
+
+    async def generate_later(txn: Any) -> Any:
+        yield txn
+
+    for fn in (generate, coroutine, generate_later):
+        for call in (fn, lambda txn, fn=fn: fn(txn), functools.partial(fn)):
+            before = db.stats()["commits"]
+            with pytest.raises(TypeError, match="generator|coroutine"):
+                db.run(call)
+            with pytest.raises(TypeError, match="generator|coroutine"):
+                db.transactional()(call)()
+            assert db.stats()["commits"] == before
+    assert db.get("x") is None

@@ -69,6 +69,91 @@ def test_case_of_names(db: Any) -> None:
     assert values(db.sql("select n from flights")) == [1, 2, 3, 4]
 
 
+@pytest.fixture
+def cased() -> Any:
+    database = khonsu.open()
+    with database.begin() as txn:
+        txn["a/1"] = rows(1)
+        txn["a/2"] = rows(2)
+        txn["A/1"] = rows(7)
+    return database
+
+
+def test_names_that_differ_in_case(cased: Any) -> None:
+    assert values(cased.sql("select * from a")) == [1, 2]
+    assert values(cased.sql("select * from A where n > ?", [0])) == [7]
+    with cased.begin() as txn, txn.duckdb() as con:
+        assert values(con.sql("select * from a")) == [1, 2]
+        assert values(con.sql('select * from "A"')) == [7]
+        assert values(con.sql("select * from a where n > ?", params=[1])) == [2]
+        assert values(con.table("A")) == [7]
+        assert values(con.table("a")) == [1, 2]
+
+
+def test_relations_keep_their_case(cased: Any) -> None:
+    with cased.begin() as txn:
+        con = txn.duckdb()
+        low = con.sql("select * from a")
+        high = con.sql('select * from "A"')
+        with pytest.raises(khonsu.InvalidError, match="differs in case"):
+            con.execute('select * from "A"')
+        assert values(con.cursor().sql('select * from "A"')) == [7]
+    assert (values(low), values(high)) == ([1, 2], [7])
+
+
+def test_execute_takes_the_case_of_each_statement(cased: Any) -> None:
+    with cased.begin() as txn, txn.duckdb() as con:
+        assert values(con.execute("select * from a")) == [1, 2]
+        assert values(con.execute("select * from A")) == [7]
+        con.execute("create view v as select * from a")
+        with pytest.raises(khonsu.InvalidError, match="differs in case"):
+            con.execute("select * from A")
+        assert values(con.execute("from v")) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'select * from a where n in (select n from "A")',
+        'select * from a where n in (select n from "A") and n > ?',
+        "select * from a join A using (n)",
+    ],
+)
+def test_both_cases_in_one_statement_are_ambiguous(cased: Any, query: str) -> None:
+    params = [0] if "?" in query else None
+    with pytest.raises(khonsu.InvalidError, match="ambiguous"):
+        cased.sql(query, params)
+    with (
+        cased.begin() as txn,
+        txn.duckdb() as con,
+        pytest.raises(khonsu.InvalidError, match="ambiguous"),
+    ):
+        con.sql(query, params=params)
+
+
+def test_a_name_of_none_of_several_cases_is_ambiguous(cased: Any) -> None:
+    with cased.begin() as txn:
+        txn["word/1"] = txn["WORD/1"] = rows(1)
+    with pytest.raises(khonsu.InvalidError, match="ambiguous"):
+        cased.sql("select * from Word")
+    with cased.begin() as txn:
+        con = txn.duckdb()
+        with pytest.raises(khonsu.InvalidError, match="ambiguous"):
+            con.sql("select * from Word")
+        assert values(con.sql("select * from word")) == [1]
+    with pytest.raises(khonsu.FinishedError):  # WORD was never read
+        con.sql("select * from WORD")
+
+
+def test_values_are_no_names(cased: Any) -> None:
+    query = "select n from a where 'A' = $word and n > $least -- A"
+    assert values(cased.sql(query, {"word": "A", "least": 1})) == [2]
+    with cased.begin() as txn, txn.duckdb() as con:
+        con.execute("create table made as select * from a")
+        con.execute("insert into made select * from a where n > ?", [1])
+        assert values(con.execute("from made")) == [1, 2, 2]
+
+
 def test_unknown_name(db: Any) -> None:
     with pytest.raises(duckdb.CatalogException, match="nothing"):
         db.sql("from nothing")
@@ -372,6 +457,83 @@ def test_key_with_another_schema_than_those_below(db: Any) -> None:
         txn["flights"] = pa.record_batch({"text": ["other columns"]})
     with pytest.raises(khonsu.SchemaMismatchError, match="'flights'"):
         db.sql("from flights")
+
+
+def test_one_mixed_table_leaves_the_others(db: Any) -> None:
+    with db.begin() as txn:
+        txn["m"] = rows(1)
+        txn["m/1"] = pa.record_batch({"text": ["other columns"]})
+    with db.begin() as txn, txn.duckdb() as con:
+        assert con.sql("select 1").fetchall() == [(1,)]
+        assert values(con.sql("select n from flights")) == [1, 2, 3, 4]
+        with pytest.raises(khonsu.SchemaMismatchError, match="'m'"):
+            con.sql("from m")
+    assert db.sql("show tables").fetchall() == [("flights",), ("flights-old",), ("other",)]
+    with pytest.raises(khonsu.SchemaMismatchError, match="'m'"):
+        db.sql("from m")
+
+
+def test_a_second_thread_is_refused(db: Any) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def wait(n: int) -> int:
+        began.set()
+        ended.wait(30)
+        return n
+
+    with db.begin() as txn, txn.duckdb() as con:
+        con.create_function("wait", wait, ["BIGINT"], "BIGINT")
+        query = "select wait(n) from other, flights limit 1"
+        thread = threading.Thread(target=lambda: con.execute(query).fetchall())
+        thread.start()
+        assert began.wait(30)
+        try:
+            for call in (lambda: con.sql("select 1"), con.fetchall, lambda: con.table("other")):
+                with pytest.raises(khonsu.MisuseError, match="another thread"):
+                    call()
+        finally:
+            ended.set()
+            thread.join()
+        assert values(con.sql("select n from flights")) == [1, 2, 3, 4]
+
+
+def test_two_threads_do_not_hang() -> None:
+    program = """
+import threading
+import khonsu
+
+db = khonsu.open()
+n = khonsu.Schema({"n": "int64"})
+with db.begin() as txn:
+    for i in range(50):
+        txn[f"t/{i}"] = n.rows([(j,) for j in range(1000)])
+
+def ask():
+    for _ in range(200):
+        try:
+            con.execute("select sum(n) from t").fetchall()
+        except khonsu.MisuseError:
+            pass
+
+with db.begin(timeout=60) as txn:
+    con = txn.duckdb()
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_ended_transaction(db: Any) -> None:
+    with db.begin() as txn:
+        pass
+    for query in ("select n from flights", "select 1"):
+        with pytest.raises(khonsu.FinishedError):
+            txn.sql(query)
+    with pytest.raises(khonsu.FinishedError):
+        txn.duckdb()
 
 
 def test_errors_of_duckdb_stay(db: Any) -> None:

@@ -187,9 +187,9 @@ def test_outcome(db: Any) -> None:
     assert db.outcome(txn.id) == ("committed", timestamp)
     with pytest.raises(khonsu.NotFoundError):
         db.outcome(1)
-    with pytest.raises(OverflowError):
+    with pytest.raises(khonsu.InvalidError):
         db.outcome(-1)
-    with pytest.raises(OverflowError):
+    with pytest.raises(khonsu.InvalidError):
         db.outcome(1 << 128)
     with pytest.raises(TypeError):
         db.outcome("1")

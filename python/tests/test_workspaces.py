@@ -144,7 +144,7 @@ def test_expired(db: Any) -> None:
         ({"embed": 5}, TypeError),
         ({"thresholds": 0.7}, TypeError),
         ({"thresholds": (1, 2)}, TypeError),
-        ({"operations_max": -1}, OverflowError),
+        ({"operations_max": -1}, khonsu.InvalidError),
         ({"isolation": "chaos"}, ValueError),
         ({"timeout": -1}, ValueError),
         ({"tag": "x" * 256}, khonsu.TooBigError),
@@ -269,7 +269,7 @@ def test_cancelled(db: Any) -> None:
     with pytest.raises(khonsu.CancelledError):
         ws.commit()
     ws.close()
-    for wrong, kind in ((ws.id, khonsu.NotFoundError), (-1, OverflowError), ("a", TypeError)):
+    for wrong, kind in ((ws.id, khonsu.NotFoundError), (-1, khonsu.InvalidError), ("a", TypeError)):
         with pytest.raises(kind):
             db.cancel_workspace(wrong)
 
