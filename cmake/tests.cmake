@@ -48,7 +48,7 @@ function(khonsu_add_program source directory label)
     "${CMOCKA_LIBRARY}")
   # One thread, or hundreds of processes, which have nothing to race with: a minute becomes ten. Nor
   # have damages of files to do with the hash front.
-  if(KHONSU_SANITIZE MATCHES "thread" AND stem MATCHES "^(flip|ipc_memory|ipc_read)$")
+  if(KHONSU_SANITIZE MATCHES "thread" AND stem MATCHES "^(flip|ipc_memory|ipc_read|durable_fork)$")
     return()
   endif()
   if(stem STREQUAL "flip" AND NOT KHONSU_HASH_FRONT)

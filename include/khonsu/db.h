@@ -204,7 +204,8 @@ typedef struct kh_options {
     }
 
 /* Open a database. options NULL: all defaults. KH_INVALID: an option out of its range or a size the
- * library does not know; KH_UNSUPPORTED: a path in a build without "durable"; KH_CORRUPT, KH_IO:
+ * library does not know; KH_UNSUPPORTED: a path in a build without "durable", or for writing in a
+ * process that was forked after it had used a path; KH_CORRUPT, KH_IO:
  * what the log or storage delivers cannot be replayed; KH_NO_MEMORY. With as_of: KH_TOO_OLD:
  * history does not reach back to it; KH_INVALID: it is in the future. KH_BUSY: read-only, and a
  * writer changed the directory faster than it could be opened. */
@@ -402,8 +403,14 @@ typedef struct kh_stats {
     uint64_t lock_deadlocks; /* circles found */
     uint64_t lock_victims;   /* transactions that had to go for them */
     uint64_t lock_queue_longest;
-    uint64_t locks_held;    /* now */
-    uint64_t locks_waiting; /* transactions that wait now */
+    uint64_t locks_held;        /* now */
+    uint64_t locks_waiting;     /* transactions that wait now */
+    uint64_t aborts_semantic;   /* commits against what was committed and not seen (workspace.h) */
+    uint64_t semantic_merges;   /* puts merged by what they mean */
+    uint64_t semantic_compared; /* deltas that commits were compared with */
+    uint64_t semantic_remembered; /* deltas of the newest commits, now */
+    uint64_t semantic_bytes;      /* of those */
+    uint64_t workspaces;          /* open */
 } kh_stats;
 /* A consistent enough copy: each number is exact at some moment of the call. */
 KH_API KH_WARN_UNUSED kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error);

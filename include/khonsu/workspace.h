@@ -44,10 +44,12 @@ typedef struct kh_workspace kh_workspace;
  * KEYS   nothing: it is recorded, so that others can be judged by it.
  * GUARD  a commit is refused (KH_SEMANTIC_CONFLICT) when its delta is conflicting with or opposite
  *        to one that was committed and is not visible to its snapshot, whatever their keys.
- * MERGE  a put of a key that rivals have put meanwhile is merged with theirs, three-way by row id
- *        and column, vectors by adding what both sides did, when its delta is orthogonal, ambiguous
- *        or identical to each of theirs; else, and where the data does not merge, KH_CONFLICT. Of
- *        puts whose policy nobody gave: one of the options or of the put itself comes first. */
+ * MERGE  a kh_workspace_put of a key that rivals have put meanwhile is merged with theirs,
+ *        three-way by row id and column, vectors by adding what both sides did, when its delta is
+ *        orthogonal, ambiguous or identical to each of theirs; else, and where the data does not
+ *        merge, KH_CONFLICT. Other writes are not merged (row operations, kh_workspace_embed among
+ *        them, compose by themselves), nor are puts when the options name a policy.
+ * A workspace that writes nothing is not judged. */
 typedef enum kh_semantic_mode {
     KH_SEMANTIC_DEFAULT = 0, /* the database's, which is KEYS by default */
     KH_SEMANTIC_KEYS = 1,
@@ -208,9 +210,10 @@ typedef struct kh_semantic_conflict {
     kh_txn_id rival;
     kh_timestamp rival_commit;
     kh_delta_class kind;
-    float similarity;      /* cosine of the two deltas */
-    kh_delta *rival_delta; /* borrowed until close; with its keys. NULL: it is not remembered any
-                            * more whether there was a conflict (see kh_semantic_options) */
+    float similarity; /* cosine of the two deltas */
+    kh_delta
+        *rival_delta; /* borrowed until retry or close; with its keys. NULL: it is not remembered
+                       * any more whether there was a conflict (see kh_semantic_options) */
 } kh_semantic_conflict;
 /* KH_NOT_FOUND: it has not failed with KH_SEMANTIC_CONFLICT. Of other conflicts:
  * kh_txn_conflict(kh_workspace_txn(workspace)). */

@@ -104,6 +104,8 @@ static bool add_floats(unsigned char *out, const unsigned char *const from[3], i
         volatile float delta = side[MINE] - side[BASE]; /* rounded here: no fused operation */
         float sum = side[THEIRS] + delta;
         if (!isfinite(sum) || !isfinite(side[BASE])) return false;
+        if (memcmp(&side[THEIRS], &side[BASE], 4) == 0) sum = side[MINE];
+        if (memcmp(&side[MINE], &side[BASE], 4) == 0) sum = side[THEIRS];
         memcpy(out + 4 * (size_t)i, &sum, 4);
     }
     return true;
@@ -116,6 +118,8 @@ static bool add_doubles(unsigned char *out, const unsigned char *const from[3], 
         volatile double delta = side[MINE] - side[BASE];
         double sum = side[THEIRS] + delta;
         if (!isfinite(sum) || !isfinite(side[BASE])) return false;
+        if (memcmp(&side[THEIRS], &side[BASE], 8) == 0) sum = side[MINE];
+        if (memcmp(&side[MINE], &side[BASE], 8) == 0) sum = side[THEIRS];
         memcpy(out + 8 * (size_t)i, &sum, 8);
     }
     return true;

@@ -2,8 +2,9 @@
  *
  * A vector column is a fixed-size list of float32 or float64. What one side did to a cell is the
  * difference of its elements; both done one after the other give theirs + (mine - base), each step
- * rounded once, in the element's own type. That is no exact arithmetic, but the same everywhere,
- * and "theirs" is what was committed first: the result depends on the order of commits only. */
+ * rounded once, in the element's own type. An element that one side left alone is the other's. That
+ * is no exact arithmetic, but the same everywhere, and "theirs" is what was committed first: the
+ * result depends on the order of commits only. */
 #ifndef KHONSU_BATCH_ROWS_VECTORS_H
 #define KHONSU_BATCH_ROWS_VECTORS_H
 

@@ -11,12 +11,20 @@
 
 static const kh_txn_options default_options = KH_TXN_OPTIONS_INIT;
 
+/* How it meets locks, and its priority, as one load. */
+static inline uint64_t both_of(const kh_txn_options *options) {
+    enum { AT = offsetof(kh_txn_options, lock_wait) };
+    _Static_assert(offsetof(kh_txn_options, priority) == AT + 4, "they stand side by side");
+    uint64_t both;
+    memcpy(&both, (const char *)options + AT, sizeof both);
+    return both;
+}
+
 /* Nothing in it that could be wrong, and nothing to be copied. */
 static inline bool is_plain(const kh_txn_options *options) {
-    if (options == &default_options) return true;
     uint64_t rest = options->flags | (uintptr_t)options->tag | (uintptr_t)options->id_column |
                     (uintptr_t)options->resolve | ((unsigned)options->sync > KH_SYNC_NONE) |
-                    options->lock_wait | (uint32_t)options->priority;
+                    both_of(options);
     return options->size == sizeof *options && options->isolation <= KH_SERIALIZABLE &&
            options->policy <= KH_MERGE && rest == 0;
 }

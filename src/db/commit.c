@@ -54,6 +54,9 @@ static void count_abort(kh_txn *txn, kh_status status) {
     case KH_DEADLOCK:
         txn_count(&counters->aborts_deadlock, 1);
         break;
+    case KH_SEMANTIC_CONFLICT:
+        txn_count(&counters->aborts_semantic, 1);
+        break;
     case KH_ROW_EXISTS:
     case KH_ROW_NOT_FOUND:
     case KH_SCHEMA_MISMATCH:

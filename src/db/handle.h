@@ -93,7 +93,7 @@ static inline void handle_release(kh_txn *txn) {
     }
     uint64_t rest = (uintptr_t)txn->bases | (uintptr_t)txn->held | (uintptr_t)txn->kept |
                     txn->frame.capacity_bytes | (uint64_t)(txn->descriptor + 1) |
-                    txn->has_own_options | (uintptr_t)txn->semantic;
+                    txn->has_own_options;
     if (KH_UNLIKELY(rest != 0)) handle_drop_rest(txn);
     readset_clear(&txn->reads);
     arena_reset(&txn->arena);

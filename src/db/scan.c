@@ -80,7 +80,8 @@ static kh_status delete_all(kh_txn *txn, struct kh_cursor *cursor, uint64_t *cou
         uint64_t hash = index_hash(txn->db->store.index, key);
         status = writeset_claim(&txn->writes, &txn->arena, key, hash, 0, &write, error);
         if (status != KH_OK) return status;
-        writeset_set(&txn->writes, write, WRITE_DELETE, txn->policy, NULL);
+        writeset_set(&txn->writes, write, WRITE_DELETE,
+                     txn->policy != POLICY_SEMANTIC ? txn->policy : (uint8_t)txn->db->policy, NULL);
         (*count)++;
     }
 }

@@ -64,6 +64,7 @@ kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thr
     claim->thresholds = *thresholds;
     txn->semantic = claim;
     txn->is_special = true;
+    txn->has_own_options = true; /* handle_release looks closer: it is detached */
     return KH_OK;
 }
 
@@ -191,8 +192,22 @@ static bool make_room(struct semantic *semantic, struct copied *copied) {
     return copied->items != NULL;
 }
 
-static uint64_t larger(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
+/* What is not visible and was not compared begins there. A log that refuses takes commits out at
+ * the end (semantic_forget): what was compared may reach beyond. */
+static uint64_t begin_of(struct semantic *semantic, const kh_txn *txn) {
+    uint64_t from = find_above(semantic, txn->snapshot);
+    if (txn->semantic->searched > from) from = txn->semantic->searched;
+    return from < semantic->end ? from : semantic->end;
+}
+
+/* A snapshot that moved since (a key lock was waited for) may see what was refused. */
+static void look_again(const kh_txn *txn) {
+    struct semantic_claim *claim = txn->semantic;
+    if (!claim->is_refused || claim->rival.commit > txn->snapshot) return;
+    kh_delta_release(claim->rival.delta);
+    claim->rival = (struct recent_delta){0, {0, 0}, NULL};
+    claim->is_refused = false;
+    claim->searched = 0;
 }
 
 /* Copy what the transaction has not compared yet; what is compared then is out of the lock. */
@@ -205,7 +220,7 @@ static kh_status copy_unseen(kh_txn *txn, struct copied *copied, kh_error *error
             return status_no_memory(error, copied->count * sizeof *copied->items);
         lock_take(&semantic->lock);
         grow(semantic);
-        uint64_t from = larger(find_above(semantic, txn->snapshot), claim->searched);
+        uint64_t from = begin_of(semantic, txn);
         copy_above(semantic, from, copied, &is_short);
         if (!is_short) claim->searched = semantic->end;
         lock_leave(&semantic->lock);
@@ -217,6 +232,7 @@ kh_status semantic_search(kh_txn *txn, kh_error *error) {
     struct semantic *semantic = txn->db->semantic;
     struct semantic_claim *claim = txn->semantic;
     struct copied copied = {NULL, 0, 0};
+    look_again(txn);
     if (claim->delta == NULL || claim->is_refused) return KH_OK;
     if (claim->mode == KH_SEMANTIC_KEYS) {
         lock_take(&semantic->lock);
@@ -238,7 +254,7 @@ kh_status semantic_search(kh_txn *txn, kh_error *error) {
 static void compare_rest(kh_txn *txn) {
     struct semantic *semantic = txn->db->semantic;
     struct semantic_claim *claim = txn->semantic;
-    uint64_t from = larger(find_above(semantic, txn->snapshot), claim->searched);
+    uint64_t from = begin_of(semantic, txn);
     while (from < semantic->end && !compare(claim, at(semantic, from))) from++;
     claim->searched = semantic->end;
 }
@@ -258,15 +274,15 @@ static bool permits(kh_txn *txn, uint64_t commit) {
         kh_delta_classify(claim->delta, recent->delta, &claim->thresholds, &claim->similarity));
 }
 
-/* Every commit of the key that the snapshot does not see. */
+/* Every commit of the key that is a rival: what it has read last, or its snapshot, does not see. */
 static bool may_be_merged(kh_txn *txn, const struct write *write, uint64_t *rival) {
     const struct recent_writes *recent = &txn->db->recent;
     *rival = write->rival;
-    if (recent_since(recent) > txn->snapshot) return false;
+    if (recent_since(recent) > write->rival_above) return false;
     size_t oldest = recent->end > recent->mask + 1 ? recent->end - recent->mask - 1 : 0;
     for (size_t i = recent->end; i > oldest; i--) {
         const struct recent_write *each = &recent->ring[(i - 1) & recent->mask];
-        if (each->commit <= txn->snapshot) break;
+        if (each->commit <= write->rival_above) break;
         if (each->entry != write->entry) continue;
         *rival = each->commit;
         if (!permits(txn, each->commit)) return false;
@@ -290,6 +306,7 @@ kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *riva
     struct semantic *semantic = txn->db->semantic;
     struct semantic_claim *claim = txn->semantic;
     *write = NULL;
+    look_again(txn);
     if (!is_guarded(claim) && !txn->verdict.has_resolved) return KH_OK;
     lock_take(&semantic->lock);
     *write = txn->verdict.has_resolved ? find_forbidden(txn, rival) : NULL;
@@ -299,7 +316,6 @@ kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *riva
     if (*write != NULL) return KH_CONFLICT;
     if (!claim->is_refused) return KH_OK;
     *rival = claim->rival.commit;
-    atomic_fetch_add_explicit(&semantic->refused, 1, memory_order_relaxed);
     return KH_SEMANTIC_CONFLICT;
 }
 
@@ -346,6 +362,16 @@ void semantic_forget(struct kh_db *db, uint64_t commit) {
         semantic->bytes -= kh_delta_size_bytes(newest->delta);
         kh_delta_release(newest->delta);
     }
+    lock_leave(&semantic->lock);
+}
+
+void semantic_count(struct kh_db *db, kh_stats *out) {
+    struct semantic *semantic = db->semantic;
+    out->semantic_merges = atomic_load_explicit(&semantic->merged, memory_order_relaxed);
+    out->semantic_compared = atomic_load_explicit(&semantic->compared, memory_order_relaxed);
+    lock_take(&semantic->lock);
+    out->semantic_remembered = semantic->end - semantic->first;
+    out->semantic_bytes = semantic->bytes;
     lock_leave(&semantic->lock);
 }
 

@@ -45,7 +45,7 @@ struct semantic {
     uint64_t floor; /* of commits at or below it something may have been forgotten */
     uint64_t bytes;
     /* statistics */
-    _Atomic uint64_t refused, held, merged, compared;
+    _Atomic uint64_t merged, compared;
 };
 
 /* What a transaction brings to its commit: in its arena. */
@@ -77,6 +77,8 @@ kh_status semantic_search(kh_txn *txn, kh_error *error);
 /* KH_OK; or KH_SEMANTIC_CONFLICT, *rival is its commit; or KH_CONFLICT: *write, merged by the data,
  * may not be. In the section, certified. */
 kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *rival);
+/* A put by the policy of txn, POLICY_SEMANTIC among them (write.c). */
+kh_status write_put_meaning(kh_txn *txn, kh_bytes key, const kh_batch *value, kh_error *error);
 /* Does a prepared transaction hold what txn means? In the section. */
 bool semantic_is_held(const kh_txn *txn, const kh_txn *holder);
 /* Into the list: txn->committed is installed. Cannot fail. In the section. */
@@ -98,6 +100,9 @@ kh_status semantic_decode(struct mem *mem, kh_bytes section, struct semantic_sec
  * KH_NO_MEMORY; as semantic_decode. */
 kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_error *error);
 kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error);
+
+/* merged, compared, remembered and its bytes, into the statistics. */
+void semantic_count(struct kh_db *db, kh_stats *out);
 
 /* Visit what was committed after a timestamp, oldest first, with references for the time of the
  * visits, outside of locks. False: it does not reach back so far. KH_NO_MEMORY. */

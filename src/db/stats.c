@@ -2,6 +2,7 @@
 #include "db/handle.h"
 #include "db/section.h"
 #include "db/stats_text.h"
+#include "db/workspace.h"
 
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void add_handle(const struct txn_counters *from, kh_stats *to) {
     ADD(aborts_held);
     ADD(aborts_locked);
     ADD(aborts_deadlock);
+    ADD(aborts_semantic);
     ADD(aborts_rows);
     ADD(aborts_other);
     ADD(resolved_ignore);
@@ -90,6 +92,13 @@ static void add_locks(kh_db *db, kh_stats *out) {
     out->locks_waiting = counts.waiting;
 }
 
+static uint64_t count_workspaces(const kh_db *db) {
+    uint32_t made = atomic_load_explicit(&db->workspaces.count, memory_order_acquire);
+    uint64_t open = 0;
+    for (uint32_t i = 0; i < made; i++) open += WORKSPACE_GET(db->workspaces.handles[i], use) % 2;
+    return open;
+}
+
 kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
     kh_assert(db != NULL && out != NULL && "kh_db_stats: db or out is NULL");
     if (out->size < sizeof out->size || out->size > sizeof *out)
@@ -124,6 +133,8 @@ kh_status kh_db_stats(kh_db *db, kh_stats *out, kh_error *error) {
     out->prepared = atomic_load_explicit(&db->prepared_count, memory_order_relaxed);
     out->watches = atomic_load_explicit(&db->watches.count, memory_order_relaxed);
     add_locks(db, out);
+    semantic_count(db, out);
+    out->workspaces = count_workspaces(db);
     out->sample_every = SAMPLE_EVERY;
     histogram_read(&db->commit_ns, &out->commit_ns);
     histogram_read(&db->section_ns, &out->section_ns);

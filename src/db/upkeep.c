@@ -160,7 +160,9 @@ static bool set_back(struct kh_db *db, bool is_forced) {
         upkeep->patience--;
         return false;
     }
-    if (!is_forced && !durable_storage_is_stuck(db)) return false;
+    /* A full disk is waited for: there is nothing to be had by opening on it. */
+    if (!is_forced && (durable_check_room(db, NULL) != KH_OK || !durable_storage_is_stuck(db)))
+        return false;
     upkeep->is_adrift = true;
     atomic_store_explicit(&upkeep->shown_commit, 0, memory_order_release);
     atomic_store_explicit(&upkeep->shown, upkeep->synced, memory_order_release);
@@ -210,7 +212,8 @@ static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
     kh_status status = try_round(db, is_last, error);
     if (is_wished(UPKEEP_ONCE)) return set_back(db, true) ? status : KH_IO;
     bool is_forced = is_wished(UPKEEP_ALWAYS);
-    if ((status != KH_IO && !is_forced) || !set_back(db, is_forced)) return status;
+    bool has_failed = status == KH_IO || status == KH_NO_SPACE;
+    if ((!has_failed && !is_forced) || !set_back(db, is_forced)) return status;
     return try_round(db, is_last, error);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "db/handle.h"
+#include "db/pipeline.h"
 #include <string.h>
 
 enum { OPERATIONS_DEFAULT = 1000, TIMEOUT_DEFAULT_MS = 5000 };
@@ -34,6 +35,10 @@ static inline void must_move(kh_workspace *workspace, kh_workspace_state to) {
     kh_assert(is_allowed);
 }
 
+kh_status workspace_refuse_embedding(kh_error *error) {
+    return status_fail(error, KH_MISUSE, "an embed function reads, and does nothing else");
+}
+
 kh_status workspace_refuse(const kh_workspace *workspace, kh_error *error) {
     switch (kh_workspace_state_of(workspace)) {
     case KH_WORKSPACE_COMMITTING:
@@ -53,9 +58,9 @@ static bool is_final(kh_status status) {
            status == KH_FORKED || status == KH_POISONED;
 }
 
+/* It may have failed already: a call of its embed function did. The first cause stays. */
 static void fail(kh_workspace *workspace, kh_status status) {
-    workspace->cause = status;
-    must_move(workspace, KH_WORKSPACE_FAILED);
+    if (workspace_move(workspace, KH_WORKSPACE_FAILED)) workspace->cause = status;
 }
 
 kh_status workspace_note(kh_workspace *workspace, kh_status status) {
@@ -78,8 +83,22 @@ static kh_status check_options(const kh_workspace_options *options, kh_error *er
     return KH_OK;
 }
 
+/* Between calls the janitor may have the transaction, and its arena. */
+__attribute__((noinline)) static kh_status attach(kh_workspace *workspace, kh_txn *txn,
+                                                  kh_semantic_mode mode, kh_error *error) {
+    const kh_workspace_options *options = workspace->options;
+    kh_status status = handle_enter(txn, error);
+    if (status != KH_OK) return status;
+    if (txn->semantic == NULL) status = semantic_attach(txn, mode, &options->thresholds, error);
+    if (status == KH_OK) semantic_set_delta(txn, workspace->delta);
+    if (mode == KH_SEMANTIC_MERGE && options->txn.policy == KH_DEFAULT_POLICY)
+        txn->policy = POLICY_SEMANTIC;
+    handle_leave(txn);
+    return status;
+}
+
 /* What has no delta and permits no merges needs no claim. */
-static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
+KH_ALWAYS_INLINE kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
     const kh_workspace_options *options = workspace->options;
     struct kh_db *db = workspace->db;
     kh_txn *txn;
@@ -88,18 +107,17 @@ static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
     kh_semantic_mode mode =
         options->mode != KH_SEMANTIC_DEFAULT ? options->mode : db->semantic->mode;
     if (KH_UNLIKELY(mode == KH_SEMANTIC_MERGE)) {
-        status = semantic_attach(txn, mode, &options->thresholds, error);
+        status = attach(workspace, txn, mode, error);
         if (status != KH_OK) {
             kh_txn_close(txn);
             return status;
         }
-        if (options->txn.policy == KH_DEFAULT_POLICY) txn->policy = POLICY_SEMANTIC;
     }
     workspace->txn = txn;
     workspace->cause = KH_OK;
     workspace->is_prepared = false;
     WORKSPACE_SET(workspace, mode, mode);
-    WORKSPACE_SET(workspace, txn_id, handle_id(txn).low);
+    WORKSPACE_SET(workspace, txn_id, kh_txn_get_id(txn).low);
     WORKSPACE_SET(workspace, begun_ms, txn_begin_tick(txn));
     return KH_OK;
 }
@@ -108,7 +126,7 @@ static kh_status begin_transaction(kh_workspace *workspace, kh_error *error) {
 static kh_status copy_text(kh_workspace *workspace, const char **text, kh_error *error) {
     if (*text == NULL) return KH_OK;
     size_t size_bytes = strlen(*text) + 1;
-    *text = arena_copy(&workspace->arena, *text, size_bytes);
+    *text = arena_copy(&workspace->texts, *text, size_bytes);
     return *text == NULL ? status_no_memory(error, size_bytes) : KH_OK;
 }
 
@@ -180,7 +198,7 @@ kh_status kh_workspace_begin(kh_db *db, const kh_workspace_options *options, kh_
 }
 
 /* What one transaction of it leaves behind. */
-static void clear(kh_workspace *workspace) {
+static inline void clear(kh_workspace *workspace) {
     uint32_t count = WORKSPACE_GET(workspace, operation_count);
     if (KH_UNLIKELY(workspace->delta != NULL)) workspaces_set_delta(workspace, NULL);
     for (uint32_t i = 0; i < count; i++)
@@ -188,11 +206,19 @@ static void clear(kh_workspace *workspace) {
     WORKSPACE_SET(workspace, operation_count, 0);
     workspace->key_count = 0;
     workspace->before.count = workspace->after.count = 0;
+    workspace->operations = workspace->few;
+    workspace->operation_capacity = STEPS_INLINE;
+    arena_reset(&workspace->arena);
 }
 
 kh_status kh_workspace_retry(kh_workspace *workspace, kh_error *error) {
     if (db_is_forked(workspace->db))
         return status_fail(error, KH_FORKED, "the database belongs to the parent process");
+    if (workspace->is_embedding) return workspace_refuse_embedding(error);
+    /* A call of the transaction itself has ended it: nobody has told the workspace yet. */
+    if (kh_workspace_state_of(workspace) == KH_WORKSPACE_ACTIVE &&
+        txn_state_of(workspace->txn) == TXN_STOPPED)
+        fail(workspace, workspace->txn->stop_status);
     if (kh_workspace_state_of(workspace) != KH_WORKSPACE_FAILED)
         return status_fail(error, KH_MISUSE, "only a failed workspace is retried");
     kh_txn *failed = workspace->txn;
@@ -209,18 +235,22 @@ kh_status kh_workspace_retry(kh_workspace *workspace, kh_error *error) {
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
-/* Somebody else decided it by id. */
+/* Somebody else decided it by id. The handle is still ours, and has the answer, or will have. */
 static kh_status learn_decision(kh_workspace *workspace, kh_timestamp *timestamp, kh_error *error) {
-    kh_outcome outcome;
-    kh_txn_id id = kh_txn_get_id(workspace->txn);
-    kh_status status = kh_db_outcome(workspace->db, id, &outcome, timestamp, error);
-    if (status != KH_OK) return status;
-    if (outcome == KH_OUTCOME_COMMITTED) {
-        must_move(workspace, KH_WORKSPACE_COMMITTED);
-        return KH_OK;
+    kh_txn *txn = workspace->txn;
+    (void)pipeline_wait(txn, 0);
+    kh_status status = (kh_status)(atomic_load_explicit(&txn->outcome, memory_order_acquire) - 1);
+    if (status != KH_OK) {
+        fail(workspace, status);
+        return status_fail(error, status, "the decision by its id: %s", kh_status_meaning(status));
     }
-    must_move(workspace, KH_WORKSPACE_ROLLED_BACK);
-    return status_fail(error, KH_FINISHED, "the workspace was rolled back by its id");
+    if (txn->committed == 0) {
+        must_move(workspace, KH_WORKSPACE_ROLLED_BACK);
+        return status_fail(error, KH_FINISHED, "the workspace was rolled back by its id");
+    }
+    must_move(workspace, KH_WORKSPACE_COMMITTED);
+    if (timestamp != NULL) *timestamp = txn->committed;
+    return KH_OK;
 }
 
 /* The transaction has not ended: a cursor is open, or another thread is in it. */
@@ -238,9 +268,11 @@ static kh_status end_commit(kh_workspace *workspace, kh_status status, kh_timest
     if (status == KH_OK) {
         must_move(workspace, KH_WORKSPACE_COMMITTED);
     } else if (workspace->is_prepared) {
-        /* Not decided by this call: it is decided already, or the log does not take it. */
+        /* Not decided by this call: it is decided already; or the log did not take the decision,
+         * which can be tried again. */
         if (is_decided(status)) return learn_decision(workspace, timestamp, error);
-        if (status != KH_MISUSE) fail(workspace, status);
+        bool is_still_prepared = txn_state_of(workspace->txn) == TXN_PREPARED;
+        if (status != KH_MISUSE && !is_still_prepared) fail(workspace, status);
     } else if (is_undone(status)) {
         must_move(workspace, KH_WORKSPACE_ACTIVE);
     } else {
@@ -249,27 +281,26 @@ static kh_status end_commit(kh_workspace *workspace, kh_status status, kh_timest
     return status;
 }
 
-static kh_status bring_delta(kh_workspace *workspace, kh_error *error) {
+__attribute__((noinline)) static kh_status bring_delta(kh_workspace *workspace, kh_error *error) {
     kh_semantic_mode mode = (kh_semantic_mode)WORKSPACE_GET(workspace, mode);
-    kh_txn *txn = workspace->txn;
     kh_status status = workspace_seal_delta(workspace, error);
-    if (status == KH_OK && txn->semantic == NULL)
-        status = semantic_attach(txn, mode, &workspace->options->thresholds, error);
-    if (status == KH_OK) semantic_set_delta(txn, workspace->delta);
+    if (status == KH_OK) status = attach(workspace, workspace->txn, mode, error);
     if (status != KH_OK && kh_workspace_state_of(workspace) == KH_WORKSPACE_ACTIVE)
         fail(workspace, status);
     return status;
 }
 
 /* To COMMITTING, with what the transaction brings along. */
-static kh_status start(kh_workspace *workspace, kh_error *error) {
+static inline kh_status start(kh_workspace *workspace, kh_error *error) {
     kh_status status = workspace_check(workspace, error);
-    if (status != KH_OK) return status;
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    if (KH_UNLIKELY(workspace->is_embedding)) return workspace_refuse_embedding(error);
     size_t has_meaning = workspace->before.count | workspace->after.count |
                          (uintptr_t)workspace->options->embed | (uintptr_t)workspace->delta;
     if (KH_UNLIKELY(has_meaning != 0)) status = bring_delta(workspace, error);
-    if (KH_LIKELY(status == KH_OK)) must_move(workspace, KH_WORKSPACE_COMMITTING);
-    return status;
+    if (KH_UNLIKELY(status != KH_OK)) return status;
+    must_move(workspace, KH_WORKSPACE_COMMITTING);
+    return KH_OK;
 }
 
 kh_status kh_workspace_commit(kh_workspace *workspace, kh_timestamp *timestamp, kh_error *error) {
@@ -296,18 +327,25 @@ kh_status kh_workspace_prepare(kh_workspace *workspace, kh_error *error) {
 kh_status kh_workspace_rollback(kh_workspace *workspace) {
     kh_assert(workspace != NULL && "the workspace is NULL");
     if (db_is_forked(workspace->db)) return KH_FORKED;
+    if (workspace->is_embedding) return KH_MISUSE;
     kh_workspace_state state = kh_workspace_state_of(workspace);
     if (state == KH_WORKSPACE_COMMITTED || state == KH_WORKSPACE_ROLLED_BACK) return KH_FINISHED;
-    bool is_over = workspace->is_prepared && txn_state_of(workspace->txn) == TXN_ENDED;
+    if (workspace->cause == KH_UNKNOWN) return KH_UNKNOWN; /* nobody can undo what may be kept */
+    enum txn_state ended = txn_state_of(workspace->txn);
+    bool is_over = workspace->is_prepared && (ended == TXN_ENDED || ended == TXN_IN_FLIGHT);
     kh_status status = is_over ? KH_FINISHED : kh_txn_rollback(workspace->txn);
-    if (workspace->is_prepared && is_decided(status))
-        return learn_decision(workspace, NULL, NULL) == KH_OK ? KH_FINISHED : KH_OK;
+    if (workspace->is_prepared && is_decided(status)) {
+        status = learn_decision(workspace, NULL, NULL);
+        if (status == KH_FINISHED) return KH_OK;
+        return status == KH_OK ? KH_FINISHED : status;
+    }
     if (status == KH_OK) must_move(workspace, KH_WORKSPACE_ROLLED_BACK);
     return status;
 }
 
 void kh_workspace_close(kh_workspace *workspace) {
     if (workspace == NULL || db_is_forked(workspace->db)) return;
+    kh_assert(!workspace->is_embedding && "kh_workspace_close: by its embed function");
     workspaces_hide(workspace);
     clear(workspace);
     kh_txn_close(workspace->txn);

@@ -30,14 +30,16 @@ struct kh_workspace {
     uint32_t operations_max;
     uint32_t index; /* of the handle */
     bool is_prepared;
-    kh_status cause; /* FAILED: why */
+    bool is_embedding; /* its embed function runs */
+    kh_status cause;   /* FAILED: why */
     struct listed_step *operations;
     struct listed_step few[STEPS_INLINE];
     uint32_t operation_capacity;
     uint32_t key_count;
     kh_floats before; /* in the arena; count 0: not set */
     kh_floats after;
-    struct arena arena;
+    struct arena arena; /* of one transaction of it */
+    struct arena texts; /* of its options */
     /* written by its owner, read by others: */
     _Atomic uint64_t use;
     _Atomic uint32_t state;    /* kh_workspace_state */
@@ -72,6 +74,8 @@ void workspaces_set_delta(kh_workspace *workspace, kh_delta *delta);
 /* A transition of the table; false: there is none from where it is. */
 bool workspace_move(kh_workspace *workspace, kh_workspace_state to);
 /* What calls answer in another state than ACTIVE; KH_OK in that. */
+/* KH_MISUSE. */
+kh_status workspace_refuse_embedding(kh_error *error);
 kh_status workspace_refuse(const kh_workspace *workspace, kh_error *error);
 static inline kh_status workspace_check(const kh_workspace *workspace, kh_error *error) {
     if (KH_LIKELY(WORKSPACE_GET(workspace, state) == KH_WORKSPACE_ACTIVE)) return KH_OK;

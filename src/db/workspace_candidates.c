@@ -107,6 +107,8 @@ static kh_status find(struct search *search, uint64_t window_ms, kh_candidate *o
                       size_t *count) {
     struct kh_db *db = search->workspace->db;
     bool is_whole;
+    if (db_is_forked(db))
+        return status_fail(search->error, KH_FORKED, "the database belongs to the parent process");
     if (search->workspace->delta == NULL) return KH_NOT_FOUND;
     arena_init(&search->arena, db->home.mem, NULL);
     kh_status status = semantic_recent(db, window_begin(db, window_ms), look_at_recent, search,

@@ -51,8 +51,12 @@ static kh_status call_embed(kh_workspace *workspace, kh_error *error) {
     if (sides == NULL || operations == NULL)
         return status_no_memory(error, dimensions * sizeof *sides);
     for (uint32_t i = 0; i < count; i++) operations[i] = workspace->operations[i].operation;
+    workspace->is_embedding = true;
     kh_status status = options->embed(options->embed_context, workspace, operations, count, sides,
                                       sides + dimensions, options->dimensions, error);
+    workspace->is_embedding = false;
+    if (status == KH_OK)
+        status = workspace_check(workspace, error); /* a call of it may have failed */
     if (status != KH_OK) return status;
     workspace->before = (kh_floats){sides, dimensions};
     workspace->after = (kh_floats){sides + dimensions, dimensions};
@@ -88,6 +92,7 @@ static kh_status build(kh_workspace *workspace, kh_error *error) {
 
 kh_status kh_workspace_compute_delta(kh_workspace *workspace, kh_error *error) {
     kh_status status = workspace_check(workspace, error);
+    if (status == KH_OK && workspace->is_embedding) return workspace_refuse_embedding(error);
     if (status != KH_OK) return status;
     if (workspace->delta != NULL)
         return status_fail(error, KH_MISUSE, "the delta was computed before");

@@ -27,6 +27,7 @@ static inline kh_status enter(kh_workspace *workspace, kh_error *error) {
     uint32_t count = WORKSPACE_GET(workspace, operation_count);
     kh_status status = workspace_check(workspace, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
+    if (KH_UNLIKELY(workspace->is_embedding)) return workspace_refuse_embedding(error);
     if (KH_LIKELY(count < workspace->operation_capacity && count < workspace->operations_max))
         return KH_OK;
     return grow(workspace, count, error);
@@ -38,17 +39,26 @@ __attribute__((noinline)) static kh_bytes key_of(const kh_workspace *workspace, 
     return writeset_find(set, key, index_hash(workspace->db->store.index, key))->key;
 }
 
+/* A key of a transaction is in one place. */
+__attribute__((noinline)) static bool is_listed(const kh_workspace *workspace, const void *key,
+                                                uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (workspace->operations[i].operation.key.data == key) return true;
+    return false;
+}
+
 /* It was done, or not: what was is listed. */
 static inline kh_status settle(kh_workspace *workspace, kh_step_kind kind, kh_bytes key,
                                const kh_batch *value, uint32_t count_before, kh_status status) {
     if (KH_UNLIKELY(status != KH_OK)) return workspace_note(workspace, status);
     uint32_t count = WORKSPACE_GET(workspace, operation_count);
     const struct writeset *set = &workspace->txn->writes;
-    bool is_first = set->count > count_before;
+    bool is_new = set->count > count_before;
     struct listed_step *listed = &workspace->operations[count];
     listed->operation.kind = kind;
     listed->operation.key =
-        KH_LIKELY(is_first) ? set->writes[set->count - 1].key : key_of(workspace, key);
+        KH_LIKELY(is_new) ? set->writes[set->count - 1].key : key_of(workspace, key);
+    bool is_first = KH_LIKELY(is_new) || !is_listed(workspace, listed->operation.key.data, count);
     listed->operation.value = value == NULL ? NULL : kh_batch_retain(value);
     listed->is_first = is_first;
     workspace->key_count += is_first;
@@ -73,7 +83,9 @@ kh_status kh_workspace_put(kh_workspace *workspace, kh_bytes key, const kh_batch
     kh_status status = enter(workspace, error);
     if (status != KH_OK) return status;
     uint32_t before = writes_of(workspace);
-    status = kh_txn_put(workspace->txn, key, value, error);
+    status = KH_UNLIKELY(workspace->txn->policy == POLICY_SEMANTIC)
+                 ? write_put_meaning(workspace->txn, key, value, error)
+                 : kh_txn_put(workspace->txn, key, value, error);
     return settle(workspace, KH_STEP_PUT, key, value, before, status);
 }
 

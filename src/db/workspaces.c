@@ -16,6 +16,7 @@ void workspaces_close(struct kh_db *db) {
     uint32_t count = atomic_load_explicit(&all->count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++) {
         arena_fini(&all->handles[i]->arena);
+        arena_fini(&all->handles[i]->texts);
         mem_own_free(db->home.mem, all->handles[i], sizeof *all->handles[i]);
     }
     if (all->handles != NULL)
@@ -42,7 +43,7 @@ void workspaces_give(kh_workspace *workspace) {
     struct workspaces *all = &workspace->db->workspaces;
     uint64_t word = atomic_load_explicit(&all->spare, memory_order_relaxed);
     uint64_t next;
-    arena_reset(&workspace->arena);
+    arena_reset(&workspace->texts);
     do {
         WORKSPACE_SET(workspace, next_spare, (uint32_t)word);
         next = ((word & ~(tag_step - 1)) + tag_step) | (workspace->index + 1);
@@ -64,6 +65,7 @@ static kh_status make(struct kh_db *db, kh_workspace **out, kh_error *error) {
     made->db = db;
     made->index = count;
     arena_init(&made->arena, db->home.mem, NULL);
+    arena_init(&made->texts, db->home.mem, NULL);
     all->handles[count] = made;
     atomic_store_explicit(&all->count, count + 1, memory_order_release);
     *out = made;
@@ -202,8 +204,10 @@ kh_status kh_db_remove_workspace(kh_db *db, kh_txn_id id, kh_error *error) {
     uint32_t count = atomic_load_explicit(&all->count, memory_order_acquire);
     for (uint32_t i = 0; i < count && id.high == db->id_high; i++) {
         const kh_workspace *each = all->handles[i];
-        if (WORKSPACE_GET(each, use) % 2 == 1 && WORKSPACE_GET(each, id) == id.low)
-            current.low = WORKSPACE_GET(each, txn_id);
+        uint64_t use = LOOK(each, use);
+        if (use % 2 == 0 || LOOK(each, id) != id.low) continue;
+        uint64_t low = LOOK(each, txn_id);
+        if (LOOK(each, use) == use) current.low = low; /* else it is somebody else's by now */
     }
     if (current.low == 0) return status_fail(error, KH_NOT_FOUND, "no such workspace is open");
     return kh_db_cancel(db, current, error);

@@ -8,6 +8,7 @@
 #include "db/evict.h"
 #include "db/read.h"
 #include "db/section.h"
+#include "db/semantic.h"
 #include "db/upkeep.h"
 
 #include <string.h>
@@ -27,8 +28,7 @@ static kh_status wait_for_memory(kh_txn *txn, uint64_t more_bytes, kh_error *err
         epoch_close(&db->store.epoch, &txn->epoch);
         latch_leave(&db->section);
         upkeep_step(db);
-        while (is_over(db, more_bytes) && evict_some(db, &who) &&
-               db_tick(db) <= txn_deadline(txn))
+        while (is_over(db, more_bytes) && evict_some(db, &who) && db_tick(db) <= txn_deadline(txn))
             epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         epoch_drain(&db->store.epoch, &txn->epoch, txn->cache);
         if (!is_over(db, more_bytes)) return KH_OK;
@@ -69,8 +69,10 @@ static inline kh_status admit(kh_txn *txn, kh_bytes key, uint64_t value_bytes, k
     return admit_slowly(txn, key, value_bytes, error);
 }
 
+/* In a workspace that merges, only its own puts are merged (write_put_meaning). */
 static uint8_t policy_of(const kh_txn *txn, kh_policy policy) {
-    return policy == KH_DEFAULT_POLICY ? txn->policy : (uint8_t)policy;
+    if (KH_LIKELY(policy != KH_DEFAULT_POLICY)) return (uint8_t)policy;
+    return KH_LIKELY(txn->policy != POLICY_SEMANTIC) ? txn->policy : (uint8_t)txn->db->policy;
 }
 
 static inline kh_status check_policy(const kh_txn *txn, kh_policy policy, kh_error *error) {
@@ -96,11 +98,11 @@ static kh_status buffer(kh_txn *txn, kh_bytes key, kh_batch *value, kh_policy po
     return KH_OK;
 }
 
-static kh_status put_shared(kh_txn *txn, kh_bytes key, const kh_batch *value, kh_policy policy,
-                            kh_error *error) {
+KH_ALWAYS_INLINE kh_status put_any(kh_txn *txn, kh_bytes key, const kh_batch *value,
+                                   kh_policy policy, bool is_checked, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
-    status = check_policy(txn, policy, error);
+    status = is_checked ? KH_OK : check_policy(txn, policy, error);
     if (status == KH_OK)
         status = admit(txn, key, value == NULL ? 0 : batch_size_bytes(value), error);
     if (status == KH_OK) {
@@ -109,6 +111,16 @@ static kh_status put_shared(kh_txn *txn, kh_bytes key, const kh_batch *value, kh
         if (status != KH_OK) batch_release(shared, txn->cache);
     }
     return handle_answer(txn, status);
+}
+
+static kh_status put_shared(kh_txn *txn, kh_bytes key, const kh_batch *value, kh_policy policy,
+                            kh_error *error) {
+    return put_any(txn, key, value, policy, false, error);
+}
+
+kh_status write_put_meaning(kh_txn *txn, kh_bytes key, const kh_batch *value, kh_error *error) {
+    if (value == NULL) return status_fail(error, KH_INVALID, "put without a value");
+    return put_any(txn, key, value, (kh_policy)txn->policy, true, error);
 }
 
 kh_status kh_txn_put_with(kh_txn *txn, kh_bytes key, const kh_batch *value, kh_policy policy,
@@ -228,8 +240,8 @@ static kh_status write_rows(kh_txn *txn, kh_bytes key, enum row_kind kind, const
         status = apply_to_own(txn, own, kind, rows, error);
     } else {
         kh_batch *shared = batch_retain(rows);
-        status = writeset_add_rows(&txn->writes, &txn->arena, key, hash, kind, shared, txn->policy,
-                                   error);
+        status = writeset_add_rows(&txn->writes, &txn->arena, key, hash, kind, shared,
+                                   policy_of(txn, KH_DEFAULT_POLICY), error);
         if (status != KH_OK) batch_release(shared, txn->cache);
     }
     return handle_answer(txn, status);

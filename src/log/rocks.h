@@ -46,8 +46,8 @@ kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind k
 void rocks_set_loading(struct rocks *rocks);
 /* What a log and values take of that, about, with what compactions hold. */
 uint64_t rocks_memory_bytes(uint64_t memory_bytes);
-/* Does it refuse writes because one has failed in the background, for as long as it is open? Not
- * when the disk is full, which RocksDB gets over by itself. */
+/* Does it refuse writes, or flush nothing, because a write has failed in the background? Also while
+ * the disk is full. */
 bool rocks_is_stuck(struct rocks *rocks);
 /* Close it and open it again, if a file beside it can be written: what was not flushed is lost from
  * it. Of values (who opened the log holds an iterator). KH_BUSY: somebody has read in it for a
@@ -57,7 +57,7 @@ kh_status rocks_reopen(struct rocks *rocks, kh_error *error);
 /* NULL is allowed. Nothing is flushed. */
 void rocks_close(struct rocks *rocks);
 
-/* Make what was written so far durable in table files. */
+/* Make what was written so far durable in table files. KH_IO, KH_NO_SPACE. */
 kh_status rocks_flush(struct rocks *rocks, kh_error *error);
 /* Rewrite its table files, so that what was deleted leaves the disk. As long as reading it. */
 kh_status rocks_compact(struct rocks *rocks, kh_error *error);

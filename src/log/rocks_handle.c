@@ -51,8 +51,9 @@ static rocksdb_options_t *make_options_that_close_at_once(void) {
     return options;
 }
 
-static rocksdb_options_t *make_options(enum rocks_open how) {
-    rocksdb_options_t *options = make_options_that_close_at_once();
+static rocksdb_options_t *make_options(enum rocks_kind kind, enum rocks_open how) {
+    rocksdb_options_t *options =
+        kind == ROCKS_VALUES ? make_options_that_close_at_once() : rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, how == ROCKS_CREATE);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_max_write_buffer_number(options, BUFFERS);
@@ -158,7 +159,7 @@ static void free_call_options(struct rocks *rocks) {
 static kh_status open_once(struct rocks *rocks, enum rocks_open how, bool is_recycling,
                            kh_error *error) {
     char *message = NULL;
-    rocksdb_options_t *options = make_options(how);
+    rocksdb_options_t *options = make_options(rocks->kind, how);
     if (rocks->kind == ROCKS_LOG) {
         set_log_options(options, is_recycling);
     } else {
@@ -195,9 +196,26 @@ kh_status rocks_open(struct mem *mem, const char *path, enum rocks_kind kind, en
     return rocks_open_within(mem, path, kind, how, 0, out, error);
 }
 
+/* RocksDB's threads are the process' and not those of its children, which would wait for them for
+ * ever: one that was forked after RocksDB was used does not write. */
+static kh_status refuse_children(enum rocks_open how, kh_error *error) {
+    static _Atomic uint64_t used; /* the fork generation of the first use, + 1; 0: none yet */
+    uint64_t first = 0;
+    uint64_t now = (uint64_t)env_fork_generation() + 1;
+    if (atomic_compare_exchange_strong_explicit(&used, &first, now, memory_order_relaxed,
+                                                memory_order_relaxed) ||
+        first == now || how == ROCKS_READ)
+        return KH_OK;
+    return status_fail(error, KH_UNSUPPORTED,
+                       "the process was forked after it had used a database on disk: it can open "
+                       "them read-only, or execute a program that writes");
+}
+
 kh_status rocks_open_within(struct mem *mem, const char *path, enum rocks_kind kind,
                             enum rocks_open how, uint64_t memory_bytes, struct rocks **out,
                             kh_error *error) {
+    kh_status allowed = refuse_children(how, error);
+    if (allowed != KH_OK) return allowed;
     struct rocks *rocks = mem_own_alloc(mem, sizeof *rocks);
     if (rocks == NULL) return status_no_memory(error, sizeof *rocks);
     memset(rocks, 0, sizeof *rocks);
@@ -243,16 +261,42 @@ void rocks_leave(struct rocks *rocks) {
     gate_leave(&rocks->gate);
 }
 
-kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
+static uint64_t number_of(const struct rocks *rocks, const char *property) {
+    uint64_t number = 0;
+    return rocksdb_property_int(rocks->db, property, &number) == 0 ? number : 0;
+}
+
+/* RocksDB 7.8 answers a flush with OK, and has not flushed, while it waits to try a write of its
+ * manifest again that has failed. Of values: nobody writes there meanwhile. */
+static bool is_flushed(const struct rocks *rocks) {
+    return rocks->kind != ROCKS_VALUES ||
+           (number_of(rocks, "rocksdb.num-immutable-mem-table") == 0 &&
+            number_of(rocks, "rocksdb.num-entries-active-mem-table") == 0);
+}
+
+static kh_status flush_once(struct rocks *rocks, bool *is_done, kh_error *error) {
     kh_status status = rocks_enter(rocks, error);
     if (status != KH_OK) return status;
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(options, 1);
     char *message = NULL;
     rocksdb_flush(rocks->db, options, &message);
+    *is_done = is_flushed(rocks);
     rocks_leave(rocks);
     rocksdb_flushoptions_destroy(options);
     return rocks_status(message, "the store cannot be flushed", error);
+}
+
+/* A backup may flush at the same time: what it has begun is over soon. */
+kh_status rocks_flush(struct rocks *rocks, kh_error *error) {
+    enum { TRIES = 8, PAUSE_NS = 5 * 1000 * 1000 };
+    bool is_done = false;
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0) env_pause_ns(PAUSE_NS);
+        kh_status status = flush_once(rocks, &is_done, error);
+        if (status != KH_OK || is_done) return status;
+    }
+    return status_fail(error, KH_IO, "the store was not flushed, after a failed write");
 }
 
 /* The call itself has no way to fail: what went wrong in the background stays, and ends a flush. */

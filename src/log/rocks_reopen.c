@@ -1,8 +1,9 @@
 /* rocks_reopen.c - an instance that RocksDB has stopped writing, opened again: see rocks.h.
  *
  * A failed write of its manifest RocksDB 7.8 takes as the instance's end: it reads on, and refuses
- * every write until it was opened again. (What it can get over, a full disk above all, it gets over
- * by itself.) Opening needs the lock file, so it closes first: a disk that still fails would leave
+ * every write until it was opened again; or it answers flushes with OK, and does not flush. What it
+ * can get over it gets over by itself, in a second or more: the log has all of it, and need not
+ * wait. Opening needs the lock file, so it closes first: a disk that still fails would leave
  * nothing to read from, and is asked before. */
 #include "log/rocks_handle.h"
 
@@ -19,7 +20,9 @@ bool rocks_is_stuck(struct rocks *rocks) {
     if (rocks_enter(rocks, NULL) != KH_OK) return true;
     rocksdb_delete(rocks->db, rocks->unlogged, nobodys_key, sizeof nobodys_key, &message);
     rocks_leave(rocks);
-    return rocks_status(message, "the store cannot be written", NULL) == KH_IO;
+    kh_status status = rocks_status(message, "the store cannot be written", NULL);
+    if (status == KH_OK) status = rocks_flush(rocks, NULL);
+    return status == KH_IO || status == KH_NO_SPACE;
 }
 
 /* By the name of a load: the next opening would take it away. */

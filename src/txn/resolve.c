@@ -55,6 +55,12 @@ static kh_status call_back(const struct resolve_context *context, const struct w
     return KH_CONFLICT;
 }
 
+/* Nobody has asked for a merge by rows: that there are none is a conflict like any other. */
+static bool is_no_table(kh_status status) {
+    return status == KH_NO_ID_COLUMN || status == KH_SCHEMA_MISMATCH || status == KH_NULL_ID ||
+           status == KH_DUPLICATE_ID;
+}
+
 static kh_status merge(const struct resolve_context *context, const struct write *write,
                        const kh_batch *base, const kh_batch *theirs, kh_batch **out,
                        kh_merge_conflict *where, kh_error *error) {
@@ -71,7 +77,8 @@ static kh_status merge(const struct resolve_context *context, const struct write
             ? rows_merge(&context->rows, base, write->mine, theirs, out, where, error)
             : rows_merge_adding(&context->rows, base, write->mine, theirs, out, where, error);
     batch_release(no_rows, context->rows.cache);
-    return status == KH_MERGE_CONFLICT ? KH_CONFLICT : status;
+    bool is_unfit = write->policy == POLICY_SEMANTIC && is_no_table(status);
+    return status == KH_MERGE_CONFLICT || is_unfit ? KH_CONFLICT : status;
 }
 
 kh_status resolve_rival(const struct resolve_context *context, const struct write *write,

@@ -43,7 +43,7 @@ struct txn_counters {
     _Atomic uint64_t begins, commits, commits_read_only, rollbacks;
     _Atomic uint64_t aborts_conflict, aborts_not_serializable, aborts_expired, aborts_cancelled;
     _Atomic uint64_t aborts_busy, aborts_held, aborts_rows, aborts_other;
-    _Atomic uint64_t aborts_locked, aborts_deadlock;
+    _Atomic uint64_t aborts_locked, aborts_deadlock, aborts_semantic;
     _Atomic uint64_t resolved_ignore, resolved_replace, resolved_append, resolved_merge;
     _Atomic uint64_t resolved_callback, resolved_rows;
     _Atomic uint64_t retries, restages, claims, reads, scanned, writes, fetches;

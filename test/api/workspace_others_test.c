@@ -118,6 +118,33 @@ static void test_candidates(void **state) {
     kh_workspace_close(mine);
 }
 
+static kh_stats stats_of(void) {
+    kh_stats stats = {.size = sizeof stats};
+    kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
+    return stats;
+}
+
+static void test_statistics(void **state) {
+    (void)state;
+    kh_workspace *first = begin(KH_SEMANTIC_KEYS);
+    kh_workspace *second = begin(KH_SEMANTIC_GUARD);
+    put(first, "a", 1);
+    means(first, 1, 0);
+    put(second, "b", 1);
+    means(second, -1, 0);
+    kit_is(commit(first), KH_OK);
+    kit_is(commit(second), KH_SEMANTIC_CONFLICT);
+    kh_stats stats = stats_of();
+    assert_int_equal(stats.workspaces, 2);
+    assert_int_equal(stats.aborts_semantic, 1);
+    assert_int_equal(stats.semantic_remembered, 1);
+    assert_int_equal(stats.semantic_compared, 1);
+    assert_true(stats.semantic_bytes > 0);
+    kh_workspace_close(first);
+    kh_workspace_close(second);
+    assert_int_equal(stats_of().workspaces, 0);
+}
+
 static void test_an_order_to_merge_in(void **state) {
     (void)state;
     static const float directions[4][2] = {{1, 0}, {0.9f, 0.1f}, {0, 1}, {0.7f, 0.7f}};
@@ -138,6 +165,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_listing),
         TEST(test_candidates),
+        TEST(test_statistics),
         TEST(test_an_order_to_merge_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,7 +81,8 @@ static kh_status judge(const struct world *world, const struct player *player) {
     if (status != KH_OK) return status;
     for (int i = player->seen; i < world->committed_count; i++) {
         const struct plan *rival = &world->players[world->committed[i]].plan;
-        if (rival->key != player->plan.key) continue;
+        /* What is not read has no rival at read committed: it goes on top. */
+        if (rival->key != player->plan.key || world->isolation == KH_READ_COMMITTED) continue;
         if (player->plan.mode != KH_SEMANTIC_MERGE || relate(rival, &player->plan) != MERGEABLE)
             return KH_CONFLICT;
     }
@@ -130,6 +131,8 @@ static void note_answer(struct world *world, kh_status status) {
 static void note_commit(struct world *world, int index) {
     const struct plan *plan = &world->players[index].plan;
     world->committed[world->committed_count++] = index;
+    if (world->isolation == KH_READ_COMMITTED)
+        memcpy(world->tables[plan->key], world->players[index].table, sizeof world->tables[0]);
     world->tables[plan->key][index] = index + 1;
 }
 
@@ -241,7 +244,8 @@ static struct plan plan_of(int number, int meaning_count) {
 }
 
 static void report(const struct world *world) {
-    for (int i = 0; i < 4; i++) assert_true(world->answers[i] > 0);
+    for (int i = 0; i < 4; i++)
+        assert_true(world->answers[i] > 0 || (i == 1 && world->isolation == KH_READ_COMMITTED));
     print_message("%llu orders: %llu commits and preparations, %llu conflicts of keys, %llu of "
                   "meaning, %llu holds\n",
                   (unsigned long long)world->runs, (unsigned long long)world->answers[0],
@@ -266,8 +270,7 @@ static void play_pairs(kh_isolation isolation) {
 
 static void test_pairs(void **state) {
     (void)state;
-    play_pairs(KH_REPEATABLE_READ);
-    play_pairs(KH_SERIALIZABLE);
+    for (int level = 0; level < 3; level++) play_pairs(kit_levels[level]);
 }
 
 /* Unprepared and prepared, of all modes. */

@@ -28,7 +28,10 @@ static void transfer(struct deed *deed) {
 void act_transfer(struct worker *worker) {
     struct deed deed;
     kh_policy policy = one_in(&worker->random, 2) ? KH_FAIL : KH_DEFAULT_POLICY;
-    if (!deed_begin(worker, &deed, draw_level(worker), policy, 0)) return;
+    bool is_open = one_in(&worker->random, 3)
+                       ? deed_begin_meaning(worker, &deed, draw_level(worker))
+                       : deed_begin(worker, &deed, draw_level(worker), policy, 0);
+    if (!is_open) return;
     transfer(&deed);
     deed_end_somehow(&deed);
 }

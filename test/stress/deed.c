@@ -242,7 +242,7 @@ void deed_detour(struct deed *deed, uint32_t key) {
 
 void deed_roll_back(struct deed *deed) {
     if (deed->txn == NULL) return;
-    kh_status status = kh_txn_rollback(deed->txn);
+    kh_status status = deed_ask_rollback(deed);
     CHECK(deed->worker, status == KH_OK || deed->status != KH_OK, "kh_txn_rollback answers %s",
           kh_status_name(status));
     if (deed->status == KH_OK) {
@@ -250,8 +250,7 @@ void deed_roll_back(struct deed *deed) {
     } else {
         count_end(deed->worker, deed->status);
     }
-    kh_txn_close(deed->txn);
-    deed->txn = NULL;
+    deed_close(deed);
 }
 
 static bool is_key(kh_bytes bytes, uint32_t key) {
@@ -302,8 +301,7 @@ bool deed_settle(struct deed *deed, kh_status status, kh_timestamp at) {
         book(deed, at);
         CHECK(worker, at <= kh_db_now(worker->world->db), "a commit is answered before it is seen");
     }
-    kh_txn_close(deed->txn);
-    deed->txn = NULL;
+    deed_close(deed);
     return is_committed;
 }
 
@@ -315,7 +313,7 @@ bool deed_commit(struct deed *deed, kh_timestamp *at) {
         return false;
     }
     let_others(deed->worker);
-    deed->status = kh_txn_commit(deed->txn, &committed, NULL);
+    deed->status = deed_ask_commit(deed, &committed);
     if (at != NULL) *at = committed;
     return deed_settle(deed, deed->status, committed);
 }
@@ -336,13 +334,12 @@ static void commit_later(struct deed *deed) {
 /* The handle is given back: from here on the transaction is known by its id alone. */
 static void commit_by_halves(struct deed *deed) {
     struct world *world = deed->worker->world;
-    deed->status = kh_txn_prepare(deed->txn, NULL);
+    deed->status = deed_ask_prepare(deed);
     if (deed->status != KH_OK) {
         (void)deed_settle(deed, deed->status, 0);
         return;
     }
-    kh_txn_close(deed->txn);
-    deed->txn = NULL;
+    deed_close(deed);
     (void)pthread_mutex_lock(&world->mailbox_lock);
     bool is_full = world->mailbox_count == MAILBOX_MAX;
     if (!is_full) world->mailbox[world->mailbox_count++] = *deed;
@@ -409,7 +406,7 @@ void deed_end_somehow(struct deed *deed) {
     int how = draw(&worker->random, 20);
     if (how == 0) {
         deed_roll_back(deed);
-    } else if (how < 4) {
+    } else if (how < 4 && deed->workspace == NULL) {
         commit_later(deed);
     } else if (how < 6) {
         commit_by_halves(deed);

@@ -214,8 +214,8 @@ static void judge_ends(struct world *world) {
     uint64_t ends = stats.commits + stats.commits_read_only + stats.rollbacks +
                     stats.aborts_conflict + stats.aborts_not_serializable + stats.aborts_expired +
                     stats.aborts_cancelled + stats.aborts_busy + stats.aborts_held +
-                    stats.aborts_locked + stats.aborts_deadlock + stats.aborts_rows +
-                    stats.aborts_other;
+                    stats.aborts_locked + stats.aborts_deadlock + stats.aborts_semantic +
+                    stats.aborts_rows + stats.aborts_other;
     CHECK(worker, stats.begins == ends, "%llu transactions began, %llu ended",
           (unsigned long long)stats.begins, (unsigned long long)ends);
     CHECK(worker, kh_db_live(world->db, count_live, &live, NULL) == KH_OK && live == 0,

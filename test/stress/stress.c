@@ -95,6 +95,7 @@ const struct action actions[] = {
     {"second", 1, false, act_second},
     {"fat", 3, false, act_fat},
     {"decide", 9, false, act_decide},
+    {"meaning", 3, false, act_look_for_meaning},
     {"step", 2, false, act_step},
 };
 const int action_count = (int)(sizeof actions / sizeof actions[0]);

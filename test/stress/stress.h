@@ -148,6 +148,7 @@ struct worker;
 struct deed {
     struct worker *worker;
     kh_txn *txn;
+    kh_workspace *workspace; /* NULL: it is done in none */
     kh_txn_id id;
     kh_isolation level;
     kh_status status; /* the first failure: later calls do nothing */
@@ -299,6 +300,12 @@ kh_batch *rows_make(struct world *world, const int64_t *ids, const int64_t *as, 
 
 bool deed_begin(struct worker *worker, struct deed *deed, kh_isolation level, kh_policy policy,
                 uint32_t flags);
+/* In a workspace (meaning.c), policy fail; and what a deed asks for, in one or not. */
+bool deed_begin_meaning(struct worker *worker, struct deed *deed, kh_isolation level);
+kh_status deed_ask_commit(struct deed *deed, kh_timestamp *at);
+kh_status deed_ask_prepare(struct deed *deed);
+kh_status deed_ask_rollback(struct deed *deed);
+void deed_close(struct deed *deed);
 kh_isolation draw_level(struct worker *worker);
 /* A number. False: absent, or the deed has failed. */
 bool deed_get(struct deed *deed, uint32_t key, struct cell *out);
@@ -363,7 +370,8 @@ action_fn act_snapshot, act_scan, act_long_reader, act_past, act_history, act_ex
 void readers_close(struct worker *worker);
 void exports_check(struct worker *worker, bool is_all);
 /* acts_life.c */
-action_fn act_cancel, act_expire, act_stats, act_second, act_fat, act_abandon, act_decide, act_step;
+action_fn act_cancel, act_expire, act_stats, act_second, act_fat, act_abandon, act_decide, act_step,
+    act_look_for_meaning;
 
 /* ---- around the workers ---------------------------------------------------------------------- */
 

@@ -153,6 +153,32 @@ static void test_the_order_decides(void **state) {
     drop(&theirs);
 }
 
+/* Rounding must not touch what only one side changed, nor zero's sign. */
+static void test_one_sided_elements_are_taken(void **state) {
+    (void)state;
+    static const double old[] = {1e8, 1000, -0.0};
+    static const double my[] = {1, 0.1, -0.0};
+    static const double their[] = {1e8, 1000, -0.0};
+    static const double other[] = {1e8, 1000, 5};
+    struct side base = make(false, false, 1, old);
+    struct side mine = make(false, false, 1, my);
+    struct side theirs = make(false, false, 1, other);
+    kh_batch *out = NULL;
+    assert_int_equal(merge(&base, &mine, &theirs, &out), KH_OK);
+    assert_true(element(out, false, 0) == 1 && element(out, false, 1) == (double)0.1f);
+    assert_true(element(out, false, 2) == 5);
+    kh_batch_release(out);
+    drop(&theirs);
+    theirs = make(false, false, 1, their);
+    ((float *)elements_of(&theirs))[first_of(&theirs)] = 7;
+    assert_int_equal(merge(&base, &mine, &theirs, &out), KH_OK);
+    assert_true(element(out, false, 2) == 0 && signbit(element(out, false, 2)));
+    kh_batch_release(out);
+    drop(&base);
+    drop(&mine);
+    drop(&theirs);
+}
+
 static void test_what_has_vectors(void **state) {
     (void)state;
     static const char *const others[][2] = {
@@ -184,6 +210,7 @@ int main(void) {
         cmocka_unit_test(test_equal_changes_are_both_made),
         cmocka_unit_test(test_what_cannot_be_added),
         cmocka_unit_test(test_the_order_decides),
+        cmocka_unit_test(test_one_sided_elements_are_taken),
         cmocka_unit_test(test_what_has_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

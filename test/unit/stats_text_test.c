@@ -284,6 +284,7 @@ static void json_has_every_number(void **state) {
     CHECK(aborts_held);
     CHECK(aborts_locked);
     CHECK(aborts_deadlock);
+    CHECK(aborts_semantic);
     CHECK(aborts_rows);
     CHECK(aborts_other);
     CHECK(resolved_ignore);
