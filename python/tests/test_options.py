@@ -70,3 +70,24 @@ def test_all_options_are_typed(function: Callable[..., Any], options: type) -> N
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     assert inspect.get_annotations(options) == asked
+
+
+def embed(operations: list[khonsu.Operation]) -> tuple[list[float], list[float]]:
+    return [0.0], [float(len(operations))]
+
+
+def test_types_of_workspaces() -> None:
+    db = khonsu.open()
+    options: khonsu.WorkspaceOptions = {"mode": "merge", "embed": embed, "tag": "t"}
+    options["thresholds"] = khonsu.Thresholds(conflicting=0.8)
+    with db.workspace(**options) as ws:
+        found: list[khonsu.Candidate] = ws.merge_candidates(0.2, window=1)
+        delta: khonsu.Delta | None = ws.delta
+        assert found == [] and delta is not None and delta.values == [0]
+    assert khonsu.classify(delta, [1]).kind == "none"
+    with pytest.raises(ValueError, match="mode is one of keys, guard, merge; not 'chaos'"):
+        db.workspace(mode="chaos")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        db.workspace(read_only=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        db.begin(lock_waits=True)  # type: ignore[call-arg]
