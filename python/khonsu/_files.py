@@ -3,8 +3,9 @@
 A load that was interrupted goes on where it stopped when it is called again with the same source,
 prefix, by, format and columns: each chunk's transaction also writes how many rows are done, under
 a key of khonsu's own (``.khonsu/load/...``), so that no row is lost or stored twice. That note
-stays: a load that was completed stores nothing when it is called again, but with
-if_exists="replace". A file that was changed since is another source.
+stays, also when the rows are deleted: a load that was completed stores nothing when it is called
+again, but with if_exists="replace" or resume=False. A file that was changed since is another
+source.
 
 Values become keys as text: ISO 8601 for dates and times; "%", the separator and control characters
 percent-escaped; "%null" for null and "%empty" for the empty string.

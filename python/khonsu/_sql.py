@@ -27,6 +27,9 @@ from khonsu._statements import Names
 # Registering a view takes DuckDB some 0.2 ms. Others are registered when a statement names them.
 _LISTED_MAX = 1000
 
+# They are for a statement that another thread runs, and wait for nothing.
+_OF_ANY_THREAD = ("interrupt", "query_progress")
+
 # Statements after which DuckDB looks up their names again whenever it reads what they made.
 _KEEPS = re.compile(r"\b(view|macro|prepare)\b", re.IGNORECASE)
 
@@ -129,14 +132,15 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         """Close the DuckDB connection. The transaction goes on."""
-        self._raw.close()
+        with self._alone():
+            self._raw.close()
 
     def __getattr__(self, name: str) -> Any:
         """What is DuckDB's."""
         if name.startswith("_"):
             raise AttributeError(name)
         found = getattr(self._raw, name)
-        if not callable(found):
+        if not callable(found) or name in _OF_ANY_THREAD:
             return found
 
         @functools.wraps(found)

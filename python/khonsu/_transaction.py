@@ -16,8 +16,8 @@ class Transaction(_core.Transaction):
 
     In a ``with`` block it commits at the end, and rolls back when the block raises. It reads as a
     mapping from keys to :class:`Batch`: ``txn[key]``, ``txn.get(key)``, ``key in txn``, ``for key
-    in txn``; and it is written as one: ``txn[key] = rows``, ``del txn[key]``. One thread at a time;
-    a second one is refused with MisuseError.
+    in txn``; and it is written as one: ``txn[key] = rows``, ``del txn[key]`` (of an absent key too:
+    it is a write). One thread at a time; a second one is refused with MisuseError.
 
     >>> import khonsu
     >>> people = khonsu.Schema({"id": "int64", "name": "utf8"})

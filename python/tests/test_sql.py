@@ -488,13 +488,34 @@ def test_a_second_thread_is_refused(db: Any) -> None:
         thread.start()
         assert began.wait(30)
         try:
-            for call in (lambda: con.sql("select 1"), con.fetchall, lambda: con.table("other")):
+            for call in (lambda: con.sql("select 1"), con.fetchall, con.close, con.cursor):
                 with pytest.raises(khonsu.MisuseError, match="another thread"):
                     call()
         finally:
             ended.set()
             thread.join()
         assert values(con.sql("select n from flights")) == [1, 2, 3, 4]
+
+
+def test_another_thread_may_interrupt(db: Any) -> None:
+    began = threading.Event()
+    ends: list[Any] = []
+
+    def run() -> None:
+        began.set()
+        try:
+            con.execute("select sum(a.range * b.range) from range(10000000) a, range(10000) b")
+        except duckdb.InterruptException as error:
+            ends.append(error)
+
+    with db.begin(timeout=60) as txn, txn.duckdb() as con:
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert began.wait(30)
+        while thread.is_alive():  # it may not have begun within DuckDB
+            con.interrupt()
+            thread.join(0.05)
+    assert len(ends) == 1
 
 
 def test_two_threads_do_not_hang() -> None:
