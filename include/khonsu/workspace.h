@@ -259,7 +259,8 @@ typedef struct kh_candidate {
 /* Those whose delta is less similar to the workspace's than threshold (|cosine| < threshold; the
  * usual one is 0.1) and not zero: the most orthogonal first, at most capacity of them into out.
  * Looked at are the open workspaces that have a delta, and what was committed within the last
- * window_ms and is remembered (kh_semantic_options); *count says how many there are. KH_NOT_FOUND:
+ * window_ms (0: none of it) and is remembered (kh_semantic_options); *count says how many there
+ * are. KH_NOT_FOUND:
  * the workspace has no delta; KH_NO_MEMORY. By the workspace's own thread. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_find_merge_candidates(
     const kh_workspace *workspace, float threshold, uint64_t window_ms, kh_candidate *out,

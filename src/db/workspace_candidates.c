@@ -90,6 +90,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 static uint64_t window_begin(struct kh_db *db, uint64_t window_ms) {
+    if (window_ms == 0) return UINT64_MAX; /* the open ones only */
     uint64_t now_ms = env_wall_ms(&db->clock);
     return window_ms >= now_ms ? 0 : KH_TIMESTAMP_OF_MS(now_ms - window_ms);
 }

@@ -113,6 +113,8 @@ static void test_candidates(void **state) {
     kit_is(commit(others[3]), KH_OK);
     kit_is(kh_workspace_find_conflicts(mine, 60000, found, 1, &count, NULL), KH_OK);
     assert_int_equal(count, 2); /* committed, but not visible to it */
+    kit_is(kh_workspace_find_conflicts(mine, 0, found, 8, &count, NULL), KH_OK);
+    assert_int_equal(count, 1); /* the open one */
     kit_is(commit(mine), KH_SEMANTIC_CONFLICT);
     for (int i = 0; i < 5; i++) kh_workspace_close(others[i]);
     kh_workspace_close(mine);
