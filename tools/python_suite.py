@@ -143,9 +143,10 @@ def sanitized(jobs, where="build/python-asan", name="python-asan", python=PYTHON
     if not build(where, "asan", jobs, SANITIZE, python):
         return [(f"{name}/build", 0.0, "fail", "")]
     reports = fresh_reports(where)
-    found = pytest(where, name, sanitizer_environment(reports),
-                   ["tests", "--ignore=tests/test_examples.py", "--ignore=tests/test_guide.py"],
-                   python)
+    # The sanitizer's allocator is not made for forks: a child may find it locked by a thread that
+    # it does not have, and wait for ever.
+    left_out = [f"--ignore=tests/test_{each}.py" for each in ("examples", "guide", "fork")]
+    found = pytest(where, name, sanitizer_environment(reports), ["tests", *left_out], python)
     return found + reports_of(name, reports)
 
 
