@@ -176,16 +176,24 @@ def test_closing_the_database_ends_a_wait(db: Any) -> None:
 
 
 def test_closing_the_database_ends_an_async_wait(db: Any) -> None:
+    put(db, "a")
+
     async def consume() -> list[str]:
-        async def read() -> list[str]:
-            return [change.key async for change in db.changes(follow=True)]
+        got_one = asyncio.Event()
+        keys: list[str] = []
+
+        async def read() -> None:
+            async for change in db.changes(follow=True):
+                keys.append(change.key)
+                got_one.set()
 
         reading = asyncio.ensure_future(read())
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(got_one.wait(), 30)
         await asyncio.to_thread(db.close)
-        return await reading
+        await reading
+        return keys
 
-    assert asyncio.run(consume()) == []
+    assert asyncio.run(consume()) == ["a"]
 
 
 def test_cancelling_a_feed_is_an_error(db: Any) -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crowds import THREADS, in_threads
 from tables import ROWS, content, python, row
 
 import khonsu
 from khonsu import _core, _database
 
-THREADS = 8
 ROUNDS = int(os.environ.get("KHONSU_HAMMER", "300"))
 REFUSED = (khonsu.MisuseError, khonsu.FinishedError, khonsu.InvalidError, khonsu.NotFoundError)
 
@@ -38,27 +38,6 @@ def often() -> Iterator[None]:
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
-
-
-def in_threads(body: Callable[[int], object], count: int = THREADS) -> None:
-    """Calls body(0), ..., at once, and passes on what the first of them raised."""
-    raised: list[BaseException] = []
-    ready = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        ready.wait()
-        try:
-            body(number)
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if raised:
-        raise raised[0]
 
 
 def chance_of(actions: list[Callable[[], object]], number: int, refused: Any = REFUSED) -> int:

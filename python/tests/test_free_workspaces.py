@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from crowds import THREADS, in_threads
 from tables import ROWS, edit, row
-from test_free_threads import REFUSED, ROUNDS, THREADS, add, chance_of, in_threads
+from test_free_threads import REFUSED, ROUNDS, add, chance_of
 
 import khonsu
 

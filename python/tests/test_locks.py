@@ -152,7 +152,7 @@ def test_deadlock(policy: str | None, priorities: tuple[int, int], victim: int) 
         txns.append(db.begin(priority=priority))
         txns[-1].lock(*(["0", "also"] if number == 0 else ["1"]))
         if number == 0:
-            time.sleep(0.03)  # a tick of the library's clock: ages differ
+            until(lambda: db.stats()["oldest_snapshot_age_ms"] > 0)  # so that ages differ
     threads = [
         in_thread(lambda txn=txn, key=key: txn.lock(key))  # type: ignore[misc]
         for txn, key in zip(txns, ("1", "0"), strict=True)

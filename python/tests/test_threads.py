@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from crowds import in_threads
 from tables import content, get, put, row
 
 import khonsu
@@ -16,27 +15,6 @@ import khonsu
 ACCOUNTS = 8
 TRANSFERS = 60
 WORKERS = 4
-
-
-def in_threads(count: int, body: Callable[[int], object]) -> None:
-    """Calls body(0), ..., at once, and passes on what the first of them raised."""
-    raised: list[BaseException] = []
-    ready = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        ready.wait()
-        try:
-            body(number)
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if raised:
-        raise raised[0]
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -63,7 +41,7 @@ def test_transfers(durable: bool, tmp_path: Any) -> None:
                 found = db.run(total, isolation="serializable", read_only=True)
                 assert found == 100 * ACCOUNTS
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
     with db.begin() as txn:
         assert total(txn) == 100 * ACCOUNTS
     db.close()
@@ -77,7 +55,7 @@ def test_rows_of_one_table(db: Any) -> None:
             with db.begin() as txn:
                 txn.upsert("table", row(number, i))
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
     assert get(db, "table") == dict.fromkeys(range(WORKERS), TRANSFERS - 1)
 
 
@@ -101,7 +79,7 @@ def test_one_transaction_for_all(db: Any) -> None:
             except (khonsu.MisuseError, khonsu.InvalidError):
                 refused[number] += 1
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
     txn.delete_range("undone")
     assert len(list(txn)) >= 20 * WORKERS
     txn.commit()
@@ -120,7 +98,7 @@ def test_ends_of_one_transaction(db: Any) -> None:
             except (khonsu.MisuseError, khonsu.FinishedError):
                 pass
 
-        in_threads(WORKERS, end)
+        in_threads(end, WORKERS)
         with pytest.raises(khonsu.FinishedError):
             txn.commit()
         txn.close()
@@ -145,7 +123,7 @@ def test_readers_beside_a_writer(db: Any) -> None:
                         table = pa.table(txn.table())
                         assert len(set(table.column("v").to_pylist())) == 1
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
     assert get(db, "a") == {1: rounds - 1}
 
 
@@ -158,7 +136,7 @@ def test_one_schema_for_all_threads() -> None:
             batch = schema.row(number, "x")
             assert batch.to_pyarrow().schema == schema.to_pyarrow() == batch.schema.to_pyarrow()
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
 
 
 def test_watch_and_feed_beside_writers(tmp_path: Any) -> None:
@@ -176,7 +154,7 @@ def test_watch_and_feed_beside_writers(tmp_path: Any) -> None:
             for i in range(10):
                 put(db, f"k/{number}/{i}", (number, i))
 
-    in_threads(WORKERS + 2, work)
+    in_threads(work, WORKERS + 2)
     assert seen["watch"] == seen["feed"] and len(set(seen["feed"])) == everything
     db.close()
 
@@ -192,7 +170,7 @@ def test_memory_that_needs_the_interpreter_to_go(db: Any) -> None:
                 del txn[f"{(i + 1) % 3}"]
             db.step()
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
     with db.begin() as txn:
         assert all(len(content_) == 3000 for _, content_ in txn.scan())
 
@@ -208,5 +186,5 @@ def test_resolve_functions_at_once(db: Any) -> None:
             with db.begin(policy="callback", resolve=add) as txn:
                 txn["sum"] = row(1, txn["sum"].value("v") + 1)
 
-    in_threads(WORKERS, work)
+    in_threads(work, WORKERS)
     assert content(db.begin()["sum"]) == {1: WORKERS * TRANSFERS}
