@@ -192,7 +192,7 @@ kh_status kh_workspace_begin(kh_db *db, const kh_workspace_options *options, kh_
     }
     WORKSPACE_SET(workspace, id, WORKSPACE_GET(workspace, txn_id));
     WORKSPACE_SET(workspace, state, KH_WORKSPACE_ACTIVE);
-    workspaces_show(workspace);
+    workspaces_next_use(workspace);
     *out = workspace;
     return KH_OK;
 }
@@ -346,7 +346,7 @@ kh_status kh_workspace_rollback(kh_workspace *workspace) {
 void kh_workspace_close(kh_workspace *workspace) {
     if (workspace == NULL || db_is_forked(workspace->db)) return;
     kh_assert(!workspace->is_embedding && "kh_workspace_close: by its embed function");
-    workspaces_hide(workspace);
+    workspaces_next_use(workspace);
     clear(workspace);
     kh_txn_close(workspace->txn);
     workspaces_give(workspace);

@@ -63,9 +63,8 @@ void workspaces_open(struct kh_db *db);
 void workspaces_close(struct kh_db *db);
 /* A handle that is nobody's: KH_NO_MEMORY, KH_BUSY: as many as transactions are open. */
 kh_status workspaces_take(struct kh_db *db, kh_workspace **out, kh_error *error);
-/* It can be seen from now on; and not any more. */
-void workspaces_show(kh_workspace *workspace);
-void workspaces_hide(kh_workspace *workspace);
+/* At its begin it can be seen from now on; at its close not any more. */
+void workspaces_next_use(kh_workspace *workspace);
 /* It is nobody's again. */
 void workspaces_give(kh_workspace *workspace);
 /* It has this delta now (NULL: none): the reference moves. */

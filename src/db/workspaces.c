@@ -82,11 +82,7 @@ kh_status workspaces_take(struct kh_db *db, kh_workspace **out, kh_error *error)
     return status;
 }
 
-void workspaces_show(kh_workspace *workspace) {
-    WORKSPACE_SET(workspace, use, WORKSPACE_GET(workspace, use) + 1);
-}
-
-void workspaces_hide(kh_workspace *workspace) {
+void workspaces_next_use(kh_workspace *workspace) {
     WORKSPACE_SET(workspace, use, WORKSPACE_GET(workspace, use) + 1);
 }
 
