@@ -378,7 +378,7 @@ void semantic_count(struct kh_db *db, kh_stats *out) {
 /* ---- for who looks for candidates ------------------------------------------------------------ */
 
 kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *visit, void *context,
-                          bool *is_whole, kh_error *error) {
+                          kh_error *error) {
     struct semantic *semantic = db->semantic;
     struct copied copied = {NULL, 0, 0};
     bool is_short = false;
@@ -387,7 +387,6 @@ kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *v
             return status_no_memory(error, copied.count * sizeof *copied.items);
         lock_take(&semantic->lock);
         copy_above(semantic, find_above(semantic, after), &copied, &is_short);
-        *is_whole = semantic->floor <= after;
         lock_leave(&semantic->lock);
     } while (is_short);
     for (size_t i = 0; i < copied.count && visit(context, &copied.items[i]); i++) continue;

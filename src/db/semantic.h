@@ -105,9 +105,9 @@ kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error);
 void semantic_count(struct kh_db *db, kh_stats *out);
 
 /* Visit what was committed after a timestamp, oldest first, with references for the time of the
- * visits, outside of locks. False: it does not reach back so far. KH_NO_MEMORY. */
+ * visits, outside of locks; what the ring has dropped is not visited. KH_NO_MEMORY. */
 typedef bool semantic_visit_fn(void *context, const struct recent_delta *recent);
 kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *visit, void *context,
-                          bool *is_whole, kh_error *error);
+                          kh_error *error);
 
 #endif

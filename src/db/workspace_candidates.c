@@ -107,13 +107,12 @@ static void give(struct search *search, kh_candidate *out, size_t capacity, size
 static kh_status find(struct search *search, uint64_t window_ms, kh_candidate *out, size_t capacity,
                       size_t *count) {
     struct kh_db *db = search->workspace->db;
-    bool is_whole;
     if (db_is_forked(db))
         return status_fail(search->error, KH_FORKED, "the database belongs to the parent process");
     if (search->workspace->delta == NULL) return KH_NOT_FOUND;
     arena_init(&search->arena, db->home.mem, NULL);
-    kh_status status = semantic_recent(db, window_begin(db, window_ms), look_at_recent, search,
-                                       &is_whole, search->error);
+    kh_status status =
+        semantic_recent(db, window_begin(db, window_ms), look_at_recent, search, search->error);
     if (status == KH_OK) status = search->status;
     if (status == KH_OK) status = look_at_open(search);
     if (status == KH_OK) give(search, out, capacity, count);
