@@ -28,7 +28,11 @@ void judge_fill(struct judge *judge, int key) {
 }
 
 void judge_begin(struct judge *judge, int txn) {
-    judge->begun[txn] = ++judge->now;
+    judge->begun[txn] = judge->snapped[txn] = ++judge->now;
+}
+
+void judge_move(struct judge *judge, int txn) {
+    judge->snapped[txn] = ++judge->now;
 }
 
 void judge_end(struct judge *judge, int txn) {
@@ -109,15 +113,16 @@ static bool reaches(const uint64_t *after, uint64_t from, uint64_t to) {
 
 /* ---- PostgreSQL's rule ----------------------------------------------------------------------- */
 
-static bool was_decided_before_begin(const struct judge *judge, int txn, int other) {
-    return judge->decided[txn] < judge->begun[other];
+/* Was txn decided when other took its snapshot? */
+static bool saw_decided(const struct judge *judge, int txn, int other) {
+    return judge->decided[txn] < judge->snapped[other];
 }
 
 /* other -> txn -> out, out first to commit; of a read-only `other`, before its snapshot. */
 static bool is_dangerous(const struct judge *judge, int other, int out) {
     bool has_writes = (judge->writers & bit(other)) != 0;
     return judge->decided[out] < judge->decided[other] &&
-           (has_writes || was_decided_before_begin(judge, out, other));
+           (has_writes || saw_decided(judge, out, other));
 }
 
 static bool peer_refuses(const struct judge *judge, const struct judge_footprint *footprint,
@@ -127,7 +132,7 @@ static bool peer_refuses(const struct judge *judge, const struct judge_footprint
         /* in -> this -> out */
         for (uint64_t ins = around->readers; ins != 0; ins &= ins - 1) {
             int in = first_of(ins);
-            bool is_concurrent = !was_decided_before_begin(judge, in, footprint->txn);
+            bool is_concurrent = !saw_decided(judge, in, footprint->txn);
             if (is_concurrent && (out == in || is_dangerous(judge, in, out))) {
                 return true;
             }
@@ -136,8 +141,7 @@ static bool peer_refuses(const struct judge *judge, const struct judge_footprint
         for (uint64_t rest = judge->overtaken[out]; rest != 0; rest &= rest - 1) {
             int further = first_of(rest);
             if (judge->decided[further] < judge->decided[out] &&
-                (footprint->writes != 0 ||
-                 was_decided_before_begin(judge, further, footprint->txn))) {
+                (footprint->writes != 0 || saw_decided(judge, further, footprint->txn))) {
                 return true;
             }
         }

@@ -55,6 +55,8 @@ struct judge {
     uint64_t writers; /* of the committed */
     int now;          /* counts events */
     int begun[JUDGE_TXNS];
+    int snapped[JUDGE_TXNS]; /* begun, or when its snapshot last moved: PostgreSQL's takes it then
+                              */
     int decided[JUDGE_TXNS];
     int ended[JUDGE_TXNS];          /* 0: not yet */
     uint64_t overtaken[JUDGE_TXNS]; /* whose versions it missed */
@@ -71,6 +73,8 @@ struct judge_opinion {
 void judge_init(struct judge *judge);
 void judge_fill(struct judge *judge, int key);
 void judge_begin(struct judge *judge, int txn);
+/* Its snapshot moves to what is visible now; in real time it began when it began. */
+void judge_move(struct judge *judge, int txn);
 /* Were this to commit now. */
 struct judge_opinion judge_ask(const struct judge *judge, const struct judge_footprint *footprint);
 /* It does. place: of the serial order that is claimed. */

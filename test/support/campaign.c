@@ -473,6 +473,7 @@ void campaign_lock(struct campaign *campaign, struct campaign_txn *open) {
     bool has_read = open->model.read_count > 0 || open->model.scan_count > 0;
     if (!has_read) {
         open->model.snapshot = campaign->visible;
+        judge_move(&campaign->judge, open->number);
         campaign_note(campaign, "Y %d %d\n", open->number, campaign->visible);
     }
     if (open->model.level != RULE_COMMITTED &&
