@@ -11,10 +11,11 @@
  *   circle there is none (write skew among them). Executed one after the other in that order, with
  *   nobody between, each reads what it has read. The certification of the group finds them a place
  *   among all others: its reads and writes are theirs.
- * - A write that a rival up to S has overtaken is resolved against the value at S, now, and after
- *   that its base is the value at S; rivals above S are met by the group's commit, as by any.
- * - A second write of a key is merged onto the first, as a later commit would be merged; what of
- *   it could not be done again on top of a rival above S is written with the policy fail.
+ * - A write that a rival up to S has overtaken, and a second write of a key, are merged as a later
+ *   commit would be merged: with the value that is the newest by then, from the member's own base.
+ *   What comes of it is written with the policy fail: a rival above S is a conflict, since what
+ *   each had changed cannot be told any more.
+ * - All other writes keep their policy: their value at S is the one that they saw.
  *
  * Happy path: workspaces start (together.c), members are entered and cannot be cancelled or expire
  * from there on; order, reads, writes (together_order.c, together_gather.c); meanings among

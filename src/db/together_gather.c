@@ -83,6 +83,7 @@ struct offer {
     uint64_t bound;     /* a version above this is a rival; UINT64_MAX: none is */
     uint64_t seen;      /* commit of the version at S, 0: none */
     bool is_read;
+    bool is_late; /* a rival is at or below S */
 };
 
 static bool does_merge(const struct write *write) {
@@ -176,20 +177,13 @@ static bool is_seen_as_it_was(const struct offer *offer) {
     return offer->write.is_read_back && offer->member->txn->is_certified;
 }
 
-static kh_status resolve_seen(struct offer *offer, kh_error *error) {
-    kh_txn *member = offer->member->txn;
-    kh_batch *base = NULL;
-    kh_batch *theirs = NULL;
-    if (offer->seen <= offer->bound || offer->write.policy == KH_REPLACE) return KH_OK;
-    bool may = does_merge(&offer->write) && member->isolation != KH_READ_COMMITTED &&
-               !is_seen_as_it_was(offer) && may_merge_with_seen(offer);
-    if (!may) return blame(offer, KH_CONFLICT, offer->seen, (kh_txn_id){0, 0});
-    kh_status status = value_at(member, &offer->write, &base, error);
-    if (status == KH_OK) status = value_at(offer->together->txn, &offer->write, &theirs, error);
-    if (status == KH_OK) status = merge(offer, base, theirs, error);
-    batch_release(base, offer->together->txn->cache);
-    batch_release(theirs, offer->together->txn->cache);
-    return status == KH_CONFLICT ? blame(offer, status, offer->seen, (kh_txn_id){0, 0}) : status;
+/* Rivals up to S: by key, policy and meaning, may it go on top of them? */
+static kh_status judge_seen(struct offer *offer) {
+    offer->is_late = offer->seen > offer->bound && offer->write.policy != KH_REPLACE;
+    if (!offer->is_late) return KH_OK;
+    bool may = does_merge(&offer->write) && !is_seen_as_it_was(offer) &&
+               offer->member->txn->isolation != KH_READ_COMMITTED && may_merge_with_seen(offer);
+    return may ? KH_OK : blame(offer, KH_CONFLICT, offer->seen, (kh_txn_id){0, 0});
 }
 
 /* ---- beside, or onto, what the group has ----------------------------------------------------- */
@@ -254,50 +248,63 @@ static kh_status place_rows_on_value(const struct offer *offer, const struct wri
     return status;
 }
 
-/* What earlier members leave of the key: a reference, NULL: nothing. */
+/* What the key has by now: of earlier members, else (prior NULL) at S. A reference, NULL: nothing.
+ */
 static kh_status value_of_prior(const struct offer *offer, const struct write *prior,
-                                const kh_batch *base, kh_batch **out, kh_error *error) {
+                                const kh_batch *newest, kh_batch **out, kh_error *error) {
     struct resolve_context context;
+    const kh_batch *value = prior == NULL ? newest : prior->mine;
     *out = NULL;
-    if (prior->kind == WRITE_ROWS) {
+    if (prior != NULL && prior->kind == WRITE_ROWS) {
         read_resolve_context(offer->together->txn, &context);
-        return resolve_rows(&context, base, prior->ops, out, error);
+        return resolve_rows(&context, newest, prior->ops, out, error);
     }
-    if (prior->mine != NULL) *out = batch_retain(prior->mine);
+    if (value != NULL) *out = batch_retain(value);
     return KH_OK;
 }
 
-/* Two puts merged can be merged again with a rival above S only if both could. */
-static kh_status merge_onto(struct offer *offer, const struct write *prior, kh_txn_id holder,
-                            kh_error *error) {
+/* Merged with what earlier members, or rivals up to S, have made of the key. What was changed in
+ * two steps cannot be told from S afterwards: rivals above S are conflicts. */
+static kh_status place_merged(struct offer *offer, const struct write *prior, kh_txn_id holder,
+                              kh_error *error) {
     kh_txn *group = offer->together->txn;
+    kh_txn *member = offer->member->txn;
+    bool is_weak = member->isolation == KH_READ_COMMITTED; /* what it has read is there still */
+    kh_batch *newest = NULL;
     kh_batch *base = NULL;
     kh_batch *theirs = NULL;
-    bool is_alike = prior->kind == WRITE_PUT && prior->policy == offer->write.policy;
-    kh_status status = value_at(group, &offer->write, &base, error);
-    if (status == KH_OK) status = value_of_prior(offer, prior, base, &theirs, error);
+    kh_status status = value_at(group, &offer->write, &newest, error);
+    if (status == KH_OK) status = value_at(is_weak ? group : member, &offer->write, &base, error);
+    if (status == KH_OK) status = value_of_prior(offer, prior, newest, &theirs, error);
     if (status == KH_OK) status = merge(offer, base, theirs, error);
-    if (status == KH_OK)
-        status = place(offer, offer->write.mine, is_alike ? offer->write.policy : KH_FAIL, error);
+    if (status == KH_OK) status = place(offer, offer->write.mine, KH_FAIL, error);
+    batch_release(newest, group->cache);
     batch_release(base, group->cache);
     batch_release(theirs, group->cache);
-    return status == KH_CONFLICT ? blame(offer, status, 0, holder) : status;
+    if (status != KH_CONFLICT) return status;
+    return blame(offer, status, prior == NULL ? offer->seen : 0, holder);
 }
 
-static kh_status place_beside(struct offer *offer, kh_error *error) {
-    kh_txn *group = offer->together->txn;
+static kh_status place_onto(struct offer *offer, const struct write *prior, kh_error *error) {
     const struct write *write = &offer->write;
-    bool is_rows = write->kind == WRITE_ROWS;
-    const struct write *prior = writeset_find(&group->writes, write->key, write->hash);
-    if (prior == NULL)
-        return is_rows ? place_rows(offer, error) : place(offer, write->mine, write->policy, error);
     bool may_merge;
     kh_txn_id holder = find_earlier(offer, &may_merge);
-    if (is_rows && !offer->is_read)
+    if (write->kind == WRITE_ROWS && !offer->is_read)
         return prior->kind == WRITE_ROWS ? place_rows(offer, error)
                                          : place_rows_on_value(offer, prior, error);
     bool is_put = does_merge(write) && may_merge && !is_seen_as_it_was(offer);
-    return is_put ? merge_onto(offer, prior, holder, error) : blame(offer, KH_CONFLICT, 0, holder);
+    return is_put ? place_merged(offer, prior, holder, error)
+                  : blame(offer, KH_CONFLICT, 0, holder);
+}
+
+static kh_status place_any(struct offer *offer, kh_error *error) {
+    const struct write *write = &offer->write;
+    const struct write *prior =
+        writeset_find(&offer->together->txn->writes, write->key, write->hash);
+    if (prior != NULL) return place_onto(offer, prior, error);
+    if (write->kind == WRITE_ROWS) return place_rows(offer, error);
+    if (offer->is_late) return place_merged(offer, NULL, (kh_txn_id){0, 0}, error);
+    return place(offer, write->mine, write->policy, error);
 }
 
 /* At weaker levels only this matters of what a member has read: that it has read what it writes. */
@@ -328,8 +335,8 @@ static kh_status take_write(struct together *together, const struct together_mem
                             const struct write *write, kh_error *error) {
     struct offer offer;
     make_offer(together, member, write, &offer);
-    kh_status status = resolve_seen(&offer, error);
-    if (status == KH_OK) status = place_beside(&offer, error);
+    kh_status status = judge_seen(&offer);
+    if (status == KH_OK) status = place_any(&offer, error);
     if (status == KH_OK) status = note_read(&offer, error);
     batch_release(offer.write.mine, together->txn->cache);
     if (is_of_data(status) && together->culprit == together->count)
