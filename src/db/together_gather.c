@@ -220,13 +220,16 @@ static kh_status place(const struct offer *offer, kh_batch *value, uint8_t polic
     return KH_OK;
 }
 
-static kh_status place_rows(const struct offer *offer, kh_error *error) {
+/* Who has read the key and fails by policy is not overruled by who comes after. */
+static kh_status place_rows(const struct offer *offer, const struct write *prior,
+                            kh_error *error) {
     kh_txn *group = offer->together->txn;
     const struct write *write = &offer->write;
+    uint8_t policy = prior != NULL && prior->policy == KH_FAIL ? KH_FAIL : write->policy;
     for (const struct row_op *op = write->ops; op != NULL; op = op->next) {
         kh_batch *rows = batch_retain(op->rows);
         kh_status status = writeset_add_rows(&group->writes, &group->arena, write->key, write->hash,
-                                             op->kind, rows, write->policy, error);
+                                             op->kind, rows, policy, error);
         if (status == KH_OK) continue;
         batch_release(rows, group->cache);
         return status;
@@ -234,7 +237,8 @@ static kh_status place_rows(const struct offer *offer, kh_error *error) {
     return KH_OK;
 }
 
-/* The outcome of what the group has is known: the rows are applied to it at once. */
+/* The outcome of what the group has is known: the rows are applied to it at once. What that would
+ * be merged with later is not what they were applied to: a rival above S is a conflict. */
 static kh_status place_rows_on_value(const struct offer *offer, const struct write *prior,
                                      kh_error *error) {
     kh_txn *group = offer->together->txn;
@@ -243,7 +247,8 @@ static kh_status place_rows_on_value(const struct offer *offer, const struct wri
     read_resolve_context(group, &context);
     kh_status status = resolve_rows(&context, prior->mine, offer->write.ops, &value, error);
     if (status != KH_OK) return status;
-    status = place(offer, value, prior->policy, error);
+    uint8_t policy = prior->policy == KH_REPLACE ? KH_REPLACE : KH_FAIL;
+    status = place(offer, value, policy, error);
     batch_release(value, group->cache);
     return status;
 }
@@ -290,7 +295,7 @@ static kh_status place_onto(struct offer *offer, const struct write *prior, kh_e
     bool may_merge;
     kh_txn_id holder = find_earlier(offer, &may_merge);
     if (write->kind == WRITE_ROWS && !offer->is_read)
-        return prior->kind == WRITE_ROWS ? place_rows(offer, error)
+        return prior->kind == WRITE_ROWS ? place_rows(offer, prior, error)
                                          : place_rows_on_value(offer, prior, error);
     bool is_put = does_merge(write) && may_merge && !is_seen_as_it_was(offer);
     return is_put ? place_merged(offer, prior, holder, error)
@@ -302,15 +307,17 @@ static kh_status place_any(struct offer *offer, kh_error *error) {
     const struct write *prior =
         writeset_find(&offer->together->txn->writes, write->key, write->hash);
     if (prior != NULL) return place_onto(offer, prior, error);
-    if (write->kind == WRITE_ROWS) return place_rows(offer, error);
+    if (write->kind == WRITE_ROWS) return place_rows(offer, NULL, error);
     if (offer->is_late) return place_merged(offer, NULL, (kh_txn_id){0, 0}, error);
     return place(offer, write->mine, write->policy, error);
 }
 
-/* At weaker levels only this matters of what a member has read: that it has read what it writes. */
+/* At weaker levels only this matters of what a member has read: that it has read the key of its
+ * rows (all other writes have their bound by themselves). */
 static kh_status note_read(const struct offer *offer, kh_error *error) {
     kh_txn *group = offer->together->txn;
-    if (offer->member->txn->is_certified || !offer->is_read) return KH_OK;
+    if (offer->member->txn->is_certified || !offer->is_read || offer->write.kind != WRITE_ROWS)
+        return KH_OK;
     return readset_add_absent(&group->reads, &group->arena, offer->write.key, group->snapshot,
                               error);
 }
