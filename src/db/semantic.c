@@ -175,11 +175,14 @@ static bool check_floor(const struct semantic *semantic, const kh_txn *txn,
 
 /* ---- before the section ---------------------------------------------------------------------- */
 
-/* Under the lock. Without room the list forgets early: that is allowed, so failing is, too. */
-static void grow(struct semantic *semantic) {
+/* Room for so many more (when they come together, for all of them). Under the lock. Without room
+ * the list forgets early: that is allowed, so failing is, too. */
+static void grow(struct semantic *semantic, size_t more) {
     size_t capacity = semantic->capacity == 0 ? FIRST_CAPACITY : semantic->capacity * 2;
-    if (semantic->end - semantic->first < semantic->capacity) return;
+    size_t wanted = (size_t)(semantic->end - semantic->first) + more;
+    if (wanted <= semantic->capacity) return;
     if (semantic->capacity >= semantic->count_max) return;
+    while (capacity < wanted && capacity < semantic->count_max) capacity *= 2;
     struct recent_delta *ring = mem_own_alloc(semantic->mem, capacity * sizeof *ring);
     if (ring == NULL) return;
     for (uint64_t i = semantic->first; i < semantic->end; i++)
@@ -188,6 +191,13 @@ static void grow(struct semantic *semantic) {
         mem_own_free(semantic->mem, semantic->ring, semantic->capacity * sizeof *ring);
     semantic->ring = ring;
     semantic->capacity = capacity;
+}
+
+static size_t count_claims(const kh_txn *txn) {
+    size_t count = 0;
+    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
+        count += claim->delta != NULL;
+    return count;
 }
 
 struct copied {
@@ -255,7 +265,7 @@ static kh_status copy_unseen(kh_txn *txn, struct semantic_claim *claim, struct c
         if (is_short && !make_room(semantic, copied))
             return status_no_memory(error, copied->count * sizeof *copied->items);
         lock_take(&semantic->lock);
-        grow(semantic);
+        grow(semantic, count_claims(txn));
         uint64_t from = begin_of(semantic, txn, claim);
         copy_above(semantic, from, copied, &is_short);
         if (!is_short) claim->searched = semantic->end;
@@ -271,7 +281,7 @@ static kh_status search(kh_txn *txn, struct semantic_claim *claim, kh_error *err
     if (claim->delta == NULL || claim->is_refused) return KH_OK;
     if (claim->mode == KH_SEMANTIC_KEYS) {
         lock_take(&semantic->lock);
-        grow(semantic);
+        grow(semantic, count_claims(txn));
         lock_leave(&semantic->lock);
         return KH_OK;
     }

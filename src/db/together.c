@@ -286,7 +286,7 @@ static void end_all(struct call *call, kh_status status, kh_timestamp timestamp)
         if (is_over)
             end_workspace(workspace, status);
         else
-            (void)workspace_move(workspace, KH_WORKSPACE_ACTIVE);
+            workspace_unstart(workspace);
     }
     latch_take(&together->db->section);
     section_progress(together->db);

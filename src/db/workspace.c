@@ -267,6 +267,16 @@ static bool is_decided(kh_status status) {
     return status == KH_FINISHED || status == KH_NOT_FOUND;
 }
 
+/* Operations may follow, which the embedding of this commit would know nothing of. */
+void workspace_unstart(kh_workspace *workspace) {
+    if (workspace->delta != NULL && workspace->is_delta_new) {
+        workspaces_set_delta(workspace, NULL);
+        workspace->before = workspace->set_before;
+        workspace->after = workspace->set_after;
+    }
+    (void)workspace_move(workspace, KH_WORKSPACE_ACTIVE);
+}
+
 static kh_status end_commit(kh_workspace *workspace, kh_status status, kh_timestamp *timestamp,
                             kh_error *error) {
     if (status == KH_OK) {
@@ -278,7 +288,7 @@ static kh_status end_commit(kh_workspace *workspace, kh_status status, kh_timest
         bool is_still_prepared = txn_state_of(workspace->txn) == TXN_PREPARED;
         if (status != KH_MISUSE && !is_still_prepared) fail(workspace, status);
     } else if (is_undone(status)) {
-        must_move(workspace, KH_WORKSPACE_ACTIVE);
+        workspace_unstart(workspace);
     } else {
         fail(workspace, status);
     }
@@ -287,6 +297,9 @@ static kh_status end_commit(kh_workspace *workspace, kh_status status, kh_timest
 
 __attribute__((noinline)) static kh_status bring_delta(kh_workspace *workspace, kh_error *error) {
     kh_semantic_mode mode = (kh_semantic_mode)WORKSPACE_GET(workspace, mode);
+    workspace->is_delta_new = workspace->delta == NULL;
+    workspace->set_before = workspace->before;
+    workspace->set_after = workspace->after;
     kh_status status = workspace_seal_delta(workspace, error);
     if (status == KH_OK) status = attach(workspace, workspace->txn, mode, error);
     if (status != KH_OK && kh_workspace_state_of(workspace) == KH_WORKSPACE_ACTIVE)

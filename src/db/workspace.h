@@ -38,6 +38,9 @@ struct kh_workspace {
     uint32_t key_count;
     kh_floats before; /* in the arena; count 0: not set */
     kh_floats after;
+    kh_floats set_before; /* what the two were before a commit was begun, */
+    kh_floats set_after;
+    bool is_delta_new;    /* which has computed the delta */
     struct arena arena; /* of one transaction of it */
     struct arena texts; /* of its options */
     /* written by its owner, read by others: */
@@ -84,6 +87,8 @@ static inline kh_status workspace_check(const kh_workspace *workspace, kh_error 
 kh_status workspace_note(kh_workspace *workspace, kh_status status);
 /* To COMMITTING, with what the transaction brings along. */
 kh_status workspace_start(kh_workspace *workspace, kh_error *error);
+/* Back to ACTIVE, as it was before workspace_start: what it means is asked again. */
+void workspace_unstart(kh_workspace *workspace);
 /* FAILED; it may have failed already: the first cause stays. */
 void workspace_fail(kh_workspace *workspace, kh_status status);
 /* Entries with references, of all that are open, ordered by id; workspaces_free_entries. */
