@@ -27,7 +27,7 @@
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
-static void count_abort(kh_txn *txn, kh_status status) {
+void commit_count_abort(kh_txn *txn, kh_status status) {
     struct txn_counters *counters = &txn->counters;
     switch (status) {
     case KH_CONFLICT:
@@ -99,7 +99,7 @@ void commit_end_failed(kh_txn *txn, kh_status status) {
         had_entries = txn->writes.writes[i].entry != NULL;
     stage_discard(txn);
     if (had_entries) give_up_entries(txn);
-    count_abort(txn, status);
+    commit_count_abort(txn, status);
     if (txn->id.low != 0) section_note_outcome(db, txn->id, OUTCOME_ABORTED_MARK);
     locking_end(txn);
     snapshot_drop(txn->line);

@@ -20,6 +20,8 @@ static inline kh_status commit_await(kh_txn *txn) {
 }
 /* End a transaction that failed: its state, slots and counters. */
 void commit_end_failed(kh_txn *txn, kh_status status);
+/* Its counter alone. */
+void commit_count_abort(kh_txn *txn, kh_status status);
 /* ---- without writes: certified only where that could fail, or leave a stamp that matters ---- */
 
 /* Is what it read still the newest? */

@@ -2,9 +2,11 @@
 #include "db/together.h"
 
 #include "base/limits.h"
+#include "db/commit.h"
 #include "db/locking.h"
 #include "db/pipeline.h"
 #include "db/section.h"
+#include "db/stage.h"
 #include "db/workspace.h"
 #include <string.h>
 
@@ -175,7 +177,16 @@ static bool is_of_key(const struct together *together, const kh_txn *txn, kh_sta
     if (key.size_bytes == 0) return false;
     uint64_t hash = index_hash(together->db->store.index, key);
     if (status == KH_NOT_SERIALIZABLE) return txn->is_certified && has_read(txn, key, hash);
-    return writeset_find(&txn->writes, key, hash) != NULL;
+    const struct write *write = writeset_find(&txn->writes, key, hash);
+    if (write == NULL || status != KH_CONFLICT) return write != NULL;
+    /* Rows that are applied to whatever is there meet no rival. */
+    const struct entry *entry = index_find(txn->db->store.index, key, hash);
+    return together->txn->conflict.rival > stage_rival_bound(txn, write, entry);
+}
+
+static bool is_of_rows(kh_status status) {
+    return status == KH_ROW_EXISTS || status == KH_ROW_NOT_FOUND || status == KH_SCHEMA_MISMATCH ||
+           status == KH_NO_ID_COLUMN || status == KH_NULL_ID || status == KH_DUPLICATE_ID;
 }
 
 static bool is_first_to_expire(const struct together *together, const kh_txn *txn) {
@@ -196,6 +207,8 @@ static void find_culprit(struct together *together, kh_status status) {
         if (is_it) together->culprit = member->index;
     }
     epoch_close(&together->db->store.epoch, &group->epoch);
+    if (has_key && is_of_rows(status) && group->conflict.key.size_bytes > 0)
+        together_find_unfit(together, group->conflict.key);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -211,17 +224,41 @@ static void tell(const struct together *together, kh_txn *txn, kh_status status)
     if (!group->has_conflict || group->conflict.status != status) return;
     txn->has_conflict = true;
     txn->conflict = group->conflict;
+    txn->conflict.snapshot = txn->snapshot;
     txn->conflict.key.data =
         arena_copy(&txn->arena, group->conflict.key.data, group->conflict.key.size_bytes);
     if (txn->conflict.key.data == NULL) txn->conflict.key.size_bytes = 0;
 }
 
-/* What became of its writes (kh_txn_resolved). */
-static void tell_fates(const kh_txn *group, kh_txn *txn) {
+static void count_fate(const struct together *together, const struct together_fate *fate) {
+    struct txn_counters *counters = &together->txn->counters;
+    const struct write *write = fate->write;
+    if (write->kind == WRITE_ROWS) {
+        txn_count(&counters->resolved_rows, 1);
+    } else if (write->policy == KH_REPLACE) {
+        txn_count(&counters->resolved_replace, 1);
+    } else {
+        txn_count(&counters->resolved_merge, 1);
+    }
+    if (write->policy == POLICY_SEMANTIC)
+        atomic_fetch_add_explicit(&together->db->semantic->merged, 1, memory_order_relaxed);
+}
+
+/* What became of its writes (kh_txn_resolved): before the group's commit, and in it. */
+static void tell_fates(const struct together *together, kh_txn *txn) {
+    const kh_txn *group = together->txn;
+    for (const struct together_fate *fate = together->fates; fate != NULL; fate = fate->next) {
+        if (fate->txn != txn) continue;
+        fate->write->fate = FATE_RESOLVED;
+        fate->write->rival = fate->rival;
+        count_fate(together, fate);
+    }
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
         const struct write *done = writeset_find(&group->writes, write->key, write->hash);
-        if (write->kind == WRITE_NONE || done == NULL) continue;
+        if (write->kind == WRITE_NONE || done == NULL || done->fate == FATE_PLAIN) continue;
+        bool is_blind = txn->isolation == KH_READ_COMMITTED && write->kind != WRITE_ROWS;
+        if (is_blind && write->policy != KH_REPLACE) continue; /* it has no rivals */
         write->fate = done->fate;
         write->rival = done->rival;
     }
@@ -231,9 +268,12 @@ static void tell_fates(const kh_txn *group, kh_txn *txn) {
 static void end_member(kh_txn *txn, kh_status status, kh_timestamp timestamp) {
     if (status == KH_OK) {
         txn->committed = timestamp;
-        txn_count(&txn->counters.commits, 1);
+        if (txn->writes.live_count > 0)
+            txn_count(&txn->counters.commits, 1);
+        else
+            txn_count(&txn->counters.commits_read_only, 1);
     } else {
-        txn_count(&txn->counters.rollbacks, 1);
+        commit_count_abort(txn, status);
         if (status != KH_UNKNOWN) section_note_outcome(txn->db, txn->id, OUTCOME_ABORTED_MARK);
     }
     locking_end(txn);
@@ -276,7 +316,7 @@ static void end_all(struct call *call, kh_status status, kh_timestamp timestamp)
         bool is_over = status == KH_OK || is_it || is_over_for_all(status);
         if (i < call->entered) {
             kh_txn *txn = workspace->txn;
-            if (status == KH_OK) tell_fates(together->txn, txn);
+            if (status == KH_OK) tell_fates(together, txn);
             if (is_it) tell(together, txn, status);
             if (is_over)
                 end_member(txn, status, timestamp);

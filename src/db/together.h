@@ -30,6 +30,14 @@
 #include "db/handle.h"
 #include "db/semantic.h"
 
+/* A write that was merged, or went over a rival, before the group's commit. */
+struct together_fate {
+    struct together_fate *next;
+    const kh_txn *txn;
+    struct write *write; /* the member's */
+    uint64_t rival;      /* 0: another member */
+};
+
 struct together_member {
     kh_txn *txn;
     size_t index;                 /* in the caller's array */
@@ -42,6 +50,7 @@ struct together {
     struct together_member *members; /* in the caller's order, then in the commit's */
     size_t count;
     size_t culprit; /* an index of the caller's, or count */
+    struct together_fate *fates; /* in the group's arena */
 };
 
 /* Bring the members into an order that the levels allow: among those, the caller's.
@@ -50,6 +59,10 @@ kh_status together_order(struct together *together, kh_error *error);
 /* Their reads and writes become the group's. KH_NOT_SERIALIZABLE, KH_CONFLICT, what row operations
  * answer, KH_TOO_BIG, KH_NO_MEMORY, KH_IO. */
 kh_status together_gather(struct together *together, kh_error *error);
+
+/* Rows of somebody do not fit what the key has: the first one whose do not is the culprit, if that
+ * can be found out. */
+void together_find_unfit(struct together *together, kh_bytes key);
 
 /* Note who it failed by, and on which key (in the group's conflict). rival: a commit, 0: another
  * member, whose id is holder. Returns status. */

@@ -338,16 +338,77 @@ static bool is_of_data(kh_status status) {
     }
 }
 
+/* The newest value of a key: a reference, NULL: none. False: it cannot be had. */
+static bool newest_value(struct together *together, kh_bytes key, uint64_t hash, kh_batch **out) {
+    struct kh_db *db = together->db;
+    kh_txn *group = together->txn;
+    uint64_t cold_commit = 0;
+    *out = NULL;
+    epoch_open(&db->store.epoch, &group->epoch);
+    const struct entry *entry = index_find(db->store.index, key, hash);
+    const struct version *newest = entry == NULL ? NULL : entry_head(entry);
+    if (newest != NULL && version_is_cold(newest)) cold_commit = newest->commit;
+    if (newest != NULL && cold_commit == 0 && version_batch(newest) != NULL)
+        *out = batch_retain(version_batch(newest));
+    epoch_close(&db->store.epoch, &group->epoch);
+    if (cold_commit == 0) return true;
+    return fetch_value(db, group->cache, key, cold_commit, out, NULL) == KH_OK && *out != NULL;
+}
+
+void together_find_unfit(struct together *together, kh_bytes key) {
+    kh_txn *group = together->txn;
+    uint64_t hash = index_hash(together->db->store.index, key);
+    struct resolve_context context;
+    kh_batch *value = NULL;
+    kh_status status = KH_OK;
+    read_resolve_context(group, &context);
+    if (!newest_value(together, key, hash, &value)) return;
+    for (size_t i = 0; i < together->count && status == KH_OK; i++) {
+        const struct together_member *member = &together->members[i];
+        const struct write *write = writeset_find(&member->txn->writes, key, hash);
+        kh_batch *next = NULL;
+        if (write == NULL) continue;
+        if (write->kind == WRITE_ROWS)
+            status = resolve_rows(&context, value, write->ops, &next, NULL);
+        else if (write->mine != NULL)
+            next = batch_retain(write->mine);
+        batch_release(value, group->cache);
+        value = next;
+        if (is_of_data(status)) together->culprit = member->index;
+    }
+    batch_release(value, group->cache);
+}
+
+/* It goes over a rival up to S, or was merged with what is there. */
+static kh_status note_fate(const struct offer *offer, struct write *write, bool has_prior,
+                           kh_error *error) {
+    struct together *together = offer->together;
+    const kh_txn *member = offer->member->txn;
+    bool is_rows = write->kind == WRITE_ROWS;
+    bool has_rival = offer->seen > (is_rows ? member->snapshot : offer->bound);
+    bool is_merged = has_prior && !is_rows;
+    if (!has_rival && !is_merged) return KH_OK;
+    struct together_fate *fate = arena_alloc(&together->txn->arena, sizeof *fate);
+    if (fate == NULL) return status_no_memory(error, sizeof *fate);
+    *fate = (struct together_fate){together->fates, member, write, has_rival ? offer->seen : 0};
+    together->fates = fate;
+    return KH_OK;
+}
+
 static kh_status take_write(struct together *together, const struct together_member *member,
-                            const struct write *write, kh_error *error) {
+                            struct write *write, kh_error *error) {
     struct offer offer;
+    bool has_prior = writeset_find(&together->txn->writes, write->key, write->hash) != NULL;
     make_offer(together, member, write, &offer);
     kh_status status = judge_seen(&offer);
     if (status == KH_OK) status = place_any(&offer, error);
     if (status == KH_OK) status = note_read(&offer, error);
+    if (status == KH_OK) status = note_fate(&offer, write, has_prior, error);
     batch_release(offer.write.mine, together->txn->cache);
-    if (is_of_data(status) && together->culprit == together->count)
+    if (is_of_data(status) && together->culprit == together->count) {
         status = blame(&offer, status, 0, (kh_txn_id){0, 0});
+        together_find_unfit(together, write->key);
+    }
     return status;
 }
 
@@ -355,7 +416,7 @@ kh_status together_gather(struct together *together, kh_error *error) {
     kh_status status = KH_OK;
     for (size_t i = 0; i < together->count && status == KH_OK; i++) {
         const struct together_member *member = &together->members[i];
-        const struct writeset *set = &member->txn->writes;
+        struct writeset *set = &member->txn->writes;
         status = take_reads(together, member, error);
         for (uint32_t j = 0; j < set->count && status == KH_OK; j++)
             if (set->writes[j].kind != WRITE_NONE)
