@@ -64,6 +64,28 @@ static uint32_t number_of(void *context, const kh_schema *schema) {
     abort();
 }
 
+/* decoded NULL: it did not decode. */
+static void check_members(const struct raw_record *raw, const struct record *decoded) {
+    struct raw_members members;
+    struct record_member member;
+    size_t count = 0;
+    kh_status status = raw_members(raw, &members, NULL);
+    if (status == KH_OK && decoded != NULL && members.count != decoded->member_count) abort();
+    while (status == KH_OK && (status = raw_next_member(&members, &member, NULL)) == KH_OK) {
+        count++;
+        if (decoded == NULL) continue;
+        const struct record_member *own = &decoded->members[count - 1];
+        if (member.id.low != own->id.low || member.id.high != own->id.high ||
+            member.delta.size_bytes != own->delta.size_bytes)
+            abort();
+        if (member.delta.size_bytes > 0 &&
+            memcmp(member.delta.data, own->delta.data, member.delta.size_bytes) != 0)
+            abort();
+    }
+    if (status != KH_END && status != KH_CORRUPT) abort();
+    if (decoded != NULL && (status != KH_END || count != decoded->member_count)) abort();
+}
+
 /* Of any frame; decoded NULL: it did not decode. */
 static void check_raw(kh_bytes frame, const struct record *decoded) {
     struct raw_record raw;
@@ -72,6 +94,7 @@ static void check_raw(kh_bytes frame, const struct record *decoded) {
         if (decoded != NULL) abort();
         return;
     }
+    check_members(&raw, decoded);
     kh_bytes tag = raw_tag(&raw);
     kh_status status = raw_delta(&raw, &delta, NULL);
     if (status != KH_OK && status != KH_CORRUPT) abort();

@@ -5,6 +5,7 @@
 #include "db/together.h"
 
 #include "store/store.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { WORD_BITS = 64 };
@@ -32,20 +33,81 @@ static kh_bytes find_overwritten(const kh_txn *reader, const kh_txn *writer) {
     return (kh_bytes){NULL, 0};
 }
 
-static void compare_all(const struct together *together, struct precedence *precedence) {
-    const struct together_member *members = together->members;
-    epoch_open(&together->db->store.epoch, &together->txn->epoch);
-    for (size_t reader = 0; reader < together->count; reader++) {
-        if (!members[reader].txn->is_certified) continue;
-        for (size_t writer = 0; writer < together->count; writer++) {
-            if (reader == writer) continue;
-            kh_bytes key = find_overwritten(members[reader].txn, members[writer].txn);
-            if (key.size_bytes == 0) continue;
-            uint64_t *row = precedence->before + writer * precedence->words;
-            row[reader / WORD_BITS] |= UINT64_C(1) << (reader % WORD_BITS);
+/* What is written, by key: a read looks for its keys among all of it at once. */
+struct written {
+    kh_bytes key;
+    size_t writer;
+};
+
+static int compare_written(const void *a, const void *b) {
+    return key_compare(((const struct written *)a)->key, ((const struct written *)b)->key);
+}
+
+/* NULL: no memory; *count is 0 if nothing is written. */
+static struct written *list_written(const struct together *together, size_t *count) {
+    size_t most = 1;
+    for (size_t i = 0; i < together->count; i++)
+        most += together->members[i].txn->writes.live_count;
+    struct written *all = arena_alloc(&together->txn->arena, most * sizeof *all);
+    *count = 0;
+    for (size_t i = 0; i < together->count && all != NULL; i++) {
+        const struct writeset *set = &together->members[i].txn->writes;
+        for (uint32_t j = 0; j < set->count; j++)
+            if (set->writes[j].kind != WRITE_NONE)
+                all[(*count)++] = (struct written){set->writes[j].key, i};
+    }
+    if (*count > 0) qsort(all, *count, sizeof *all, compare_written);
+    return all;
+}
+
+static size_t find_from(const struct written *all, size_t count, kh_bytes key) {
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (key_compare(all[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void precede(struct precedence *precedence, size_t reader, size_t writer) {
+    if (reader == writer) return;
+    uint64_t *row = precedence->before + writer * precedence->words;
+    row[reader / WORD_BITS] |= UINT64_C(1) << (reader % WORD_BITS);
+}
+
+static void compare_reader(const struct together *together, size_t reader,
+                           const struct written *all, size_t count,
+                           struct precedence *precedence) {
+    const struct readset *reads = &together->members[reader].txn->reads;
+    for (uint32_t i = 0; i < reads->item_count; i++) {
+        kh_bytes key = entry_key(reads->items[i].entry);
+        size_t at = find_from(all, count, key);
+        for (; at < count && key_compare(all[at].key, key) == 0; at++)
+            precede(precedence, reader, all[at].writer);
+    }
+    for (uint32_t i = 0; i < reads->range_count; i++) {
+        const struct read_range *range = &reads->ranges[i];
+        size_t at = range->from.size_bytes == 0 ? 0 : find_from(all, count, range->from);
+        for (; at < count; at++) {
+            if (range->to.data != NULL && key_compare(all[at].key, range->to) > 0) break;
+            if (range_covers(range, all[at].key)) precede(precedence, reader, all[at].writer);
         }
     }
-    epoch_close(&together->db->store.epoch, &together->txn->epoch);
+}
+
+/* The entries that were read stay while the snapshots of the members do. */
+static bool compare_all(const struct together *together, struct precedence *precedence) {
+    size_t count;
+    const struct written *all = list_written(together, &count);
+    if (all == NULL) return false;
+    for (size_t reader = 0; reader < together->count; reader++)
+        if (together->members[reader].txn->is_certified)
+            compare_reader(together, reader, all, count, precedence);
+    return true;
 }
 
 /* Nobody of `left` has to come before it. */
@@ -104,6 +166,7 @@ kh_status together_order(struct together *together, kh_error *error) {
         return status_no_memory(error, together->count * words * sizeof(uint64_t));
     for (size_t i = 0; i < together->count; i++)
         left[i / WORD_BITS] |= UINT64_C(1) << (i % WORD_BITS);
-    compare_all(together, &precedence);
+    if (!compare_all(together, &precedence))
+        return status_no_memory(error, together->count * sizeof(struct written));
     return sort(together, &precedence, left, sorted);
 }
