@@ -1,0 +1,129 @@
+/* Workspaces that commit together when any one allocation fails: nothing of any was applied, nobody
+ * but the culprit has failed, the others can be committed, and nothing leaks. */
+#include "support/kit.h"
+
+enum { COUNT = 5 };
+
+struct scene {
+    kh_db *db;
+    kh_workspace *all[COUNT];
+};
+
+static void rows_put(kh_db *db, kh_txn *txn, const char *key, const char *text) {
+    kh_batch *batch = kit_rows(db, text);
+    kit_is(kh_txn_put(txn, kit_key(key), batch, NULL), KH_OK);
+    kh_batch_release(batch);
+}
+
+static void store(kh_db *db, const char *key, const char *text) {
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    rows_put(db, txn, key, text);
+    kit_commit_ok(txn);
+}
+
+static void put(kh_db *db, kh_workspace *workspace, const char *key, const char *text) {
+    kh_batch *batch = kit_rows(db, text);
+    kit_is(kh_workspace_put(workspace, kit_key(key), batch, NULL), KH_OK);
+    kh_batch_release(batch);
+}
+
+static void means(kh_workspace *workspace, float x, float y) {
+    const float zero[2] = {0, 0};
+    const float values[2] = {x, y};
+    kit_is(kh_workspace_set_before(workspace, (kh_floats){zero, 2}, NULL), KH_OK);
+    kit_is(kh_workspace_set_after(workspace, (kh_floats){values, 2}, NULL), KH_OK);
+}
+
+static void set_scene(struct scene *scene, const kh_options *options) {
+    static const kh_isolation levels[COUNT] = {KH_REPEATABLE_READ, KH_SERIALIZABLE,
+                                               KH_SERIALIZABLE, KH_READ_COMMITTED,
+                                               KH_REPEATABLE_READ};
+    scene->db = kit_open_with(options);
+    kh_db *db = scene->db;
+    store(db, "t", "1=10/100 2=20/200");
+    store(db, "u", "1=10/100 2=20/200");
+    for (int i = 0; i < COUNT; i++) {
+        kh_workspace_options begin = KH_WORKSPACE_OPTIONS_INIT;
+        begin.mode = i < 2 ? KH_SEMANTIC_MERGE : KH_SEMANTIC_GUARD;
+        begin.txn.isolation = levels[i];
+        begin.txn.timeout_ms = 600000;
+        kit_is(kh_workspace_begin(db, &begin, &scene->all[i], NULL), KH_OK);
+    }
+    /* A rival of the first one: it is merged. */
+    kh_workspace *rival;
+    kit_is(kh_workspace_begin(db, NULL, &rival, NULL), KH_OK);
+    means(rival, -1, 0.4f);
+    put(db, rival, "t", "1=10/111 2=20/200");
+    kit_is(kh_workspace_commit(rival, NULL, NULL), KH_OK);
+    kh_workspace_close(rival);
+    means(scene->all[0], 0.2f, 1);
+    put(db, scene->all[0], "t", "1=11/100 2=20/200");
+    means(scene->all[1], 1, 0.1f);
+    put(db, scene->all[1], "u", "1=10/100 2=22/200");
+    kh_scan_options range = kit_range("a", "s", 0, 0);
+    kit_scan_is(kh_workspace_txn(scene->all[2]), &range, "");
+    kit_get_is(kh_workspace_txn(scene->all[2]), "v", KIT_ABSENT);
+    for (int i = 2; i < 4; i++) {
+        kh_batch *batch = kit_rows(db, i == 2 ? "3=30/300" : "4=40/400");
+        kit_is(kh_txn_insert_rows(kh_workspace_txn(scene->all[i]), kit_key("u"), batch, NULL),
+               KH_OK);
+        kh_batch_release(batch);
+    }
+    for (int i = 0; i < 30; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "x%d", i);
+        put(db, scene->all[4], key, "1=1/1");
+    }
+}
+
+static bool run(uint64_t fail_at, bool *was_failed) {
+    struct kit_memory memory = {0};
+    struct scene scene;
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    set_scene(&scene, &options);
+    kh_timestamp before = kh_db_now(scene.db);
+    size_t culprit = 99;
+    memory.failures = 0;
+    memory.fail_at = memory.calls + fail_at;
+    kh_status status = kh_workspace_commit_together(scene.all, COUNT, NULL, &culprit, NULL);
+    memory.fail_at = 0;
+    *was_failed = memory.failures > 0;
+    if (status != KH_OK) {
+        kit_is(status, KH_NO_MEMORY);
+        assert_int_equal(kh_db_now(scene.db), before);
+        for (size_t i = 0; i < COUNT; i++) {
+            bool is_it = i == culprit;
+            assert_int_equal(kh_workspace_state_of(scene.all[i]),
+                             is_it ? KH_WORKSPACE_FAILED : KH_WORKSPACE_ACTIVE);
+        }
+        kh_workspace *rest[COUNT];
+        size_t count = 0;
+        for (size_t i = 0; i < COUNT; i++)
+            if (i != culprit) rest[count++] = scene.all[i];
+        kit_is(kh_workspace_commit_together(rest, count, NULL, &culprit, NULL), KH_OK);
+    }
+    for (size_t i = 0; i < COUNT; i++) kh_workspace_close(scene.all[i]);
+    kit_close(scene.db);
+    assert_int_equal(memory.live_blocks, 0);
+    return status == KH_OK;
+}
+
+static void test_every_allocation(void **state) {
+    (void)state;
+    int refused = 0;
+    for (uint64_t fail_at = 1;; fail_at++) {
+        bool was_failed;
+        bool is_ok = run(fail_at, &was_failed);
+        refused += !is_ok;
+        if (!was_failed) break;
+        if (fail_at > 2000) fail();
+    }
+    print_message("refused %d\n", refused);
+    assert_true(refused > 3);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
