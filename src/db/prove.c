@@ -125,9 +125,6 @@ static kh_status list_members(struct listing *listing, const struct raw_record *
     struct record_member member;
     kh_status status = raw_members(record, &raw, error);
     if (status != KH_OK || raw.count == 0) return status;
-    if (raw.count > raw.left.size_bytes)
-        return status_fail(error, KH_CORRUPT, "a record with %u members in %zu bytes", raw.count,
-                           raw.left.size_bytes);
     kh_record_member *members = arena_alloc(&listing->arena, raw.count * sizeof *members);
     if (members == NULL) return status_no_memory(error, raw.count * sizeof *members);
     entry->members = members;

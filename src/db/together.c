@@ -339,10 +339,10 @@ static kh_status commit(struct call *call, kh_timestamp *timestamp, kh_error *er
     struct together *together = &call->together;
     kh_status status = begin(call, error);
     if (status == KH_OK) status = enter_all(call, error);
-    if (status == KH_OK) status = gather(together, error);
     if (status != KH_OK) return status;
-    status = kh_txn_commit(together->txn, timestamp, error);
-    if (status != KH_OK) find_culprit(together, status);
+    status = gather(together, error);
+    if (status == KH_OK) status = kh_txn_commit(together->txn, timestamp, error);
+    if (status != KH_OK && together->culprit == together->count) find_culprit(together, status);
     return status;
 }
 

@@ -105,7 +105,9 @@ kh_status raw_members(const struct raw_record *record, struct raw_members *out, 
     if (section.size_bytes < 8) return corrupt(error, "the count of members");
     out->count = layout_u32(section.data);
     out->left = (kh_bytes){(const unsigned char *)section.data + 8, section.size_bytes - 8};
-    return out->count > 0 ? KH_OK : corrupt(error, "the count of members");
+    if (out->count == 0 || out->count > out->left.size_bytes / MEMBER_HEAD_BYTES)
+        return corrupt(error, "the count of members");
+    return KH_OK;
 }
 
 kh_status raw_next_member(struct raw_members *members, struct record_member *out, kh_error *error) {

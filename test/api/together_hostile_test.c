@@ -193,6 +193,7 @@ struct between {
     int readings;
     int fire_at;
     bool has_fired;
+    bool does_pass; /* no rival: twenty milliseconds */
     kh_db *db;
     const char *key;
     const char *rows; /* NULL: put number 99 */
@@ -209,6 +210,7 @@ static uint64_t monotonic(void *context) {
     between->now_ns += 1000;
     if (between->fire_at == 0 || ++between->readings != between->fire_at) return between->now_ns;
     between->fire_at = 0;
+    if (between->does_pass) return between->now_ns += 20000000;
     kh_txn *txn = kit_begin(between->db, KH_REPEATABLE_READ);
     kh_batch *batch =
         between->rows == NULL ? kit_number(between->db, 99) : kit_rows(between->db, between->rows);
@@ -337,6 +339,38 @@ static void test_a_weak_reader_stays_weak(void **state) {
     }
 }
 
+/* Whose time runs out in the middle is the one that it failed by. */
+static void test_time_runs_out(void **state) {
+    (void)state;
+    int expired = 0;
+    for (int moment = 1; moment < 12; moment++) {
+        struct between between;
+        kh_db *where = open_between(&between);
+        kh_workspace *all[2] = {begin_in(where, KH_REPEATABLE_READ, KH_FAIL), NULL};
+        kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+        size_t culprit = 99;
+        options.txn.timeout_ms = 10;
+        kit_is(kh_workspace_begin(where, &options, &all[1], NULL), KH_OK);
+        kit_put(kh_workspace_txn(all[0]), "a", 1);
+        kit_put(kh_workspace_txn(all[1]), "b", 1);
+        between.readings = 0;
+        between.does_pass = true;
+        between.fire_at = moment;
+        kh_status status = kh_workspace_commit_together(all, 2, NULL, &culprit, NULL);
+        between.fire_at = 0;
+        if (status != KH_OK) {
+            kit_is(status, KH_EXPIRED);
+            assert_int_equal(culprit, 1);
+            assert_int_equal(kh_workspace_state_of(all[0]), KH_WORKSPACE_ACTIVE);
+            assert_int_equal(kh_workspace_state_of(all[1]), KH_WORKSPACE_FAILED);
+            expired++;
+        }
+        close_all(all, 2);
+        kit_close(where);
+    }
+    assert_true(expired > 1);
+}
+
 /* ---- statistics ------------------------------------------------------------------------------ */
 
 static void test_counters_add_up(void **state) {
@@ -375,6 +409,7 @@ int main(void) {
         cmocka_unit_test(test_policy_of_rows_is_each_ones_own),
         cmocka_unit_test(test_rows_on_a_merged_put),
         cmocka_unit_test(test_a_weak_reader_stays_weak),
+        cmocka_unit_test(test_time_runs_out),
         cmocka_unit_test_setup_teardown(test_counters_add_up, open_db, close_db),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
