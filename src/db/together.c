@@ -178,10 +178,10 @@ static bool is_of_key(const struct together *together, const kh_txn *txn, kh_sta
     uint64_t hash = index_hash(together->db->store.index, key);
     if (status == KH_NOT_SERIALIZABLE) return txn->is_certified && has_read(txn, key, hash);
     const struct write *write = writeset_find(&txn->writes, key, hash);
-    if (write == NULL || status != KH_CONFLICT) return write != NULL;
+    if (status != KH_CONFLICT) return write != NULL;
     /* Rows that are applied to whatever is there meet no rival. */
     const struct entry *entry = index_find(txn->db->store.index, key, hash);
-    return together->txn->conflict.rival > stage_rival_bound(txn, write, entry);
+    return write != NULL && together->txn->conflict.rival > stage_rival_bound(txn, write, entry);
 }
 
 static bool is_of_rows(kh_status status) {
@@ -191,6 +191,17 @@ static bool is_of_rows(kh_status status) {
 
 static bool is_first_to_expire(const struct together *together, const kh_txn *txn) {
     return txn_deadline(txn) <= txn_deadline(together->txn);
+}
+
+/* Of rows that nobody has read who writes them: it is a rival because another member has. */
+static void find_reader(struct together *together) {
+    kh_bytes key = together->txn->conflict.key;
+    uint64_t hash = index_hash(together->db->store.index, key);
+    for (size_t i = 0; i < together->count && key.size_bytes > 0; i++) {
+        const struct together_member *member = &together->members[i];
+        if (member->txn->is_certified && has_read(member->txn, key, hash))
+            together->culprit = member->index;
+    }
 }
 
 /* What the commit found: the last member that it can be said of. */
@@ -206,6 +217,8 @@ static void find_culprit(struct together *together, kh_status status) {
         is_it |= status == KH_HELD && member->claim->is_held;
         if (is_it) together->culprit = member->index;
     }
+    bool is_found = together->culprit != together->count;
+    if (!is_found && has_key && status == KH_CONFLICT) find_reader(together);
     epoch_close(&together->db->store.epoch, &group->epoch);
     if (has_key && is_of_rows(status) && group->conflict.key.size_bytes > 0)
         together_find_unfit(together, group->conflict.key);
