@@ -94,7 +94,8 @@ typedef struct kh_step {
 /* Computes the embedding of a change, from its operations: fills before and after, dimensions
  * elements each, zeroed when it is called. Called once, by the commit (or by
  * kh_workspace_compute_delta), on the thread of that call, outside of locks; it may read through
- * the workspace, and write nothing. Anything but KH_OK fails the commit with that status. */
+ * the workspace, and write nothing. Anything but KH_OK fails the commit with that status. When a
+ * commit came to nothing and left the workspace ACTIVE, the next one calls it again. */
 typedef kh_status kh_embed_fn(void *context, kh_workspace *workspace, const kh_step *operations,
                               size_t operation_count, float *before, float *after,
                               uint32_t dimensions, kh_error *error);
@@ -153,10 +154,12 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_prepare(kh_workspace *workspace, kh
  * (KH_UNKNOWN, KH_POISONED) all are FAILED.
  *
  * KH_INVALID: no workspaces, one of them twice, of different databases or id columns; KH_TOO_BIG:
- * more than 256; KH_MISUSE: a prepared one. Key locks of one are in the way of none; a lock of
+ * more than 256, or what they write is more than one transaction may; KH_MISUSE: a prepared one;
+ * KH_IN_USE: a cursor of one is open. After these nobody has FAILED. Key locks of one are in the way of none; a lock of
  * anybody else is KH_LOCK_CONFLICT, and is not waited for. By the thread that uses them all; embed
- * functions are called one after the other. The record has an id of its own, and the ids of all:
- * kh_db_outcome knows each. The policies ignore, append and callback of kh_workspace_options.txn
+ * functions are called one after the other. The record has an id of its own, which is the one that
+ * changes and history name, the first tag that there is, and the ids of all: kh_db_outcome knows
+ * each. In statistics it is a transaction more. The policies ignore, append and callback of kh_workspace_options.txn
  * do not decide here: a rival is a conflict. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_commit_together(kh_workspace *const *workspaces,
                                                              size_t count, kh_timestamp *timestamp,

@@ -16,6 +16,7 @@ kh_status together_blame(struct together *together, const struct together_member
     kh_merge_conflict merge = group->conflict.merge;
     key.data = arena_copy(&group->arena, key.data, key.size_bytes);
     if (key.data == NULL) key.size_bytes = 0;
+    if (key.size_bytes > 0) hot_keys_note(&together->db->hot_keys, key);
     together->culprit = member->index;
     group->has_conflict = true;
     group->conflict = (kh_conflict){.size = sizeof(kh_conflict),

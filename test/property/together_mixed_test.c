@@ -218,7 +218,8 @@ static void commit_together(struct history *history, struct tally *tally) {
     memcpy(before, history->version, sizeof before);
     if (status != KH_OK) {
         note_refusal(tally, status);
-        if (culprit < count) end(history, members[culprit]);
+        assert_true(culprit < count);
+        end(history, members[culprit]);
         return;
     }
     for (size_t i = 0; i < count; i++) check_updates(history, members[i], before);

@@ -115,9 +115,15 @@ static bool cancel_some(void *context, const kh_workspace_entry *entry) {
     return false;
 }
 
+struct seen {
+    int count;
+    kh_txn_id id; /* a writer's: a workspace's, or a group's own */
+};
+
 static bool see_live(void *context, const kh_live_txn *live) {
-    (void)live;
-    ++*(int *)context;
+    struct seen *seen = context;
+    seen->count++;
+    if (!live->is_read_only) seen->id = live->id;
     return true;
 }
 
@@ -126,7 +132,7 @@ static void *disturb(void *context) {
     uint64_t seed = 99;
     while (!atomic_load(&storm->is_over)) {
         kh_txn_id id = {0, 0};
-        int live = 0;
+        struct seen live = {0};
         kh_stats stats = {.size = sizeof stats};
         MUST(kh_db_workspaces(storm->db, cancel_some, &id, NULL) == KH_OK);
         if (id.low != 0 && draw(&seed, 4) == 0) {
@@ -134,6 +140,10 @@ static void *disturb(void *context) {
             MUST(status == KH_OK || status == KH_NOT_FOUND);
         }
         MUST(kh_db_live(storm->db, see_live, &live, NULL) == KH_OK);
+        if (live.id.low != 0 && draw(&seed, 4) == 0) {
+            kh_status status = kh_db_cancel(storm->db, live.id, NULL);
+            MUST(status == KH_OK || status == KH_NOT_FOUND);
+        }
         MUST(kh_db_stats(storm->db, &stats, NULL) == KH_OK);
         sched_yield();
     }
