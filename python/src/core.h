@@ -318,7 +318,7 @@ extern PyMethodDef txn_read_methods[];
 extern PyMethodDef txn_write_methods[];
 bool txn_enter(txn_object *txn);
 void txn_leave(txn_object *txn);
-/* What a commit was answered, with the transaction held: the timestamp, and whether it has ended. */
+/* What a commit was answered: the timestamp, and whether it has ended. It is held. */
 void txn_settle(txn_object *txn, kh_status status, kh_timestamp timestamp);
 /* Of a commit that succeeded. False: an exception is set. */
 bool txn_keep_resolved(txn_object *txn);

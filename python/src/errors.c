@@ -144,8 +144,8 @@ static PyObject *make_of_meaning(const kh_semantic_conflict *conflict) {
     if (conflict->rival_delta == NULL)
         return make(KH_SEMANTIC_CONFLICT, "the snapshot is older than what is remembered of the "
                                           "deltas that were committed: nobody knows what it met");
-    const char *when = conflict->rival_commit == 0 ? "commits together with it"
-                                                   : "has committed meanwhile";
+    bool is_together = conflict->rival_commit == 0;
+    const char *when = is_together ? "commits together with it" : "has committed meanwhile";
     (void)PyOS_snprintf(words, sizeof words, "%s to what transaction %llu %s, cosine %.2f",
                         kh_delta_class_name(conflict->kind),
                         (unsigned long long)conflict->rival.low, when,

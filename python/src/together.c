@@ -113,8 +113,7 @@ static PyObject *commit_held(const struct company *company) {
     status = kh_workspace_commit_together(company->handles, company->count, &timestamp, &culprit,
                                           &error);
     Py_END_ALLOW_THREADS
-    for (size_t i = 0; i < company->count; i++)
-        txn_settle(company->members[i], status, timestamp);
+    for (size_t i = 0; i < company->count; i++) txn_settle(company->members[i], status, timestamp);
     if (status != KH_OK) return refuse(company, status, culprit, &error);
     for (size_t i = 0; i < company->count; i++)
         if (!txn_keep_resolved(company->members[i])) return NULL;
