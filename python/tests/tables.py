@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import khonsu
 
 ROWS = khonsu.Schema({"id": "int64", "v": "int64"})
@@ -51,29 +49,6 @@ def edit(db: Any, key: str, after: tuple[float, ...], **options: Any) -> Any:
     ws = db.workspace(**options)
     ws[key] = row(1)
     return meaning(ws, *after)
-
-
-def begin(db: Any, *keys: str, **options: Any) -> Any:
-    """A workspace that has written the keys."""
-    ws = db.workspace(**options)
-    for key in keys:
-        ws[key] = row(1)
-    return ws
-
-
-def refused(db: Any, team: list[Any], kind: type[khonsu.Error], culprit: Any) -> Any:
-    """The error of a call that changes nothing but the culprit, which fails by it."""
-    before, states = db.now, [ws.state for ws in team]
-    with pytest.raises(kind) as raised:
-        db.commit_together(team)
-    error = raised.value
-    assert type(error) is kind and error.workspace is culprit and db.now == before
-    for ws, state in zip(team, states, strict=True):
-        is_failed = ws is culprit and issubclass(kind, (khonsu.RetryError, khonsu.CancelledError))
-        assert ws.state == ("failed" if is_failed else state) and ws.timestamp is None
-        assert ws.closed == (ws.state != "active")
-        assert ws.cause == (error.status if is_failed else None)
-    return error
 
 
 def python(code: str, *args: str, expect: int = 0, seconds: float = 120) -> str:

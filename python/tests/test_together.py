@@ -8,16 +8,16 @@ import queue
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tables import ROWS, begin, content, edit, get, meaning, put, refused, row
+from tables import ROWS, content, edit, get, meaning, put, row
+from teams import begin, refused
 
 import khonsu
 from khonsu import _core
-
 
 # ---- all of them ---------------------------------------------------------------------------------
 

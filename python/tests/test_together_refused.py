@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tables import begin, content, edit, get, meaning, put, refused, row
+from tables import content, edit, get, meaning, put, row
+from teams import begin, refused
 
 import khonsu
 
-
-# ---- by a rule -------------------------------------------------------------------------------------
+# ---- by a rule -----------------------------------------------------------------------------------
 
 
 def test_two_write_one_key(db: Any) -> None:
