@@ -140,7 +140,7 @@ class Database(_core.Database):
         Raises:
             ConflictError, NotSerializableError, SemanticConflictError, ...: As by
                 ``Workspace.commit``. Of two that do not fit beside each other `rival` is None:
-                `holder` has the other's id, or `rival_transaction` (SemanticConflictError).
+                `holder`, or `rival_transaction`, has the id of the other's transaction.
             InvalidError: None at all, one of them twice, or one of another database.
             TooBigError: More than 256.
             MisuseError: One is used by another thread, or prepared.

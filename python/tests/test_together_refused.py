@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tables import content, edit, get, meaning, put, row
+from tables import content, edit, get, meaning, put, python, row
 from teams import begin, refused
 
 import khonsu
@@ -150,6 +151,43 @@ def test_no_room_for_another_transaction() -> None:
         refused(db, team, khonsu.BusyError, None)
         team.pop().close()
         db.commit_together(team)
+
+
+FULL = """
+import resource, signal, sys
+import khonsu
+from tables import ROWS, row
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+db = khonsu.open(sys.argv[1])
+teams = [[db.workspace(timeout=600) for _ in range(2)] for _ in range(2)]
+for n, ws in enumerate(ws for team in teams for ws in team):
+    ws[f"{n}"] = row(n)
+teams[0][1]["big"] = ROWS.rows([(i, i * 7919) for i in range(100_000)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+for team, kind in zip(teams, (khonsu.OutcomeUnknownError, khonsu.PoisonedError)):
+    try:
+        db.commit_together(team)
+    except kind as error:
+        assert error.workspace is None
+        assert kind is khonsu.PoisonedError or error.transaction == team[0].id
+        for ws in team:
+            assert (ws.state, ws.cause, ws.closed) == ("failed", error.status, True)
+    else:
+        raise AssertionError(kind)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+db.close()
+with khonsu.open(sys.argv[1]) as db:
+    found = [[db.outcome(ws.id)[0] for ws in team] for team in teams]
+    assert found[0] in (["aborted"] * 2, ["committed"] * 2), found
+    assert found[1] == ["aborted"] * 2
+    assert [f"{n}" in db.begin() for n in range(4)] == [found[0][0] == "committed"] * 2 + [False] * 2
+"""
+
+
+def test_the_log_fails(tmp_path: Path) -> None:
+    """In the middle of a record: all have failed, nobody is to blame, and it is all or none."""
+    python(FULL, str(tmp_path / "d"))
 
 
 # ---- called wrongly ------------------------------------------------------------------------------
