@@ -54,7 +54,6 @@ struct plan {
     size_t size_bytes;
     size_t word_count; /* in whole groups */
     size_t few_bytes;  /* 0: has no such form */
-    struct delta_few few;
 };
 
 static uint8_t shift_of(size_t dimension) {
@@ -63,23 +62,14 @@ static uint8_t shift_of(size_t dimension) {
     return shift;
 }
 
-static void plan_few(struct plan *plan, uint32_t filled, kh_floats values) {
-    if (!delta_is_sparse(filled, values.count) || !delta_is_few(filled, values.count)) return;
-    delta_few_init(&plan->few);
-    for (size_t i = 0; i < values.count; i++)
-        if (is_filled(values.values[i])) delta_few_append(&plan->few, i, values.values[i]);
-    plan->few_bytes = delta_few_bytes(&plan->few);
-}
-
-static struct plan plan_block(uint32_t filled, kh_floats values,
+static struct plan plan_block(size_t dimension, uint32_t filled,
                               const struct delta_key_list *keys) {
     struct plan plan = {.keys_at = sizeof(kh_delta)};
-    size_t dimension = values.count;
-    plan_few(&plan, filled, values);
     uint8_t shift = shift_of(dimension);
     plan.vector_at = plan.keys_at + keys->count * sizeof(struct delta_key);
     plan.word_count = (delta_words(dimension) + ((size_t)1 << shift) - 1) >> shift << shift;
     if (delta_is_sparse(filled, dimension)) {
+        if (delta_is_few(filled, dimension)) plan.few_bytes = delta_few_bytes(filled);
         plan.order_at = plan.vector_at + plan.word_count * sizeof(uint64_t);
         plan.order_at += (plan.word_count * sizeof(uint16_t) + 3) & ~(size_t)3;
         plan.order_at += plan.few_bytes > 0 ? plan.few_bytes : filled * sizeof(float);
@@ -112,19 +102,22 @@ static void fill_sparse(kh_delta *delta, const struct plan *plan, kh_floats valu
     uint32_t shared;
     uint32_t next = 0;
     memset(words, 0, plan->word_count * sizeof *words);
-    memcpy(few, &plan->few, plan->few_bytes);
-    if (plan->few_bytes > 0) to = few->values + 1;
+    if (plan->few_bytes > 0) {
+        delta_few_init(few, delta->filled);
+        delta->few = few;
+        to = few->values + 1;
+    }
     for (size_t i = 0; i < plan->word_count * DELTA_WORD_BITS; i++) {
         if (i % DELTA_WORD_BITS == 0) ranks[i / DELTA_WORD_BITS] = (uint16_t)next;
         if (i >= values.count || !is_filled(values.values[i])) continue;
         words[i / DELTA_WORD_BITS] |= UINT64_C(1) << i % DELTA_WORD_BITS;
         delta->groups |= UINT64_C(1) << (i / DELTA_WORD_BITS >> delta->group_shift);
+        if (delta->few != NULL) delta_few_append(few, i);
         to[next++] = values.values[i];
     }
     delta->words = words;
     delta->ranks = ranks;
     delta->values = to;
-    delta->few = plan->few_bytes > 0 ? few : NULL;
     delta->magnitude = sqrtf(dot_sparse(delta, delta, &shared));
 }
 
@@ -146,7 +139,7 @@ kh_status delta_make(struct mem *mem, kh_floats values, const struct delta_key_l
     uint32_t filled;
     kh_status status = check_values(values, &filled, error);
     if (status != KH_OK) return status;
-    struct plan plan = plan_block(filled, values, keys);
+    struct plan plan = plan_block(values.count, filled, keys);
     kh_delta *delta = mem_alloc(mem, NULL, plan.size_bytes);
     if (delta == NULL) return status_no_memory(error, plan.size_bytes);
     *delta = (kh_delta){.dimension = (uint32_t)values.count,

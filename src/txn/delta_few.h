@@ -25,7 +25,7 @@ struct delta_few {
     uint32_t nowhere_count; /* slots without a position */
     uint32_t more_steps;    /* behind the first */
     uint8_t lanes[DELTA_LANES];
-    uint8_t steps[DELTA_FEW_MOST - 1][DELTA_FEW_SLOTS]; /* 1 + more_steps of them are kept */
+    uint8_t steps[DELTA_FEW_MOST - 1][DELTA_FEW_SLOTS]; /* so many as there can be are kept */
 };
 
 /* A sparse delta of so many values that are not zero has this form. */
@@ -33,12 +33,14 @@ static inline bool delta_is_few(size_t filled, size_t dimension) {
     return filled > 0 && filled <= DELTA_FEW_MOST && dimension <= DELTA_FEW_NOWHERE;
 }
 
-static inline size_t delta_few_bytes(const struct delta_few *few) {
-    return offsetof(struct delta_few, steps) + (1 + few->more_steps) * sizeof few->steps[0];
+/* Of a form for so many values, which may all be of one lane. */
+static inline size_t delta_few_bytes(size_t filled) {
+    size_t step_count = filled > 2 ? filled - 1 : 1;
+    return offsetof(struct delta_few, steps) + step_count * DELTA_FEW_SLOTS;
 }
 
-void delta_few_init(struct delta_few *few);
-/* The next value that is not zero, in ascending order of positions. */
-void delta_few_append(struct delta_few *few, size_t position, float value);
+void delta_few_init(struct delta_few *few, size_t filled);
+/* The position of the next value, in ascending order. The value itself is the caller's to write. */
+void delta_few_append(struct delta_few *few, size_t position);
 
 #endif
