@@ -148,16 +148,18 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_prepare(kh_workspace *workspace, kh
  * KH_OK: all are COMMITTED. Otherwise nothing of any was applied (but for KH_UNKNOWN), and
  * *culprit, unless culprit is NULL, is the index of the one that it failed by, or count: of none.
  * That one is FAILED with that cause, and knows the details (kh_workspace_semantic_conflict,
- * kh_txn_conflict of its transaction; rival 0: another one of the array, conflict.holder says who);
- * the others are ACTIVE as before, and can be committed without it. When the log has failed
- * (KH_UNKNOWN, KH_POISONED) all are FAILED.
+ * kh_txn_conflict of its transaction; rival 0: another one of the array, conflict.holder is the id
+ * of its transaction); the others are ACTIVE as before, and can be committed without it. A call
+ * that was wrong changes no state: KH_INVALID, KH_MISUSE, KH_IN_USE, KH_FINISHED. When the log has
+ * failed (KH_UNKNOWN, KH_POISONED) all are FAILED.
  *
  * KH_INVALID: no workspaces, one of them twice, of different databases or id columns; KH_TOO_BIG:
  * more than 256; KH_MISUSE: a prepared one. Key locks of one are in the way of none; a lock of
  * anybody else is KH_LOCK_CONFLICT, and is not waited for. By the thread that uses them all; embed
- * functions are called one after the other. The record has an id of its own, and the ids of all:
- * kh_db_outcome knows each. The policies ignore, append and callback of kh_workspace_options.txn
- * do not decide here: a rival is a conflict. */
+ * functions are called one after the other. The record has an id of its own, and the ids of all
+ * their transactions: kh_db_outcome knows each. In kh_stats it is a transaction more. The policies
+ * ignore, append and callback of kh_workspace_options.txn do not decide here: a rival is a
+ * conflict. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_commit_together(kh_workspace *const *workspaces,
                                                              size_t count, kh_timestamp *timestamp,
                                                              size_t *culprit, kh_error *error);
