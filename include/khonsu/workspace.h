@@ -84,17 +84,19 @@ typedef enum kh_step_kind {
     KH_STEP_EMBED = 5
 } kh_step_kind;
 
-/* One call that changed something, in program order. */
+/* One call that changed something and was not undone, in program order. */
 typedef struct kh_step {
     kh_step_kind kind;
     kh_bytes key;          /* borrowed until the workspace is retried or closed */
-    const kh_batch *value; /* the same; NULL: a deletion. EMBED: ids and vectors */
+    const kh_batch *value; /* the same, or until a savepoint set before the call is rolled back to;
+                            * NULL: a deletion. EMBED: ids and vectors */
 } kh_step;
 
 /* Computes the embedding of a change, from its operations: fills before and after, dimensions
  * elements each, zeroed when it is called. Called once, by the commit (or by
  * kh_workspace_compute_delta), on the thread of that call, outside of locks; it may read through
- * the workspace, and write nothing. Anything but KH_OK fails the commit with that status. */
+ * the workspace, and write or undo nothing. Anything but KH_OK fails the commit with that status.
+ */
 typedef kh_status kh_embed_fn(void *context, kh_workspace *workspace, const kh_step *operations,
                               size_t operation_count, float *before, float *after,
                               uint32_t dimensions, kh_error *error);
@@ -197,7 +199,9 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_compare_and_swap(kh_workspace *work
 KH_API KH_WARN_UNUSED kh_status kh_workspace_embed(kh_workspace *workspace, kh_bytes key,
                                                    const kh_batch *vectors, kh_error *error);
 /* The transaction below, for its other calls (scans, savepoints, row operations): what they write
- * is written, and not listed as operations. Borrowed; it must not be ended or closed. */
+ * is written, and not listed as operations. kh_txn_rollback_to takes the operations since the
+ * savepoint out of the list and the count, those of savepoints released since among them. Borrowed;
+ * it must not be ended or closed. */
 KH_API kh_txn *kh_workspace_txn(kh_workspace *workspace);
 
 /* ---- its embedding --------------------------------------------------------------------------- */
@@ -210,8 +214,9 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_set_before(kh_workspace *workspace,
 KH_API KH_WARN_UNUSED kh_status kh_workspace_set_after(kh_workspace *workspace, kh_floats values,
                                                        kh_error *error);
 /* delta = after - before, with the affected keys as of now: from what was set, or by the embed
- * function. Once: KH_MISUSE the second time, or without both sides. Operations may follow; their
- * keys are added at commit. */
+ * function. Once: KH_MISUSE the second time, or without both sides. Operations may follow, or be
+ * undone by kh_txn_rollback_to: at commit the delta gets the keys that are written then, and the
+ * embedding stays as it was computed. Until then others see the keys of now. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_compute_delta(kh_workspace *workspace,
                                                            kh_error *error);
 /* A reference that the caller releases. KH_NOT_FOUND: none was computed. */
