@@ -40,6 +40,35 @@ static void test_listing(void **state) {
     kit_is(kh_db_find_workspace(db, id, list, &listed, NULL), KH_NOT_FOUND);
 }
 
+struct in_order {
+    size_t count;
+    kh_txn_id last;
+};
+
+static bool is_next(void *context, const kh_workspace_entry *entry) {
+    struct in_order *seen = context;
+    assert_true(seen->count == 0 || entry->id.low > seen->last.low);
+    seen->last = entry->id;
+    seen->count++;
+    return true;
+}
+
+/* Also where handles are used again, and when there are many. */
+static void test_listing_many_in_order(void **state) {
+    (void)state;
+    enum { MANY = 64 };
+    kh_workspace *workspaces[MANY];
+    struct in_order seen = {0, {0, 0}};
+    for (int i = 0; i < MANY; i++) workspaces[i] = begin(KH_SEMANTIC_KEYS);
+    for (int i = 0; i < MANY; i += 3) {
+        kh_workspace_close(workspaces[i]);
+        workspaces[i] = begin(KH_SEMANTIC_KEYS);
+    }
+    kit_is(kh_db_workspaces(db, is_next, &seen, NULL), KH_OK);
+    assert_int_equal(seen.count, MANY);
+    for (int i = 0; i < MANY; i++) kh_workspace_close(workspaces[i]);
+}
+
 static void test_candidates(void **state) {
     (void)state;
     static const float directions[5][2] = {{0, 1}, {0.05f, 1}, {1, 0}, {-1, 0}, {0.6f, 0.8f}};
@@ -120,10 +149,8 @@ static void test_an_order_to_merge_in(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_listing),
-        TEST(test_candidates),
-        TEST(test_statistics),
-        TEST(test_an_order_to_merge_in),
+        TEST(test_listing),    TEST(test_listing_many_in_order), TEST(test_candidates),
+        TEST(test_statistics), TEST(test_an_order_to_merge_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
