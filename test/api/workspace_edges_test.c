@@ -1,6 +1,10 @@
 /* Workspaces at their edges: what a retry needs again, programs of another size, a commit that was
  * called too early, calls after the end, time. */
+#include "support/held_log.h"
 #include "support/workspace_kit.h"
+
+#include <errno.h>
+#include <math.h>
 
 static kh_workspace *begin_as(const kh_workspace_options *options) {
     kh_workspace *workspace = NULL;
@@ -139,6 +143,9 @@ static void test_embed_lists_its_vectors(void **state) {
     assert_ptr_equal(step.value, vectors);
     assert_true(kit_bytes_equal(step.key, kit_key("v")));
     assert_int_equal(kh_workspace_affected_keys(workspace, NULL, 0), 1);
+    kit_is(kh_workspace_delete(workspace, kit_key("v"), NULL), KH_OK);
+    kit_is(kh_workspace_embed(workspace, kit_key("v"), vectors, NULL), KH_ROW_NOT_FOUND);
+    assert_int_equal(kh_workspace_operation_count(workspace), 3);
     ends(workspace, KH_OK);
     kh_batch_release(vectors);
 }
@@ -218,6 +225,59 @@ static void test_many_dimensions(void **state) {
     kh_workspace_close(workspace);
 }
 
+/* A call of it has failed the workspace, and it does not say so. */
+static kh_status cancel_and_smile(void *context, kh_workspace *workspace, const kh_step *steps,
+                                  size_t step_count, float *before, float *after,
+                                  uint32_t dimensions, kh_error *error) {
+    kh_batch *value = NULL;
+    (void)context;
+    (void)steps;
+    (void)step_count;
+    (void)before;
+    (void)after;
+    (void)dimensions;
+    kit_is(kh_db_remove_workspace(db, kh_workspace_id(workspace), error), KH_OK);
+    kit_is(kh_workspace_get(workspace, kit_key("k"), &value, error), KH_CANCELLED);
+    kit_is(kh_workspace_retry(workspace, error), KH_MISUSE);
+    return KH_OK;
+}
+
+static void test_an_embed_function_that_keeps_it_back(void **state) {
+    (void)state;
+    kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+    kh_workspace *workspace = NULL;
+    kh_delta *delta = NULL;
+    options.embed = cancel_and_smile;
+    kit_is(kh_workspace_begin(db, &options, &workspace, NULL), KH_INVALID); /* of how many? */
+    options.dimensions = 2;
+    workspace = begin_as(&options);
+    kit_is(kh_workspace_compute_delta(workspace, NULL), KH_CANCELLED);
+    kit_is(kh_workspace_delta(workspace, &delta), KH_NOT_FOUND);
+    is_in(workspace, KH_WORKSPACE_FAILED, KH_CANCELLED);
+    kh_workspace_close(workspace);
+}
+
+static void test_values_that_are_none(void **state) {
+    (void)state;
+    const float ends_before[3] = {0, 0, NAN};
+    const float bad[][2] = {{NAN, 0}, {0, NAN}, {INFINITY, 0}, {0, -INFINITY}};
+    kh_workspace *workspace = begin(KH_SEMANTIC_KEYS);
+    kh_semantic_conflict conflict = {.size = sizeof conflict};
+    kh_delta *delta = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        kit_is(kh_workspace_set_before(workspace, (kh_floats){bad[i], 2}, NULL), KH_INVALID);
+    kit_is(kh_workspace_set_before(workspace, (kh_floats){NULL, 2}, NULL), KH_INVALID);
+    kit_is(kh_workspace_semantic_conflict(workspace, &conflict), KH_NOT_FOUND);
+    put(workspace, "k", 1);
+    kit_is(kh_workspace_set_before(workspace, (kh_floats){ends_before, 2}, NULL), KH_OK);
+    kit_is(kh_workspace_set_after(workspace, (kh_floats){ends_before, 2}, NULL), KH_OK);
+    kit_is(kh_workspace_compute_delta(workspace, NULL), KH_OK);
+    kit_is(kh_workspace_delta(workspace, &delta), KH_OK);
+    assert_int_equal(kh_delta_txn(delta).low, kh_txn_get_id(kh_workspace_txn(workspace)).low);
+    kh_delta_release(delta);
+    ends(workspace, KH_OK);
+}
+
 static void test_one_side_is_none(void **state) {
     (void)state;
     const float one[1] = {1};
@@ -236,9 +296,11 @@ static void test_one_side_is_none(void **state) {
 
 static void test_after_the_end(void **state) {
     (void)state;
+    const float one = 1;
     kh_workspace *workspace = begin(KH_SEMANTIC_KEYS);
     put(workspace, "k", 1);
     kit_is(kh_workspace_rollback(workspace), KH_OK);
+    kit_is(kh_workspace_set_before(workspace, (kh_floats){&one, 1}, NULL), KH_FINISHED);
     kit_is(kh_workspace_compute_delta(workspace, NULL), KH_FINISHED);
     kh_workspace_close(workspace);
     workspace = begin(KH_SEMANTIC_KEYS);
@@ -249,6 +311,74 @@ static void test_after_the_end(void **state) {
     kit_is(kh_workspace_rollback(workspace), KH_OK);
     is_in(workspace, KH_WORKSPACE_ROLLED_BACK, KH_OK);
     kh_workspace_close(workspace);
+}
+
+static void test_a_prepare_that_is_refused(void **state) {
+    (void)state;
+    kh_workspace *workspace = begin(KH_SEMANTIC_KEYS);
+    put(workspace, "k", 1);
+    kit_store(db, "k", 2);
+    kit_is(kh_workspace_prepare(workspace, NULL), KH_CONFLICT);
+    is_in(workspace, KH_WORKSPACE_FAILED, KH_CONFLICT);
+    kit_is(kh_workspace_retry(workspace, NULL), KH_OK);
+    put(workspace, "k", 3);
+    ends(workspace, KH_OK);
+    kit_load_is(db, "k", 3);
+}
+
+static kh_log_answer answer;
+
+/* Whoever waits is answered. */
+static void answer_now(void *context, uint64_t cookie) {
+    held_log_answer(context, cookie, answer);
+}
+
+static kh_workspace *prepare_over(struct held_log *held) {
+    kh_options options = kit_options();
+    held_log_init(held, HELD_UNTIL_TOLD);
+    held->log.flush = answer_now;
+    answer = KH_LOG_KEPT;
+    options.log = &held->log;
+    db = kit_open_with(&options);
+    kh_workspace *workspace = begin(KH_SEMANTIC_KEYS);
+    put(workspace, "k", 1);
+    kit_is(kh_workspace_prepare(workspace, NULL), KH_OK);
+    return workspace;
+}
+
+static void close_over(struct held_log *held, kh_workspace *workspace) {
+    kh_workspace_close(workspace);
+    kit_close(db);
+    held_log_fini(held);
+}
+
+/* It stays prepared: the decision can be tried again. */
+static void test_a_decision_that_the_log_refuses(void **state) {
+    (void)state;
+    struct held_log held;
+    kh_workspace *workspace = prepare_over(&held);
+    held.append_errno = ENOSPC;
+    kit_is(commit(workspace), KH_NO_SPACE);
+    is_in(workspace, KH_WORKSPACE_COMMITTING, KH_OK);
+    held.append_errno = 0;
+    kit_is(commit(workspace), KH_OK);
+    kit_is(commit(workspace), KH_FINISHED);
+    is_in(workspace, KH_WORKSPACE_COMMITTED, KH_OK);
+    kit_load_is(db, "k", 1);
+    close_over(&held, workspace);
+}
+
+/* Somebody else has decided it, and nobody knows what the log has of that. */
+static void test_a_decision_that_the_log_loses(void **state) {
+    (void)state;
+    struct held_log held;
+    kh_workspace *workspace = prepare_over(&held);
+    answer = KH_LOG_LOST;
+    kit_is(kh_db_decide(db, kh_workspace_id(workspace), true, NULL, NULL), KH_UNKNOWN);
+    kit_is(commit(workspace), KH_UNKNOWN);
+    is_in(workspace, KH_WORKSPACE_FAILED, KH_UNKNOWN);
+    kit_is(kh_workspace_rollback(workspace), KH_UNKNOWN);
+    close_over(&held, workspace);
 }
 
 /* Closed, it is open no more, also where its transaction waits for a decision. */
@@ -266,7 +396,9 @@ static void test_removing_what_is_closed(void **state) {
     workspace = begin(KH_SEMANTIC_KEYS);
     id = kh_workspace_id(workspace);
     kh_txn_id foreign = {id.high + 1, id.low};
+    kh_txn *plain = kit_begin(db, KH_REPEATABLE_READ); /* it has no id yet */
     kit_is(kh_db_remove_workspace(db, foreign, NULL), KH_NOT_FOUND);
+    kit_commit_ok(plain);
     ends(workspace, KH_OK);
 }
 
@@ -312,7 +444,12 @@ int main(void) {
         TEST(test_guard_does_not_merge_afterwards),
         TEST(test_many_dimensions),
         TEST(test_one_side_is_none),
+        TEST(test_an_embed_function_that_keeps_it_back),
+        TEST(test_values_that_are_none),
         TEST(test_after_the_end),
+        TEST(test_a_prepare_that_is_refused),
+        cmocka_unit_test(test_a_decision_that_the_log_refuses),
+        cmocka_unit_test(test_a_decision_that_the_log_loses),
         TEST(test_removing_what_is_closed),
         cmocka_unit_test(test_ages_and_time_limits),
     };

@@ -96,6 +96,14 @@ static void store_without_failures(kh_db *db) {
     memory.calls = calls;
 }
 
+/* It has one, of all keys that are left. */
+static void has_delta(const kh_workspace *workspace) {
+    kh_delta *delta = NULL;
+    kit_is(kh_workspace_delta(workspace, &delta), KH_OK);
+    assert_int_equal(kh_delta_key_count(delta), 7);
+    kh_delta_release(delta);
+}
+
 /* A rival's put comes first, of a value without ids: refused, and done again. */
 static kh_status play(kh_db *db, bool has_embed, kh_workspace **workspace,
                       const kh_batch *const *values) {
@@ -103,10 +111,13 @@ static kh_status play(kh_db *db, bool has_embed, kh_workspace **workspace,
     if (status == KH_OK) status = work(db, *workspace, has_embed, values);
     if (status != KH_OK) return status;
     store_without_failures(db);
+    has_delta(*workspace);
     status = kh_workspace_commit(*workspace, NULL, NULL);
+    has_delta(*workspace); /* also where it has failed */
     if (status == KH_CONFLICT) status = kh_workspace_retry(*workspace, NULL);
     if (status == KH_OK) status = work(db, *workspace, has_embed, values);
     if (status == KH_OK) status = kh_workspace_commit(*workspace, NULL, NULL);
+    if (status == KH_OK) has_delta(*workspace);
     return status;
 }
 
@@ -160,10 +171,46 @@ static void test_an_embed_function(void **state) {
     fails_everywhere(true);
 }
 
+/* The list of them is more than the arena has left. */
+static void test_many_keys(void **state) {
+    enum { MANY = 500 };
+    (void)state;
+    kh_options options = kit_options();
+    kh_workspace *workspace = NULL;
+    kh_delta *delta = NULL;
+    memset(&memory, 0, sizeof memory);
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    kh_batch *value = kit_number(db, 1);
+    kit_is(begin(db, false, &workspace), KH_OK);
+    for (int i = 0; i < MANY; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%d", i);
+        kit_is(kh_workspace_put(workspace, kit_key(key), value, NULL), KH_OK);
+    }
+    kit_is(set_sides(workspace), KH_OK);
+    kh_status status = KH_NO_MEMORY;
+    for (uint64_t nth = 1; status != KH_OK; nth++) {
+        memory.fail_at = memory.calls + nth;
+        status = kh_workspace_compute_delta(workspace, NULL);
+        memory.fail_at = 0;
+        assert_true(status == KH_NO_MEMORY || nth > 1);
+        kit_is(kh_workspace_delta(workspace, &delta), status == KH_OK ? KH_OK : KH_NOT_FOUND);
+    }
+    assert_int_equal(kh_delta_key_count(delta), MANY);
+    kh_delta_release(delta);
+    kit_is(kh_workspace_commit(workspace, NULL, NULL), KH_OK);
+    kh_workspace_close(workspace);
+    kh_batch_release(value);
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sides_that_are_set),
         cmocka_unit_test(test_an_embed_function),
+        cmocka_unit_test(test_many_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
