@@ -74,7 +74,7 @@ static void test_listing_many_in_order(void **state) {
 
 static void test_candidates(void **state) {
     (void)state;
-    static const float directions[5][2] = {{0, 1}, {0.05f, 1}, {1, 0}, {-1, 0}, {0.6f, 0.8f}};
+    static const float directions[5][2] = {{0.05f, 1}, {0, 1}, {1, 0}, {-1, 0}, {0.6f, 0.8f}};
     kh_workspace *others[5];
     kh_workspace *mine = begin(KH_SEMANTIC_GUARD);
     kh_candidate found[8];
@@ -86,15 +86,15 @@ static void test_candidates(void **state) {
     kit_is(kh_workspace_compute_delta(mine, NULL), KH_OK);
     for (int i = 0; i < 5; i++) {
         others[i] = begin(KH_SEMANTIC_KEYS);
-        put(others[i], i == 0 ? "k" : "other", i);
+        put(others[i], i == 1 ? "k" : "other", i);
         means(others[i], directions[i][0], directions[i][1]);
         kit_is(kh_workspace_compute_delta(others[i], NULL), KH_OK);
     }
     kit_is(kh_workspace_find_merge_candidates(mine, 0.1f, 60000, found, 8, &count, NULL), KH_OK);
     assert_int_equal(count, 2);
-    assert_int_equal(found[0].id.low, kh_workspace_id(others[0]).low);
+    assert_int_equal(found[0].id.low, kh_workspace_id(others[1]).low);
     assert_int_equal(found[0].shared_keys, 1);
-    assert_int_equal(found[1].id.low, kh_workspace_id(others[1]).low);
+    assert_int_equal(found[1].id.low, kh_workspace_id(others[0]).low);
     kit_is(kh_workspace_find_conflicts(mine, 60000, found, 8, &count, NULL), KH_OK);
     assert_int_equal(count, 2);
     kit_is(commit(others[3]), KH_OK);
@@ -105,6 +105,30 @@ static void test_candidates(void **state) {
     kit_is(commit(mine), KH_SEMANTIC_CONFLICT);
     for (int i = 0; i < 5; i++) kh_workspace_close(others[i]);
     kh_workspace_close(mine);
+}
+
+/* The newest commit is visible to whoever begins next: it was accepted. */
+static void test_what_was_accepted(void **state) {
+    (void)state;
+    kh_candidate found[2];
+    size_t count = 0;
+    kh_workspace *before = begin(KH_SEMANTIC_KEYS);
+    kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
+    put(rival, "r", 1);
+    means(rival, -1, 0);
+    kit_is(commit(rival), KH_OK);
+    kh_workspace_close(rival);
+    kh_workspace *after = begin(KH_SEMANTIC_KEYS);
+    means(before, 1, 0);
+    means(after, 1, 0);
+    kit_is(kh_workspace_compute_delta(before, NULL), KH_OK);
+    kit_is(kh_workspace_find_conflicts(before, 60000, found, 2, &count, NULL), KH_OK);
+    assert_int_equal(count, 1);
+    kh_workspace_close(before);
+    kit_is(kh_workspace_compute_delta(after, NULL), KH_OK);
+    kit_is(kh_workspace_find_conflicts(after, 60000, found, 2, &count, NULL), KH_OK);
+    assert_int_equal(count, 0);
+    kh_workspace_close(after);
 }
 
 static kh_stats stats_of(void) {
@@ -152,7 +176,8 @@ static void test_an_order_to_merge_in(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_listing),    TEST(test_listing_many_in_order), TEST(test_candidates),
+        TEST(test_listing),    TEST(test_listing_many_in_order),
+        TEST(test_candidates), TEST(test_what_was_accepted),
         TEST(test_statistics), TEST(test_an_order_to_merge_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
