@@ -182,6 +182,22 @@ static void test_guard_does_not_merge_afterwards(void **state) {
     ends(workspace, KH_CONFLICT);
 }
 
+/* All that came since it began is remembered, and none of it is against it. */
+static void test_many_rivals(void **state) {
+    enum { RIVALS = 600 };
+    (void)state;
+    kh_workspace *workspace = begin(KH_SEMANTIC_GUARD);
+    for (int i = 0; i < RIVALS; i++) {
+        kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
+        put(rival, "r", i);
+        means(rival, 0, 1);
+        ends(rival, KH_OK);
+    }
+    put(workspace, "k", 1);
+    means(workspace, 1, 0);
+    ends(workspace, KH_OK);
+}
+
 /* ---- embedding ------------------------------------------------------------------------------- */
 
 enum { MANY = 5000 };
@@ -442,6 +458,7 @@ int main(void) {
         TEST(test_embed_lists_its_vectors),
         TEST(test_an_update_that_is_cancelled),
         TEST(test_guard_does_not_merge_afterwards),
+        TEST(test_many_rivals),
         TEST(test_many_dimensions),
         TEST(test_one_side_is_none),
         TEST(test_an_embed_function_that_keeps_it_back),
