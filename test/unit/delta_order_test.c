@@ -45,7 +45,7 @@ static void test_the_rule(void **state) {
     struct delta_dice dice = {7};
     for (int round = 0; round < ROUNDS; round++) {
         kh_delta *deltas[MOST];
-        size_t order[MOST];
+        size_t order[MOST] = {99};
         bool taken[MOST] = {false};
         size_t count = 1 + delta_kit_below(&dice, MOST);
         for (size_t i = 0; i < count; i++) deltas[i] = draw(&dice);

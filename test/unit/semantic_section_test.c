@@ -196,6 +196,7 @@ static kh_status decode(const unsigned char *bytes, size_t size_bytes) {
     memcpy(copy, bytes, size_bytes);
     kh_status status = semantic_decode(mem_process(), (kh_bytes){copy, size_bytes}, &read, NULL);
     if (status == KH_OK) {
+        assert_non_null(read.delta);
         assert_true(read.mode >= KH_SEMANTIC_KEYS && read.mode <= KH_SEMANTIC_MERGE);
         (void)kh_delta_classify(read.delta, read.delta, &read.thresholds, NULL);
     } else {
