@@ -110,12 +110,12 @@ static void test_through_the_queue(void **state) {
 /* Who is waited for beside the circle is no part of it, whatever stands where in memory. */
 static void test_a_stranger_beside(void **state) {
     (void)state;
-    for (int turn = 0; turn < 6; turn++) {
+    for (int turn = 0; turn < 12; turn++) {
         static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                          {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-        int stranger = orders[turn][0] + 5; /* the youngest three */
-        int first = orders[turn][1];
-        int last = orders[turn][2];
+        int stranger = orders[turn / 2][0] + 5; /* the youngest three */
+        int first = orders[turn / 2][1];
+        int last = orders[turn / 2][2];
         struct lock_kit kit;
         struct spaces spaces;
         lock_kit_open(&kit, NULL, KH_VICTIM_YOUNGEST);
