@@ -243,9 +243,9 @@ static void tell(const struct together *together, kh_txn *txn, kh_status status)
     if (txn->conflict.key.data == NULL) txn->conflict.key.size_bytes = 0;
 }
 
-static void count_fate(const struct together *together, const struct together_fate *fate) {
+/* Resolved before the group's commit, which counts the others. */
+static void count_fate(const struct together *together, const struct write *write) {
     struct txn_counters *counters = &together->txn->counters;
-    const struct write *write = fate->write;
     if (write->kind == WRITE_ROWS) {
         txn_count(&counters->resolved_rows, 1);
     } else if (write->policy == KH_REPLACE) {
@@ -260,31 +260,28 @@ static void count_fate(const struct together *together, const struct together_fa
 /* What became of its writes (kh_txn_resolved): before the group's commit, and in it. */
 static void tell_fates(const struct together *together, kh_txn *txn) {
     const kh_txn *group = together->txn;
-    for (const struct together_fate *fate = together->fates; fate != NULL; fate = fate->next) {
-        if (fate->txn != txn) continue;
-        fate->write->fate = FATE_RESOLVED;
-        fate->write->rival = fate->rival;
-        count_fate(together, fate);
-    }
     for (uint32_t i = 0; i < txn->writes.count; i++) {
         struct write *write = &txn->writes.writes[i];
         const struct write *done = writeset_find(&group->writes, write->key, write->hash);
-        if (write->kind == WRITE_NONE || done == NULL || done->fate == FATE_PLAIN) continue;
-        bool is_blind = txn->isolation == KH_READ_COMMITTED && write->kind != WRITE_ROWS;
-        if (is_blind && write->policy != KH_REPLACE) continue; /* it has no rivals */
-        write->fate = done->fate;
-        write->rival = done->rival;
+        if (write->kind == WRITE_NONE || done == NULL) continue;
+        bool is_blind = txn->isolation == KH_READ_COMMITTED && write->kind != WRITE_ROWS &&
+                        write->policy != KH_REPLACE; /* it has no rivals */
+        if (done->fate != FATE_PLAIN && !is_blind) {
+            write->fate = done->fate;
+            write->rival = done->rival;
+        } else if (write->fate == FATE_RESOLVED) {
+            if (write->rival == 0) write->rival = group->committed; /* another member's */
+            count_fate(together, write);
+        }
     }
 }
 
 /* The member's transaction ends, committed or not; the busy mark goes back. */
 static void end_member(kh_txn *txn, kh_status status, kh_timestamp timestamp) {
     if (status == KH_OK) {
+        bool has_writes = txn->writes.live_count > 0;
         txn->committed = timestamp;
-        if (txn->writes.live_count > 0)
-            txn_count(&txn->counters.commits, 1);
-        else
-            txn_count(&txn->counters.commits_read_only, 1);
+        txn_count(has_writes ? &txn->counters.commits : &txn->counters.commits_read_only, 1);
     } else {
         commit_count_abort(txn, status);
         if (status != KH_UNKNOWN) section_note_outcome(txn->db, txn->id, OUTCOME_ABORTED_MARK);

@@ -30,14 +30,6 @@
 #include "db/handle.h"
 #include "db/semantic.h"
 
-/* A write that was merged, or went over a rival, before the group's commit. */
-struct together_fate {
-    struct together_fate *next;
-    const kh_txn *txn;
-    struct write *write; /* the member's */
-    uint64_t rival;      /* 0: another member */
-};
-
 struct together_member {
     kh_txn *txn;
     size_t index;                 /* in the caller's array */
@@ -50,7 +42,6 @@ struct together {
     struct together_member *members; /* in the caller's order, then in the commit's */
     size_t count;
     size_t culprit; /* an index of the caller's, or count */
-    struct together_fate *fates; /* in the group's arena */
 };
 
 /* Bring the members into an order that the levels allow: among those, the caller's.

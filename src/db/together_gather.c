@@ -84,7 +84,8 @@ struct offer {
     uint64_t bound;     /* a version above this is a rival; UINT64_MAX: none is */
     uint64_t seen;      /* commit of the version at S, 0: none */
     bool is_read;
-    bool is_late; /* a rival is at or below S */
+    bool is_late;   /* a rival is at or below S */
+    bool is_second; /* of its key: an earlier member has written it */
 };
 
 static bool does_merge(const struct write *write) {
@@ -307,6 +308,7 @@ static kh_status place_any(struct offer *offer, kh_error *error) {
     const struct write *write = &offer->write;
     const struct write *prior =
         writeset_find(&offer->together->txn->writes, write->key, write->hash);
+    offer->is_second = prior != NULL;
     if (prior != NULL) return place_onto(offer, prior, error);
     if (write->kind == WRITE_ROWS) return place_rows(offer, NULL, error);
     if (offer->is_late) return place_merged(offer, NULL, (kh_txn_id){0, 0}, error);
@@ -380,31 +382,23 @@ void together_find_unfit(struct together *together, kh_bytes key) {
     batch_release(value, group->cache);
 }
 
-/* It goes over a rival up to S, or was merged with what is there. */
-static kh_status note_fate(const struct offer *offer, struct write *write, bool has_prior,
-                           kh_error *error) {
-    struct together *together = offer->together;
-    const kh_txn *member = offer->member->txn;
-    bool is_rows = write->kind == WRITE_ROWS;
-    bool has_rival = offer->seen > (is_rows ? member->snapshot : offer->bound);
-    bool is_merged = has_prior && !is_rows;
-    if (!has_rival && !is_merged) return KH_OK;
-    struct together_fate *fate = arena_alloc(&together->txn->arena, sizeof *fate);
-    if (fate == NULL) return status_no_memory(error, sizeof *fate);
-    *fate = (struct together_fate){together->fates, member, write, has_rival ? offer->seen : 0};
-    together->fates = fate;
-    return KH_OK;
+/* For kh_txn_resolved: whom it met up to S. A rival of the same commit has no timestamp yet: 0. */
+static void note_rival(const struct offer *offer, struct write *write) {
+    uint64_t above = write->kind == WRITE_ROWS ? offer->member->txn->snapshot : offer->bound;
+    bool is_over = (write->kind == WRITE_ROWS || offer->write.policy == KH_REPLACE) &&
+                   offer->seen > above;
+    write->fate = offer->is_late || offer->is_second || is_over ? FATE_RESOLVED : FATE_PLAIN;
+    write->rival = offer->is_second ? 0 : offer->seen;
 }
 
 static kh_status take_write(struct together *together, const struct together_member *member,
                             struct write *write, kh_error *error) {
     struct offer offer;
-    bool has_prior = writeset_find(&together->txn->writes, write->key, write->hash) != NULL;
     make_offer(together, member, write, &offer);
     kh_status status = judge_seen(&offer);
     if (status == KH_OK) status = place_any(&offer, error);
     if (status == KH_OK) status = note_read(&offer, error);
-    if (status == KH_OK) status = note_fate(&offer, write, has_prior, error);
+    note_rival(&offer, write);
     batch_release(offer.write.mine, together->txn->cache);
     if (is_of_data(status) && together->culprit == together->count) {
         status = blame(&offer, status, 0, (kh_txn_id){0, 0});

@@ -107,6 +107,29 @@ static void test_through_the_queue(void **state) {
     finish(&kit);
 }
 
+/* Who is waited for beside the circle is no part of it, whatever stands where in memory. */
+static void test_a_stranger_beside(void **state) {
+    (void)state;
+    for (int turn = 0; turn < 12; turn++) {
+        static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                         {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+        int stranger = orders[turn / 2][0] + 5; /* the youngest three */
+        int first = orders[turn / 2][1];
+        int last = orders[turn / 2][2];
+        struct lock_kit kit;
+        struct spaces spaces;
+        lock_kit_open(&kit, NULL, KH_VICTIM_YOUNGEST);
+        for (int which = 0; which < 2; which++)
+            assert_int_equal(lock_kit_try(&kit, which == turn % 2 ? first : stranger, "k"), KH_OK);
+        assert_int_equal(lock_kit_try(&kit, last, "m!"), KH_OK);
+        assert_int_equal(ask(&kit, &spaces, first, "m!"), KH_PENDING);
+        (void)ask(&kit, &spaces, last, "k!"); /* behind the first one and the stranger */
+        assert_int_equal(doomed(&kit), 1u << (first > last ? first : last));
+        assert_int_equal(kit.owners[first > last ? first : last].cycle_length, 2);
+        finish(&kit);
+    }
+}
+
 /* Two circles closed by one step: both are ended. */
 static void test_two_circles(void **state) {
     struct lock_kit kit;
@@ -231,10 +254,15 @@ static void test_a_thousand(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two),         cmocka_unit_test(test_victim_elsewhere),
-        cmocka_unit_test(test_upgrades),    cmocka_unit_test(test_through_the_queue),
-        cmocka_unit_test(test_two_circles), cmocka_unit_test(test_no_false_alarm),
-        cmocka_unit_test(test_victims),     cmocka_unit_test(test_a_thousand),
+        cmocka_unit_test(test_two),
+        cmocka_unit_test(test_victim_elsewhere),
+        cmocka_unit_test(test_upgrades),
+        cmocka_unit_test(test_through_the_queue),
+        cmocka_unit_test(test_a_stranger_beside),
+        cmocka_unit_test(test_two_circles),
+        cmocka_unit_test(test_no_false_alarm),
+        cmocka_unit_test(test_victims),
+        cmocka_unit_test(test_a_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,19 +6,25 @@
 
 enum { DIMENSIONS = 5, BYTES_MAX = 512 };
 
+/* None is the default. */
+static const kh_delta_thresholds thresholds = {.size = sizeof thresholds,
+                                               .orthogonal = 0.125f,
+                                               .identical = 0.875f,
+                                               .opposite = -0.75f,
+                                               .conflicting = 0.625f,
+                                               .jaccard = 0.25f};
+
 /* The section of a guarded workspace's delta, as db/semantic_codec.c writes it. */
 static kh_bytes make_section(struct fixture *f) {
     static const float values[DIMENSIONS] = {0, 3, 0, 0, -4};
     const kh_bytes keys[] = {{"b", 1}, {"a", 1}};
     kh_delta_options options = KH_DELTA_OPTIONS_INIT;
-    struct semantic_claim claim = {.mode = KH_SEMANTIC_GUARD,
-                                   .thresholds = KH_DELTA_THRESHOLDS_INIT};
+    struct semantic_claim claim = {.mode = KH_SEMANTIC_GUARD, .thresholds = thresholds};
     kh_bytes section;
     options.keys = keys;
     options.key_count = 2;
     kh_floats floats = {values, DIMENSIONS};
     assert_int_equal(kh_delta_build(NULL, floats, &options, &claim.delta, NULL), KH_OK);
-    claim.thresholds.jaccard = 0.25f;
     kh_txn *txn = calloc(1, sizeof *txn);
     assert_non_null(txn);
     txn->semantic = &claim;
@@ -43,6 +49,12 @@ static kh_status read_delta(kh_bytes frame, kh_bytes *out) {
     return raw_delta(&record, out, NULL);
 }
 
+static bool is_same(const kh_delta_thresholds *a, const kh_delta_thresholds *b) {
+    return a->size == b->size && a->orthogonal == b->orthogonal && a->identical == b->identical &&
+           a->opposite == b->opposite && a->conflicting == b->conflicting &&
+           a->jaccard == b->jaccard;
+}
+
 static void test_there_and_back(void **state) {
     (void)state;
     struct fixture f;
@@ -61,7 +73,7 @@ static void test_there_and_back(void **state) {
         assert_memory_equal(found.data, section.data, section.size_bytes);
         assert_int_equal(semantic_decode(f.mem, found, &read, NULL), KH_OK);
         assert_int_equal(read.mode, KH_SEMANTIC_GUARD);
-        assert_true(read.thresholds.jaccard == 0.25f && read.thresholds.opposite == -0.95f);
+        assert_true(is_same(&read.thresholds, &thresholds));
         assert_int_equal(kh_delta_filled(read.delta), 2);
         assert_int_equal(kh_delta_dimension(read.delta), DIMENSIONS);
         assert_true(kh_delta_magnitude(read.delta) == 5);
@@ -122,6 +134,60 @@ static void test_forged_sections(void **state) {
     assert_null(found.data);
 }
 
+static kh_status count_members(kh_bytes frame, size_t *count) {
+    struct raw_record record;
+    struct raw_members members;
+    struct record_member member;
+    *count = 0;
+    assert_int_equal(raw_open(frame, &record, NULL), KH_OK);
+    kh_status status = raw_members(&record, &members, NULL);
+    while (status == KH_OK && (status = raw_next_member(&members, &member, NULL)) == KH_OK)
+        ++*count;
+    return status == KH_END ? KH_OK : status;
+}
+
+static void test_members(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    static const struct record_member members[] = {{{1, 2}, {"d", 1}}, {{3, 4}, {NULL, 0}}};
+    struct record record = {.kind = RECORD_COMMIT, .id = {5, 6}, .commit = 9};
+    size_t count;
+    record.members = members;
+    record.member_count = 2;
+    assert_int_equal(record_encode(&f.codec, &record, &f.out, NULL), KH_OK);
+    kh_bytes frame = {f.out.bytes, f.out.size_bytes};
+    assert_int_equal(count_members(frame, &count), KH_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(
+        count_members(make_frame(&f, RECORD_COMMIT, members[0].delta, members[0].delta), &count),
+        KH_OK);
+    assert_int_equal(count, 0);
+    end(&f);
+}
+
+static void test_forged_members(void **state) {
+    (void)state;
+    static const unsigned char two[56] = {2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,  2,
+                                          0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 'd'};
+    unsigned char frame[BYTES_MAX];
+    size_t count;
+    const struct {
+        enum record_kind kind;
+        size_t size_bytes;
+        size_t count; /* that are there before the end */
+    } cases[] = {{RECORD_COMMIT, 0, 0},  {RECORD_COMMIT, 7, 0},  {RECORD_COMMIT, 8, 0},
+                 {RECORD_COMMIT, 31, 0}, {RECORD_COMMIT, 40, 0}, {RECORD_COMMIT, 48, 1},
+                 {RECORD_COMMIT, 56, 1}, {RECORD_PREPARE, 56, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        kh_bytes content = {two, cases[i].size_bytes};
+        kh_bytes forged =
+            forge(frame, cases[i].kind, SECTION_MEMBERS, (uint32_t)cases[i].size_bytes, content);
+        assert_int_equal(count_members(forged, &count), KH_CORRUPT);
+        assert_int_equal(count, cases[i].count);
+    }
+}
+
 /* Copied to the very end of a block, so that a step beyond it is seen. */
 static kh_status decode(const unsigned char *bytes, size_t size_bytes) {
     struct semantic_section read = {NULL, KH_SEMANTIC_DEFAULT, KH_DELTA_THRESHOLDS_INIT};
@@ -130,6 +196,7 @@ static kh_status decode(const unsigned char *bytes, size_t size_bytes) {
     memcpy(copy, bytes, size_bytes);
     kh_status status = semantic_decode(mem_process(), (kh_bytes){copy, size_bytes}, &read, NULL);
     if (status == KH_OK) {
+        assert_non_null(read.delta);
         assert_true(read.mode >= KH_SEMANTIC_KEYS && read.mode <= KH_SEMANTIC_MERGE);
         (void)kh_delta_classify(read.delta, read.delta, &read.thresholds, NULL);
     } else {
@@ -169,8 +236,9 @@ static void test_hostile_bytes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
-                                       cmocka_unit_test(test_forged_sections),
-                                       cmocka_unit_test(test_hostile_bytes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_forged_sections),
+        cmocka_unit_test(test_members), cmocka_unit_test(test_forged_members),
+        cmocka_unit_test(test_hostile_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
