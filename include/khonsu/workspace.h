@@ -158,11 +158,12 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_prepare(kh_workspace *workspace, kh
  * KH_INVALID: no workspaces, one of them twice, of different databases or id columns; KH_TOO_BIG:
  * more than 256, or what they write is more than one transaction may; KH_MISUSE: a prepared one;
  * KH_IN_USE: a cursor of one is open. Key locks of one are in the way of none; a lock of anybody
- * else is KH_LOCK_CONFLICT, and is not waited for. By the thread that uses them all; embed functions
- * are called one after the other. The record has an id of its own, which is the one that changes
- * and history name, the first tag that there is, and the ids of all their transactions:
- * kh_db_outcome knows each. In kh_stats it is a transaction more. The policies ignore, append and
- * callback of kh_workspace_options.txn do not decide here: a rival is a conflict. */
+ * else is KH_LOCK_CONFLICT, and is not waited for. By the thread that uses them all; embed
+ * functions are called one after the other. The record has an id of its own, which is the one
+ * that changes and history name, the first tag that there is, and the ids of all their
+ * transactions: kh_db_outcome knows each. In kh_stats it is a transaction more. The policies
+ * ignore, append and callback of kh_workspace_options.txn do not decide here: a rival is a
+ * conflict. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_commit_together(kh_workspace *const *workspaces,
                                                              size_t count, kh_timestamp *timestamp,
                                                              size_t *culprit, kh_error *error);
