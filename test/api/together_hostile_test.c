@@ -313,6 +313,36 @@ static void test_rows_on_a_merged_put(void **state) {
     }
 }
 
+/* At serializable what it has seen of its own is what is stored: a rival that comes at the last
+ * moment is not merged with it. */
+static void test_seen_before_a_late_merge(void **state) {
+    (void)state;
+    int conflicts = 0;
+    for (int moment = 1; moment < MOMENTS; moment++) {
+        struct between between;
+        kh_db *where = open_between(&between);
+        store_rows_in(where, "t", "1=10/100 2=20/200");
+        kh_workspace *one = begin_in(where, KH_SERIALIZABLE, KH_MERGE);
+        kh_timestamp committed = 0;
+        kh_batch *value = kit_rows(where, "1=10/100 2=22/200");
+        kit_is(kh_workspace_put(one, kit_key("t"), value, NULL), KH_OK);
+        kh_batch_release(value);
+        get_rows(one, "t", "1=10/100 2=22/200");
+        between.key = "t";
+        between.rows = "1=99/100 2=20/200";
+        between.readings = 0;
+        between.fire_at = moment;
+        kh_status status = kh_workspace_commit_together(&one, 1, &committed, NULL, NULL);
+        between.fire_at = 0;
+        if (status == KH_CONFLICT) conflicts++;
+        if (between.has_fired && status == KH_OK && between.committed < committed)
+            fail_msg("moment %d: it has seen a value that was not stored", moment);
+        kh_workspace_close(one);
+        kit_close(where);
+    }
+    assert_true(conflicts > 0);
+}
+
 /* At repeatable read a replaced key that was read is replaced, whoever comes along. */
 static void test_a_weak_reader_stays_weak(void **state) {
     (void)state;
@@ -408,6 +438,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_active_as_before, open_db, close_db),
         cmocka_unit_test(test_policy_of_rows_is_each_ones_own),
         cmocka_unit_test(test_rows_on_a_merged_put),
+        cmocka_unit_test(test_seen_before_a_late_merge),
         cmocka_unit_test(test_a_weak_reader_stays_weak),
         cmocka_unit_test(test_time_runs_out),
         cmocka_unit_test_setup_teardown(test_counters_add_up, open_db, close_db),
