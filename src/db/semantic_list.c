@@ -190,7 +190,6 @@ void semantic_list_pin(struct semantic_list *list, uint64_t from, struct semanti
     if (from < list->first) from = list->first;
     if (from > list->end) from = list->end;
     uint64_t most = (from / SEMANTIC_PAGE + SEMANTIC_RUN_PAGES) * SEMANTIC_PAGE;
-    run->kept = list->first;
     run->from = from;
     run->to = list->end < most ? list->end : most;
     size_t count = 0;

@@ -39,7 +39,7 @@ struct semantic_page {
      * when the page is full. */
     _Atomic uint32_t compared;
     _Atomic(struct delta_set *) codes;
-    /* Slots whose references the page has; under the lock. */
+    /* Slots whose references the page has; under the lock. `from` stays while it is pinned. */
     uint32_t from;
     uint32_t to;
     struct recent_delta items[SEMANTIC_PAGE];
@@ -78,9 +78,8 @@ uint64_t semantic_list_above(const struct semantic_list *list, uint64_t timestam
 const struct recent_delta *semantic_list_at(const struct semantic_list *list, uint64_t number);
 
 enum { SEMANTIC_RUN_PAGES = 32 };
-/* Numbers [from, to), pinned; what the pages have from `kept` on may be looked at, too. */
+/* Numbers [from, to), pinned. */
 struct semantic_run {
-    uint64_t kept;
     uint64_t from;
     uint64_t to;
     struct semantic_page *pages[SEMANTIC_RUN_PAGES]; /* the first has `from` */

@@ -10,10 +10,9 @@ enum { SLOTS_LEAST = 16 };
 /* By one search: it is a commit that waits. */
 enum { PAGES_MADE = 4 };
 
-/* A part of a page: slots [from, to), and the first one that has a delta. */
+/* Slots [from, to) of a page. */
 struct part {
     struct semantic_page *page;
-    size_t kept;
     size_t from;
     size_t to;
 };
@@ -34,19 +33,19 @@ void semantic_probe_fini(struct semantic_probe *probe) {
 
 /* ---- codes ----------------------------------------------------------------------------------- */
 
-static struct delta_set *make_codes(const struct part *part, size_t dimension) {
-    const kh_delta *deltas[SEMANTIC_PAGE];
+/* Of what the page has, whoever searches which part of it. NULL: too few, or no memory. */
+static struct delta_set *make_codes(const struct semantic_page *page, size_t dimension) {
+    const kh_delta *deltas[SEMANTIC_PAGE] = {NULL};
     size_t count = 0;
-    for (size_t i = 0; i < SEMANTIC_PAGE; i++) {
-        const kh_delta *delta = i < part->kept ? NULL : part->page->items[i].delta;
-        bool fits = delta != NULL && !delta->is_sparse && delta->dimension == dimension;
-        deltas[i] = fits ? delta : NULL;
-        count += fits;
+    for (size_t i = page->from; i < SEMANTIC_PAGE; i++) {
+        const kh_delta *delta = page->items[i].delta;
+        if (delta->is_sparse || delta->dimension != dimension) continue;
+        deltas[i] = delta;
+        count++;
     }
     struct delta_set *made = NULL;
     if (count < CODED_LEAST) return NULL;
-    kh_status status =
-        delta_set_create(part->page->mem, dimension, deltas, SEMANTIC_PAGE, &made, NULL);
+    kh_status status = delta_set_create(page->mem, dimension, deltas, SEMANTIC_PAGE, &made, NULL);
     return status == KH_OK ? made : NULL;
 }
 
@@ -54,7 +53,7 @@ static struct delta_set *make_codes(const struct part *part, size_t dimension) {
 static const struct delta_set *add_codes(struct semantic_probe *probe, const struct part *part) {
     struct delta_set *there = NULL;
     probe->may_make--;
-    struct delta_set *made = make_codes(part, probe->delta->dimension);
+    struct delta_set *made = make_codes(part->page, probe->delta->dimension);
     if (made == NULL) {
         atomic_store_explicit(&part->page->compared, 0, memory_order_relaxed);
         return NULL;
@@ -133,9 +132,7 @@ bool semantic_scan(struct semantic_probe *probe, const struct semantic_run *run,
     for (uint64_t number = run->from; number < run->to; number = next) {
         uint64_t begin = number / SEMANTIC_PAGE * SEMANTIC_PAGE;
         next = begin + SEMANTIC_PAGE < run->to ? begin + SEMANTIC_PAGE : run->to;
-        struct part part = {run->pages[index++],
-                            (size_t)(run->kept > begin ? run->kept - begin : 0),
-                            (size_t)(number - begin), (size_t)(next - begin)};
+        struct part part = {run->pages[index++], (size_t)(number - begin), (size_t)(next - begin)};
         if (!scan_part(probe, &part, found, context)) return false;
     }
     return true;

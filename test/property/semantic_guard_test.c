@@ -5,7 +5,8 @@
 #include "support/delta_kit.h"
 #include "support/kit.h"
 
-enum { DIMENSION = 40, COMMITS = 1500, OLD = 120, MODEL_MOST = COMMITS + OLD };
+/* Many: a search takes more than one run of pages. */
+enum { DIMENSION = 40, COMMITS = 1500, MANY = 9000, OLD = 120, MODEL_MOST = MANY + OLD };
 
 struct committed {
     kh_timestamp commit;
@@ -23,9 +24,10 @@ struct world {
     size_t answers[2]; /* committed, refused */
 };
 
-static void draw_values(struct world *world, float values[DIMENSION]) {
+/* Quiet: near nobody, mostly. */
+static void draw_values(struct world *world, bool is_quiet, float values[DIMENSION]) {
     struct delta_dice *dice = &world->dice;
-    float mix = delta_kit_below(dice, 200) == 0 ? 1.0f : 0.05f;
+    float mix = !is_quiet && delta_kit_below(dice, 200) == 0 ? 1.0f : 0.05f;
     bool is_sparse = delta_kit_below(dice, 20) == 0;
     if (delta_kit_below(dice, 2) == 0) mix = -mix;
     for (size_t i = 0; i < DIMENSION; i++) {
@@ -55,7 +57,9 @@ static kh_workspace *begin(struct world *world, kh_semantic_mode mode,
     return workspace;
 }
 
-static void fill(struct world *world, kh_workspace *workspace, bool is_like_all) {
+enum tone { QUIET, USUAL, LOUD }; /* LOUD: in conflict with all that are not quiet */
+
+static void fill(struct world *world, kh_workspace *workspace, enum tone tone) {
     static const float zero[DIMENSION];
     float values[DIMENSION];
     char key[16];
@@ -63,8 +67,8 @@ static void fill(struct world *world, kh_workspace *workspace, bool is_like_all)
     kh_batch *value = kit_number(world->db, 1);
     kit_is(kh_workspace_put(workspace, kit_key(key), value, NULL), KH_OK);
     kh_batch_release(value);
-    draw_values(world, values);
-    for (size_t i = 0; i < DIMENSION && is_like_all; i++)
+    draw_values(world, tone == QUIET, values);
+    for (size_t i = 0; i < DIMENSION && tone == LOUD; i++)
         values[i] = world->center[i] + 0.3f * delta_kit_float(&world->dice);
     kit_is(kh_workspace_set_before(workspace, (kh_floats){zero, DIMENSION}, NULL), KH_OK);
     kit_is(kh_workspace_set_after(workspace, (kh_floats){values, DIMENSION}, NULL), KH_OK);
@@ -139,12 +143,13 @@ static void check_commit(struct world *world, kh_workspace *workspace,
     kh_delta_release(delta);
 }
 
-static void commit_many(struct world *world) {
+static void commit_many(struct world *world, size_t count) {
     static const kh_delta_thresholds usual = KH_DELTA_THRESHOLDS_INIT;
-    for (size_t i = 0; i < COMMITS; i++) {
+    for (size_t i = 0; i < count; i++) {
         kh_timestamp commit = 0;
         kh_workspace *workspace = begin(world, KH_SEMANTIC_KEYS, &usual);
-        fill(world, workspace, false);
+        /* Of many the last ones only are heard: behind the first run of pages. */
+        fill(world, workspace, count == MANY && i < MANY - 400 ? QUIET : USUAL);
         kit_is(kh_workspace_commit(workspace, &commit, NULL), KH_OK);
         note(world, workspace, commit);
         kh_workspace_close(workspace);
@@ -164,9 +169,9 @@ static void one_world(uint64_t seed) {
         thresholds[i] = draw_thresholds(&world->dice);
         world->old[i] = begin(world, KH_SEMANTIC_GUARD, &thresholds[i]);
     }
-    commit_many(world);
+    commit_many(world, seed % 8 == 0 ? MANY : COMMITS);
     for (size_t i = 0; i < OLD; i++) {
-        fill(world, world->old[i], i % 5 == 0);
+        fill(world, world->old[i], i % 5 == 0 ? LOUD : QUIET);
         check_commit(world, world->old[i], &thresholds[i]);
         kh_workspace_close(world->old[i]);
     }

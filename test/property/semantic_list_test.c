@@ -5,7 +5,8 @@
 #include "support/delta_kit.h"
 #include "support/home.h"
 
-enum { MODEL_MOST = 4000, STEPS = 3000, HELD = 3 };
+/* Long: a search takes more than one run of pages. */
+enum { MODEL_MOST = 12000, STEPS = 3000, STEPS_LONG = 12000, HELD = 3 };
 
 /* What was added and not taken back. */
 struct model {
@@ -261,7 +262,8 @@ static void one_world(uint64_t seed, size_t *by_codes, size_t *found) {
     for (size_t i = 0; i < world->dimension; i++) world->center[i] = delta_kit_float(&world->dice);
     uint64_t bytes_max = delta_kit_below(&world->dice, 3) == 0 ? 200000 : 256 << 20;
     semantic_list_init(&world->list, world->home.batch.mem, counts[seed % 7], bytes_max);
-    for (int i = 0; i < STEPS; i++) step(world);
+    int steps = seed % 35 == 6 ? STEPS_LONG : STEPS;
+    for (int i = 0; i < steps; i++) step(world);
     (void)check_list(world);
     semantic_list_fini(&world->list);
     for (size_t i = 0; i < HELD; i++) let_go(&world->held[i]);
