@@ -6,10 +6,10 @@
  * a look at every pair.
  *
  * The codes of a page are made once it is full and has been compared so often, by dense deltas,
- * that they would have paid: by the search that notices, a few pages each time. Not for sparse
- * deltas (two of them are compared in the time of a few calls, and Jaccard's index is not a
- * matter of cosines), nor for pages of few deltas of that dimension. Failure: without memory every
- * pair is looked at.
+ * that they would have paid: by the search that notices, which spends no more on codes than on
+ * comparing (and one page). Not for sparse deltas (two of them are compared in the time of a few
+ * calls, and Jaccard's index is not a matter of cosines), nor for pages of few deltas of that
+ * dimension. Failure: without memory every pair is looked at.
  *
  * Without locks: pages are pinned. A probe is one thread's. */
 #ifndef KHONSU_DB_SEMANTIC_SCAN_H
@@ -22,8 +22,8 @@ struct semantic_probe {
     const kh_delta_thresholds *thresholds;
     struct delta_query query;
     bool has_query;
-    bool wants_codes;  /* dense, and memory has not run out */
-    uint32_t may_make; /* pages */
+    bool wants_codes; /* dense, and memory has not run out */
+    uint32_t credit;  /* pairs: what may be spent on codes */
 };
 
 /* Borrows both. */
