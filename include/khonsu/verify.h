@@ -66,6 +66,13 @@ typedef struct kh_record_write {
     uint64_t value_bytes; /* encoded; 0 for a deletion */
 } kh_record_write;
 
+/* A workspace that committed together with others, as one record (kh_workspace_commit_together). */
+typedef struct kh_record_member {
+    kh_txn_id id;
+    const kh_delta *delta; /* what its change means; NULL: it did not say */
+    kh_semantic_mode mode; /* what that decided; KH_SEMANTIC_DEFAULT without a delta */
+} kh_record_member;
+
 /* One record of the log. Borrowed for the call. */
 typedef struct kh_record_entry {
     kh_log_position position;
@@ -80,6 +87,8 @@ typedef struct kh_record_entry {
     size_t write_count;
     const kh_delta *delta; /* what a workspace's change means; NULL: the record says nothing */
     kh_semantic_mode mode; /* what that decided; KH_SEMANTIC_DEFAULT without a delta */
+    const kh_record_member *members; /* whose writes these are, in their order */
+    size_t member_count;             /* 0: the transaction's own */
 } kh_record_entry;
 /* False stops. Must not use the directory. */
 typedef bool kh_record_fn(void *context, const kh_record_entry *record);

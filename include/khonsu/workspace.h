@@ -132,6 +132,36 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_commit(kh_workspace *workspace,
  * kh_db_decide. Until then what would conflict with it, by key or (GUARD) by meaning, is answered
  * KH_HELD. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_prepare(kh_workspace *workspace, kh_error *error);
+/* Commit count of them together: all or none, as one record with one timestamp, seen by others at
+ * one moment. Everyone whose workspace it is has given its handle for this: that is the consent.
+ * No order is asked for: one is found, in which each of them could have committed right after the
+ * one before, and, where what they write depends on it, the order of the array.
+ *
+ * Each is judged by its own level, snapshot, mode and thresholds, against what others have
+ * committed as by kh_workspace_commit, and against the others of the array:
+ * - writes of different keys stand side by side; puts of one key are merged as MERGE merges (the
+ *   later one's mode, and both deltas), row operations on one key apply one after the other;
+ *   any other second write of a key is a conflict;
+ * - serializable ones may not have read what each other writes in a circle (KH_NOT_SERIALIZABLE);
+ *   what they have read may not have changed before the call, though it may for one alone;
+ * - with GUARD on either side, two of them that are against each other are KH_SEMANTIC_CONFLICT.
+ *
+ * KH_OK: all are COMMITTED. Otherwise nothing of any was applied (but for KH_UNKNOWN), and
+ * *culprit, unless culprit is NULL, is the index of the one that it failed by, or count: of none.
+ * That one is FAILED with that cause, and knows the details (kh_workspace_semantic_conflict,
+ * kh_txn_conflict of its transaction; rival 0: another one of the array, conflict.holder says who);
+ * the others are ACTIVE as before, and can be committed without it. When the log has failed
+ * (KH_UNKNOWN, KH_POISONED) all are FAILED.
+ *
+ * KH_INVALID: no workspaces, one of them twice, of different databases or id columns; KH_TOO_BIG:
+ * more than 256; KH_MISUSE: a prepared one. Key locks of one are in the way of none; a lock of
+ * anybody else is KH_LOCK_CONFLICT, and is not waited for. By the thread that uses them all; embed
+ * functions are called one after the other. The record has an id of its own, and the ids of all:
+ * kh_db_outcome knows each. The policies ignore, append and callback of kh_workspace_options.txn
+ * do not decide here: a rival is a conflict. */
+KH_API KH_WARN_UNUSED kh_status kh_workspace_commit_together(kh_workspace *const *workspaces,
+                                                             size_t count, kh_timestamp *timestamp,
+                                                             size_t *culprit, kh_error *error);
 /* Undo its own writes and nothing else: ROLLED_BACK. In constant time. KH_FINISHED: it has
  * committed or is rolled back. */
 KH_API kh_status kh_workspace_rollback(kh_workspace *workspace);

@@ -35,6 +35,8 @@
 #define LIMIT_TXN_ROW_OPS 65535u
 /* Locks that one transaction asks for, those that it had already counted again: 256 bytes each. */
 #define LIMIT_TXN_LOCKS 65536u
+/* Workspaces that commit together: each is compared with each. */
+#define LIMIT_TOGETHER 256u
 /* Savepoints open in one transaction. */
 #define LIMIT_TXN_SAVEPOINTS 65535u
 /* A user's tag on a transaction: carried in each record and listed. */

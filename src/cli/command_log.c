@@ -55,6 +55,9 @@ static void add_plain(struct listing *listing, const kh_record_entry *record) {
                     delta_text_mode(record->mode), kh_delta_dimension(record->delta),
                     kh_delta_filled(record->delta), (double)kh_delta_magnitude(record->delta));
     }
+    if (record->member_count > 0) {
+        text_printf(line, " members=%zu", record->member_count);
+    }
     for (size_t i = 0; i < record->write_count; ++i) {
         const kh_record_write *write = &record->writes[i];
         text_add_char(line, ' ');
@@ -64,6 +67,23 @@ static void add_plain(struct listing *listing, const kh_record_entry *record) {
         } else {
             text_printf(line, "=%" PRIu64, write->value_bytes);
         }
+    }
+}
+
+static void add_members_json(struct text *line, const kh_record_entry *record) {
+    for (size_t i = 0; i < record->member_count; ++i) {
+        const kh_record_member *member = &record->members[i];
+        text_add(line, i == 0 ? ",\"members\":[" : ",");
+        text_printf(line, "{\"id\":\"%" PRIu64 ":%" PRIu64 "\"", member->id.high, member->id.low);
+        if (member->delta != NULL) {
+            text_add(line, ",\"semantic\":{");
+            delta_text_add_json(line, member->mode, member->delta);
+            text_add_char(line, '}');
+        }
+        text_add_char(line, '}');
+    }
+    if (record->member_count > 0) {
+        text_add_char(line, ']');
     }
 }
 
@@ -89,6 +109,7 @@ static void add_json(struct listing *listing, const kh_record_entry *record) {
         delta_text_add_json(line, record->mode, record->delta);
         text_add_char(line, '}');
     }
+    add_members_json(line, record);
     text_add(line, ",\"writes\":[");
     for (size_t i = 0; i < record->write_count; ++i) {
         const kh_record_write *write = &record->writes[i];

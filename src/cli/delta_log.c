@@ -38,6 +38,19 @@ static void see_decision(struct delta_log *log, const kh_record_entry *record) {
     }
 }
 
+/* Of those who committed together, each one's. */
+static void see_members(struct delta_log *log, const kh_record_entry *record) {
+    for (size_t i = 0; i < record->member_count; ++i) {
+        const kh_record_member *member = &record->members[i];
+        struct delta_entry entry = {record->position, member->id, record->timestamp, member->mode,
+                                    NULL};
+        if (member->delta != NULL) {
+            entry.delta = kh_delta_retain(member->delta);
+            append(&log->entries, &log->count, entry);
+        }
+    }
+}
+
 static bool see_record(void *context, const kh_record_entry *record) {
     struct delta_log *log = context;
     struct delta_entry entry = {record->position, record->id, record->timestamp, record->mode,
@@ -60,6 +73,7 @@ static bool see_record(void *context, const kh_record_entry *record) {
     } else if (record->kind == KH_RECORD_DECIDE_COMMIT || record->kind == KH_RECORD_DECIDE_ABORT) {
         see_decision(log, record);
     }
+    see_members(log, record);
     return true;
 }
 

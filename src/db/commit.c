@@ -249,7 +249,10 @@ KH_ALWAYS_INLINE kh_status append_and_install(kh_txn *txn, enum record_kind kind
     if (KH_LIKELY(kind == RECORD_COMMIT && !has_log(db))) {
         if (KH_UNLIKELY(txn->verdict.has_resolved)) count_resolved(txn);
         commit_at_once(txn);
-        if (is_special && txn->semantic != NULL) semantic_note(txn);
+        if (is_special && txn->semantic != NULL) {
+            semantic_note(txn);
+            semantic_note_members(db, txn, txn->committed);
+        }
         return KH_OK;
     }
     status = pipeline_append(txn, kind, error);

@@ -6,8 +6,9 @@
 #include "db/handle.h"
 #include "db/locking.h"
 #include "db/prepared.h"
-#include "db/section.h"
 #include "db/seal.h"
+#include "db/section.h"
+#include "db/semantic.h"
 #include <errno.h>
 #include <string.h>
 
@@ -82,6 +83,7 @@ static void keep_one(kh_txn *txn, const struct reclaimer *who) {
     case RECORD_COMMIT:
     case RECORD_DECIDE_COMMIT:
         section_note_outcome(db, txn->id, txn->committed);
+        semantic_note_members(db, txn, txn->committed);
         apply_publish(txn, who);
         break;
     case RECORD_DECIDE_ABORT:

@@ -118,6 +118,35 @@ static kh_status list_meaning(struct listing *listing, const struct raw_record *
     return KH_OK;
 }
 
+/* The same of each member. */
+static kh_status list_members(struct listing *listing, const struct raw_record *record,
+                              kh_record_entry *entry, kh_error *error) {
+    struct raw_members raw;
+    struct record_member member;
+    kh_status status = raw_members(record, &raw, error);
+    if (status != KH_OK || raw.count == 0) return status;
+    if (raw.count > raw.left.size_bytes)
+        return status_fail(error, KH_CORRUPT, "a record with %u members in %zu bytes", raw.count,
+                           raw.left.size_bytes);
+    kh_record_member *members = arena_alloc(&listing->arena, raw.count * sizeof *members);
+    if (members == NULL) return status_no_memory(error, raw.count * sizeof *members);
+    entry->members = members;
+    while ((status = raw_next_member(&raw, &member, error)) == KH_OK) {
+        struct semantic_section read = {.delta = NULL};
+        if (member.delta.size_bytes > 0)
+            status = semantic_decode(listing->mem, member.delta, &read, error);
+        if (status != KH_OK) return status;
+        members[entry->member_count++] = (kh_record_member){member.id, read.delta, read.mode};
+    }
+    return status == KH_END ? KH_OK : status;
+}
+
+static void release_meanings(const kh_record_entry *entry) {
+    kh_delta_release((kh_delta *)(uintptr_t)entry->delta);
+    for (size_t i = 0; i < entry->member_count; i++)
+        kh_delta_release((kh_delta *)(uintptr_t)entry->members[i].delta);
+}
+
 static kh_status list(void *context, kh_log_position position, const struct group_head *head,
                       kh_bytes frame, kh_error *error) {
     struct listing *listing = context;
@@ -134,8 +163,9 @@ static kh_status list(void *context, kh_log_position position, const struct grou
                              .size_bytes = frame.size_bytes};
     status = list_writes(listing, &record, &entry, error);
     if (status == KH_OK) status = list_meaning(listing, &record, &entry, error);
+    if (status == KH_OK) status = list_members(listing, &record, &entry, error);
     if (status == KH_OK && !listing->visit(listing->context, &entry)) status = KH_END;
-    kh_delta_release((kh_delta *)(uintptr_t)entry.delta);
+    release_meanings(&entry);
     arena_reset(&listing->arena);
     return status;
 }

@@ -158,6 +158,8 @@ static kh_status restore_writes(struct restore *restore, const struct record *re
         if (status != KH_OK) return status;
     }
     section_note_outcome(db, record->id, record->commit);
+    for (size_t i = 0; i < record->member_count; i++)
+        section_note_outcome(db, record->members[i].id, record->commit);
     return KH_OK;
 }
 
@@ -283,6 +285,12 @@ static kh_status restore_decision(struct restore *restore, const struct record *
     return KH_OK;
 }
 
+/* No id is given again. */
+static void note_id(struct kh_db *db, kh_txn_id id) {
+    if (id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
+        atomic_store_explicit(&db->next_id, id.low + 1, memory_order_relaxed);
+}
+
 static kh_status restore_record(void *context, kh_log_position position,
                                 const struct record *record, kh_error *error) {
     struct restore *restore = context;
@@ -306,8 +314,8 @@ static kh_status restore_record(void *context, kh_log_position position,
     opening_step(db->opening, 1, record->frame_bytes);
     if (record->commit > restore->newest) restore->newest = record->commit;
     if (record->commit > db->store.clock) db->store.clock = record->commit;
-    if (record->id.low >= atomic_load_explicit(&db->next_id, memory_order_relaxed))
-        atomic_store_explicit(&db->next_id, record->id.low + 1, memory_order_relaxed);
+    note_id(db, record->id);
+    for (size_t i = 0; i < record->member_count; i++) note_id(db, record->members[i].id);
     return status;
 }
 

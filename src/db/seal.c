@@ -171,6 +171,8 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
     if (has_body && !fill(txn, &arena, &record)) status = status_no_memory(error, sizeof record);
     if (has_body && txn->semantic != NULL && status == KH_OK)
         status = semantic_encode(txn, &arena, &record.delta, error);
+    if (kind == RECORD_COMMIT && txn->semantic != NULL && status == KH_OK)
+        status = semantic_encode_members(txn, &arena, &record.members, &record.member_count, error);
     struct record_codec codec = seal_codec(txn->db, txn->cache);
     frame->size_bytes = 0;
     if (has_body && txn->writes.size_bytes > LARGE_BYTES) reserve(txn, frame);

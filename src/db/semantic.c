@@ -61,11 +61,46 @@ void semantic_set_delta(kh_txn *txn, kh_delta *delta) {
 }
 
 void semantic_detach(kh_txn *txn) {
-    struct semantic_claim *claim = txn->semantic;
-    if (claim == NULL) return;
-    kh_delta_release(claim->delta);
-    kh_delta_release(claim->rival.delta);
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        kh_delta_release(claim->delta);
+        kh_delta_release(claim->rival.delta);
+    }
     txn->semantic = NULL;
+}
+
+kh_status semantic_add_member(kh_txn *group, const kh_txn *member, kh_error *error) {
+    struct semantic_claim *claim = arena_alloc_zeroed(&group->arena, sizeof *claim);
+    if (claim == NULL) return status_no_memory(error, sizeof *claim);
+    claim->mode = KH_SEMANTIC_KEYS;
+    claim->member = member->id;
+    claim->snapshot = member->snapshot;
+    claim->has_writes = member->writes.live_count > 0;
+    const struct semantic_claim *own = member->semantic;
+    if (own != NULL && claim->has_writes) {
+        claim->delta = own->delta == NULL ? NULL : kh_delta_retain(own->delta);
+        claim->mode = own->mode;
+        claim->thresholds = own->thresholds;
+    }
+    struct semantic_claim **link = &group->semantic;
+    while (*link != NULL) link = &(*link)->next;
+    *link = claim;
+    group->is_special = true;
+    group->has_own_options = true;
+    return KH_OK;
+}
+
+/* What it has read at: a lock may move the snapshot of one that is alone. */
+static uint64_t snapshot_of(const kh_txn *txn, const struct semantic_claim *claim) {
+    return claim->member.low != 0 ? claim->snapshot : txn->snapshot;
+}
+
+void semantic_tell(struct semantic_claim *to, const struct semantic_claim *from) {
+    kh_delta_release(to->rival.delta);
+    to->rival = from->rival;
+    if (to->rival.delta != NULL) kh_delta_retain(to->rival.delta);
+    to->kind = from->kind;
+    to->similarity = from->similarity;
+    to->is_refused = from->is_refused;
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -98,11 +133,12 @@ static bool compare(struct semantic_claim *claim, const struct recent_delta *rec
 }
 
 /* What a snapshot does not see may have been forgotten. */
-static bool check_floor(const struct semantic *semantic, kh_txn *txn) {
+static bool check_floor(const struct semantic *semantic, const kh_txn *txn,
+                        struct semantic_claim *claim) {
     uint64_t floor = semantic->list.floor;
-    if (floor <= txn->snapshot) return true;
+    if (floor <= snapshot_of(txn, claim)) return true;
     const struct recent_delta forgotten = {.commit = floor};
-    refuse(txn->semantic, &forgotten, KH_DELTA_NONE, NAN);
+    refuse(claim, &forgotten, KH_DELTA_NONE, NAN);
     return false;
 }
 
@@ -110,18 +146,18 @@ static bool check_floor(const struct semantic *semantic, kh_txn *txn) {
 
 /* What is not visible and was not compared begins there. A log that refuses takes commits out at
  * the end (semantic_forget): what was compared may reach beyond. */
-static uint64_t begin_of(const struct semantic *semantic, const kh_txn *txn) {
-    uint64_t from = semantic_list_above(&semantic->list, txn->snapshot);
-    if (txn->semantic->searched > from) from = txn->semantic->searched;
+static uint64_t begin_of(const struct semantic *semantic, const kh_txn *txn,
+                         const struct semantic_claim *claim) {
+    uint64_t from = semantic_list_above(&semantic->list, snapshot_of(txn, claim));
+    if (claim->searched > from) from = claim->searched;
     return from < semantic->list.end ? from : semantic->list.end;
 }
 
 /* A snapshot that moved since (a key lock was waited for) may see what was refused. */
-static void look_again(const kh_txn *txn) {
-    struct semantic_claim *claim = txn->semantic;
-    if (!claim->is_refused || claim->rival.commit > txn->snapshot) return;
+static void look_again(const kh_txn *txn, struct semantic_claim *claim) {
+    if (!claim->is_refused || claim->rival.commit > snapshot_of(txn, claim)) return;
     kh_delta_release(claim->rival.delta);
-    claim->rival = (struct recent_delta){0, {0, 0}, NULL};
+    claim->rival = (struct recent_delta){.commit = 0};
     claim->is_refused = false;
     claim->searched = 0;
 }
@@ -133,9 +169,8 @@ static bool refuse_first(void *context, const struct recent_delta *rival, kh_del
 }
 
 /* What was there when it began; what comes meanwhile is left for the section. */
-static void search_unseen(kh_txn *txn) {
+static void search_unseen(kh_txn *txn, struct semantic_claim *claim) {
     struct semantic *semantic = txn->db->semantic;
-    struct semantic_claim *claim = txn->semantic;
     struct semantic_probe probe;
     struct semantic_run run;
     uint64_t end = UINT64_MAX;
@@ -143,7 +178,7 @@ static void search_unseen(kh_txn *txn) {
     do {
         lock_take(&semantic->list.lock);
         if (semantic->list.end < end) end = semantic->list.end;
-        semantic_list_pin(&semantic->list, begin_of(semantic, txn), &run);
+        semantic_list_pin(&semantic->list, begin_of(semantic, txn, claim), &run);
         claim->searched = run.to;
         lock_leave(&semantic->list.lock);
         atomic_fetch_add_explicit(&semantic->compared, run.to - run.from, memory_order_relaxed);
@@ -153,58 +188,134 @@ static void search_unseen(kh_txn *txn) {
     semantic_probe_fini(&probe);
 }
 
-void semantic_search(kh_txn *txn) {
+static void search(kh_txn *txn, struct semantic_claim *claim) {
     struct semantic *semantic = txn->db->semantic;
-    struct semantic_claim *claim = txn->semantic;
-    look_again(txn);
+    look_again(txn, claim);
     if (claim->delta == NULL || claim->is_refused) return;
     lock_take(&semantic->list.lock);
     semantic_list_reserve(&semantic->list);
     lock_leave(&semantic->list.lock);
-    if (claim->mode != KH_SEMANTIC_KEYS) search_unseen(txn);
+    if (claim->mode != KH_SEMANTIC_KEYS) search_unseen(txn, claim);
+}
+
+void semantic_search(kh_txn *txn) {
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
+        search(txn, claim);
 }
 
 /* ---- in the section -------------------------------------------------------------------------- */
 
-static void compare_rest(kh_txn *txn) {
+static void compare_rest(kh_txn *txn, struct semantic_claim *claim) {
     struct semantic *semantic = txn->db->semantic;
-    struct semantic_claim *claim = txn->semantic;
-    uint64_t from = begin_of(semantic, txn);
+    uint64_t from = begin_of(semantic, txn, claim);
     const struct semantic_list *list = &semantic->list;
     while (from < list->end && !compare(claim, semantic_list_at(list, from))) from++;
     claim->searched = list->end;
 }
 
-/* The delta of one commit: NULL, it had none. Under the lock. */
-static const struct recent_delta *find_commit(const struct semantic_list *list, uint64_t commit) {
-    uint64_t number = semantic_list_above(list, commit - 1);
-    if (number == list->end) return NULL;
-    const struct recent_delta *found = semantic_list_at(list, number);
-    return found->commit == commit ? found : NULL;
+static bool has_key(const kh_delta *delta, kh_bytes key) {
+    size_t low = 0;
+    size_t high = kh_delta_key_count(delta);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = key_compare(kh_delta_key(delta, middle), key);
+        if (order == 0) return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
 }
 
-static bool permits(kh_txn *txn, uint64_t commit) {
-    struct semantic_claim *claim = txn->semantic;
-    const struct recent_delta *recent = find_commit(&txn->db->semantic->list, commit);
-    if (recent == NULL || claim->delta == NULL) return false;
+/* Says what it means, and writes the key (who is alone writes it: nobody else could). */
+static bool is_of_key(const struct semantic_claim *claim, kh_bytes key) {
+    return claim->delta != NULL && (claim->member.low == 0 || has_key(claim->delta, key));
+}
+
+bool semantic_may_merge(const struct semantic_claim *later, const struct semantic_claim *earlier) {
+    float similarity;
+    if (later->delta == NULL || earlier->delta == NULL) return false;
     return may_merge(
-        kh_delta_classify(claim->delta, recent->delta, &claim->thresholds, &claim->similarity));
+        kh_delta_classify(later->delta, earlier->delta, &later->thresholds, &similarity));
+}
+
+/* All that the commit says of the key may be merged with, and it says something. Under the lock. */
+static bool permits(const struct semantic_list *list, struct semantic_claim *claim, kh_bytes key,
+                    uint64_t commit) {
+    bool is_told = false;
+    if (commit <= list->floor) return false; /* of several that came together some are forgotten */
+    for (uint64_t i = semantic_list_above(list, commit - 1); i < list->end; i++) {
+        const struct recent_delta *recent = semantic_list_at(list, i);
+        if (recent->commit != commit) break;
+        if (recent->company == COMPANY_UNTOLD) return false;
+        if (recent->company == COMPANY_TOLD && !has_key(recent->delta, key)) continue;
+        is_told = may_merge(
+            kh_delta_classify(claim->delta, recent->delta, &claim->thresholds, &claim->similarity));
+        if (!is_told) return false;
+    }
+    return is_told;
+}
+
+/* Of every one who commits, and writes the key: at least of one. */
+static bool permits_all(kh_txn *txn, kh_bytes key, uint64_t commit) {
+    bool is_asked = false;
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        if (!is_of_key(claim, key)) continue;
+        if (!permits(&txn->db->semantic->list, claim, key, commit)) return false;
+        is_asked = true;
+    }
+    return is_asked;
+}
+
+/* Every commit of an entry above one and up to another, newest first, until the visitor says no.
+ * False: it said so, or nobody knows them all any more. In the section. */
+typedef bool visit_commit(void *context, uint64_t commit);
+static bool visit_commits(const struct recent_writes *recent, const struct entry *entry,
+                          uint64_t above, uint64_t upto, visit_commit *visit, void *context) {
+    if (recent_since(recent) > above) return false;
+    size_t oldest = recent->end > recent->mask + 1 ? recent->end - recent->mask - 1 : 0;
+    for (size_t i = recent->end; i > oldest; i--) {
+        const struct recent_write *each = &recent->ring[(i - 1) & recent->mask];
+        if (each->commit <= above) break;
+        if (each->entry == entry && each->commit <= upto && !visit(context, each->commit))
+            return false;
+    }
+    return true;
+}
+
+struct merging {
+    kh_txn *txn;
+    struct semantic_claim *claim; /* one of them; NULL: all */
+    kh_bytes key;
+    uint64_t *rival;
+};
+
+static bool may_merge_with(void *context, uint64_t commit) {
+    const struct merging *merging = context;
+    if (merging->rival != NULL) *merging->rival = commit;
+    if (merging->claim != NULL)
+        return permits(&merging->txn->db->semantic->list, merging->claim, merging->key, commit);
+    return permits_all(merging->txn, merging->key, commit);
 }
 
 /* Every commit of the key that is a rival: what it has read last, or its snapshot, does not see. */
 static bool may_be_merged(kh_txn *txn, const struct write *write, uint64_t *rival) {
-    const struct recent_writes *recent = &txn->db->recent;
+    struct merging merging = {txn, NULL, write->key, rival};
     *rival = write->rival;
-    if (recent_since(recent) > write->rival_above) return false;
-    size_t oldest = recent->end > recent->mask + 1 ? recent->end - recent->mask - 1 : 0;
-    for (size_t i = recent->end; i > oldest; i--) {
-        const struct recent_write *each = &recent->ring[(i - 1) & recent->mask];
-        if (each->commit <= write->rival_above) break;
-        if (each->entry != write->entry) continue;
-        *rival = each->commit;
-        if (!permits(txn, each->commit)) return false;
-    }
-    return true;
+    return visit_commits(&txn->db->recent, write->entry, write->rival_above, UINT64_MAX,
+                         may_merge_with, &merging);
+}
+
+bool semantic_may_merge_since(kh_txn *txn, struct semantic_claim *claim, const struct entry *entry,
+                              kh_bytes key, uint64_t above) {
+    struct merging merging = {txn, claim, key, NULL};
+    if (claim->delta == NULL) return false;
+    lock_take(&txn->db->semantic->list.lock);
+    bool may =
+        visit_commits(&txn->db->recent, entry, above, txn->snapshot, may_merge_with, &merging);
+    lock_leave(&txn->db->semantic->list.lock);
+    return may;
 }
 
 static const struct write *find_forbidden(kh_txn *txn, uint64_t *rival) {
@@ -219,29 +330,60 @@ static const struct write *find_forbidden(kh_txn *txn, uint64_t *rival) {
     return NULL;
 }
 
+/* Who is against whom among those that come together: whoever of the two asks for it. */
+bool semantic_agree(struct semantic_claim *later, const struct semantic_claim *earlier) {
+    const struct recent_delta rival = {.id = earlier->member, .delta = earlier->delta};
+    float similarity;
+    if (later->delta == NULL || earlier->delta == NULL) return true;
+    const struct semantic_claim *judges[] = {later, earlier};
+    for (int i = 0; i < 2; i++) {
+        if (!is_guarded(judges[i])) continue;
+        kh_delta_class kind =
+            kh_delta_classify(later->delta, earlier->delta, &judges[i]->thresholds, &similarity);
+        if (!semantic_is_against(kind)) continue;
+        refuse(later, &rival, kind, similarity);
+        return false;
+    }
+    return true;
+}
+
+/* NULL: nothing is against it. Under the lock. */
+static struct semantic_claim *find_refused(kh_txn *txn) {
+    struct semantic *semantic = txn->db->semantic;
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        if (is_guarded(claim) && !claim->is_refused && check_floor(semantic, txn, claim))
+            compare_rest(txn, claim);
+        if (claim->is_refused) return claim;
+    }
+    return NULL;
+}
+
+static bool is_any_guarded(const kh_txn *txn) {
+    bool is_any = false;
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        look_again(txn, claim);
+        is_any |= is_guarded(claim);
+    }
+    return is_any;
+}
+
 kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *rival) {
     struct semantic *semantic = txn->db->semantic;
-    struct semantic_claim *claim = txn->semantic;
     *write = NULL;
-    look_again(txn);
-    if (!is_guarded(claim) && !txn->verdict.has_resolved) return KH_OK;
+    if (!is_any_guarded(txn) && !txn->verdict.has_resolved) return KH_OK;
     lock_take(&semantic->list.lock);
     *write = txn->verdict.has_resolved ? find_forbidden(txn, rival) : NULL;
-    if (*write == NULL && is_guarded(claim) && !claim->is_refused && check_floor(semantic, txn))
-        compare_rest(txn);
+    const struct semantic_claim *refused = *write == NULL ? find_refused(txn) : NULL;
     lock_leave(&semantic->list.lock);
     if (*write != NULL) return KH_CONFLICT;
-    if (!claim->is_refused) return KH_OK;
-    *rival = claim->rival.commit;
+    if (refused == NULL) return KH_OK;
+    *rival = refused->rival.commit;
     return KH_SEMANTIC_CONFLICT;
 }
 
-bool semantic_is_held(const kh_txn *txn, const kh_txn *holder) {
-    const struct semantic_claim *mine = txn->semantic;
-    const struct semantic_claim *theirs = holder->semantic;
-    if (mine == NULL || theirs == NULL || mine->delta == NULL || theirs->delta == NULL)
-        return false;
+static bool is_held_by(const struct semantic_claim *mine, const struct semantic_claim *theirs) {
     float similarity;
+    if (mine->delta == NULL || theirs->delta == NULL) return false;
     if (is_guarded(mine) && semantic_is_against(kh_delta_classify(mine->delta, theirs->delta,
                                                                   &mine->thresholds, &similarity)))
         return true;
@@ -249,14 +391,41 @@ bool semantic_is_held(const kh_txn *txn, const kh_txn *holder) {
                                      mine->delta, theirs->delta, &theirs->thresholds, &similarity));
 }
 
+/* A holder is alone: those who come together do not prepare. */
+bool semantic_is_held(const kh_txn *txn, const kh_txn *holder) {
+    if (holder->semantic == NULL) return false;
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        claim->is_held = is_held_by(claim, holder->semantic);
+        if (claim->is_held) return true;
+    }
+    return false;
+}
+
+/* ---- into the list, and out of it ------------------------------------------------------------ */
+
+static uint8_t company_of(const kh_txn *txn) {
+    if (!semantic_is_group(txn)) return COMPANY_NONE;
+    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
+        if (claim->has_writes && claim->delta == NULL) return COMPANY_UNTOLD;
+    return COMPANY_TOLD;
+}
+
 void semantic_note(kh_txn *txn) {
     struct semantic *semantic = txn->db->semantic;
-    const struct semantic_claim *claim = txn->semantic;
-    if (claim->delta == NULL) return;
-    const struct recent_delta recent = {txn->committed, txn->id, claim->delta};
+    uint8_t company = company_of(txn);
     lock_take(&semantic->list.lock);
-    semantic_list_add(&semantic->list, &recent);
+    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        kh_txn_id id = claim->member.low != 0 ? claim->member : txn->id;
+        const struct recent_delta recent = {txn->committed, id, claim->delta, company};
+        if (claim->delta != NULL) semantic_list_add(&semantic->list, &recent);
+    }
     lock_leave(&semantic->list.lock);
+}
+
+void semantic_note_members(struct kh_db *db, const kh_txn *txn, uint64_t result) {
+    if (!semantic_is_group(txn)) return;
+    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
+        section_note_outcome(db, claim->member, result);
 }
 
 void semantic_forget(struct kh_db *db, uint64_t commit) {

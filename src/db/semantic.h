@@ -17,6 +17,9 @@
  * the list, of a class that may be merged: asked in the section, of the ring of recent writes
  * (where that does not reach back far enough the merge is refused).
  *
+ * Several that commit together (db/together.h) bring a claim each, with its own snapshot; each is
+ * judged, held and remembered by itself.
+ *
  * Locks: RANK_SEMANTIC, inside of the section. Deltas are immutable and counted. */
 #ifndef KHONSU_DB_SEMANTIC_H
 #define KHONSU_DB_SEMANTIC_H
@@ -36,7 +39,11 @@ struct semantic {
 
 /* What a transaction brings to its commit: in its arena. */
 struct semantic_claim {
-    kh_delta *delta; /* a reference; NULL: none */
+    struct semantic_claim *next; /* of the next member, when several commit together */
+    kh_txn_id member;            /* low 0: the transaction itself */
+    uint64_t snapshot;           /* a member's */
+    bool has_writes;             /* a member */
+    kh_delta *delta;             /* a reference; NULL: none */
     kh_semantic_mode mode;
     kh_delta_thresholds thresholds;
     uint64_t searched; /* what is below this number of the list was compared */
@@ -45,6 +52,7 @@ struct semantic_claim {
     kh_delta_class kind;
     float similarity;
     bool is_refused;
+    bool is_held; /* by what a prepared transaction means */
 };
 
 kh_status semantic_open(struct kh_db *db, const kh_semantic_options *options, kh_error *error);
@@ -54,6 +62,23 @@ void semantic_close(struct kh_db *db);
 kh_status semantic_attach(kh_txn *txn, kh_semantic_mode mode, const kh_delta_thresholds *thresholds,
                           kh_error *error);
 void semantic_set_delta(kh_txn *txn, kh_delta *delta);
+/* One more of those who commit together by `group`, with what it carries. */
+kh_status semantic_add_member(kh_txn *group, const kh_txn *member, kh_error *error);
+static inline bool semantic_is_group(const kh_txn *txn) {
+    return txn->semantic != NULL && txn->semantic->member.low != 0;
+}
+/* Before one of two is committed after the other: false, it may not be (by its mode and
+ * thresholds), and later->is_refused. */
+bool semantic_agree(struct semantic_claim *later, const struct semantic_claim *earlier);
+/* May a put of the later one be merged with what the earlier has put? */
+bool semantic_may_merge(const struct semantic_claim *later, const struct semantic_claim *earlier);
+/* The same with what was committed under key above a timestamp, up to txn's snapshot: of claim. */
+bool semantic_may_merge_since(kh_txn *txn, struct semantic_claim *claim, const struct entry *entry,
+                              kh_bytes key, uint64_t above);
+/* Tell what was found of one claim to another of the same member. */
+void semantic_tell(struct semantic_claim *to, const struct semantic_claim *from);
+/* The outcome of its members, when it has some. In the section. */
+void semantic_note_members(struct kh_db *db, const kh_txn *txn, uint64_t result);
 /* Before the arena is reset. */
 void semantic_detach(kh_txn *txn);
 
@@ -86,6 +111,10 @@ kh_status semantic_decode(struct mem *mem, kh_bytes section, struct semantic_sec
  * KH_NO_MEMORY; as semantic_decode. */
 kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_error *error);
 kh_status semantic_restore(kh_txn *txn, kh_bytes section, kh_error *error);
+/* The members of its record; *count 0: none. KH_NO_MEMORY. */
+struct record_member;
+kh_status semantic_encode_members(kh_txn *txn, struct arena *arena,
+                                  const struct record_member **out, size_t *count, kh_error *error);
 
 /* merged, compared, remembered and its bytes, into the statistics. */
 void semantic_count(struct kh_db *db, kh_stats *out);

@@ -1,4 +1,5 @@
-/* semantic_codec.c - what a transaction carries, as the section `delta` of its record.
+/* semantic_codec.c - what a transaction carries, as the section `delta` of its record, or, of those
+ * who commit together, in the section `members`.
  *
  * version (1), mode (1), 0 (2), the five thresholds as 32-bit floats (20), little-endian, then the
  * delta (kh_delta_encode). docs/record-format.md. A prepared transaction that is found in the log
@@ -6,6 +7,7 @@
 #include "db/semantic.h"
 
 #include "base/status.h"
+#include "log/record.h"
 #include "txn/delta_codec.h"
 #include <string.h>
 
@@ -21,11 +23,11 @@ static void put_head(unsigned char *out, const struct semantic_claim *claim) {
     memcpy(out + 4, values, sizeof values);
 }
 
-kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_error *error) {
-    const struct semantic_claim *claim = txn->semantic;
+static kh_status encode(const struct semantic_claim *claim, struct arena *arena, kh_bytes *out,
+                        kh_error *error) {
     kh_bytes delta;
     *out = (kh_bytes){NULL, 0};
-    if (claim == NULL || claim->delta == NULL) return KH_OK;
+    if (claim->delta == NULL) return KH_OK;
     kh_status status = kh_delta_encode(claim->delta, &delta, error);
     if (status != KH_OK) return status;
     unsigned char *bytes = arena_alloc(arena, HEAD_BYTES + delta.size_bytes);
@@ -36,6 +38,31 @@ kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_er
     }
     kh_bytes_free(delta);
     return bytes == NULL ? status_no_memory(error, HEAD_BYTES + delta.size_bytes) : KH_OK;
+}
+
+kh_status semantic_encode(kh_txn *txn, struct arena *arena, kh_bytes *out, kh_error *error) {
+    *out = (kh_bytes){NULL, 0};
+    if (txn->semantic == NULL || semantic_is_group(txn)) return KH_OK;
+    return encode(txn->semantic, arena, out, error);
+}
+
+kh_status semantic_encode_members(kh_txn *txn, struct arena *arena,
+                                  const struct record_member **out, size_t *count,
+                                  kh_error *error) {
+    size_t all = 0;
+    *count = 0;
+    if (!semantic_is_group(txn)) return KH_OK;
+    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
+        all++;
+    struct record_member *members = arena_alloc(arena, all * sizeof *members);
+    if (members == NULL) return status_no_memory(error, all * sizeof *members);
+    *out = members;
+    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
+        members[*count].id = claim->member;
+        kh_status status = encode(claim, arena, &members[(*count)++].delta, error);
+        if (status != KH_OK) return status;
+    }
+    return KH_OK;
 }
 
 kh_status semantic_decode(struct mem *mem, kh_bytes section, struct semantic_section *out,

@@ -94,10 +94,10 @@ void semantic_list_fini(struct semantic_list *list) {
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 
-/* Is there a place for the page of `next` beside those that are there? */
-static bool has_place(const struct semantic_list *list) {
+/* Is there a place for the page of a number beside those that are there? */
+static bool has_place(const struct semantic_list *list, uint64_t number) {
     uint64_t first = is_empty(list) ? list->next : list->first;
-    return list->next / SEMANTIC_PAGE - first / SEMANTIC_PAGE < list->page_capacity;
+    return number / SEMANTIC_PAGE - first / SEMANTIC_PAGE < list->page_capacity;
 }
 
 static void grow_places(struct semantic_list *list) {
@@ -113,7 +113,7 @@ static void grow_places(struct semantic_list *list) {
 }
 
 void semantic_list_reserve(struct semantic_list *list) {
-    if (!has_place(list)) grow_places(list);
+    if (!has_place(list, list->next + SEMANTIC_PAGE)) grow_places(list);
     if (list->spare != NULL) return;
     list->spare = mem_own_alloc(list->mem, sizeof *list->spare);
     if (list->spare != NULL) list->spare->mem = list->mem;
@@ -133,8 +133,9 @@ static struct semantic_page *open_page(struct semantic_list *list) {
 /* NULL: there is none, and nothing is left in the list. */
 static struct semantic_page *page_for_next(struct semantic_list *list) {
     if (!is_empty(list) && slot_of(list->next) != 0) return *page_of(list, list->next);
-    while (!is_empty(list) && (list->spare == NULL || !has_place(list))) drop_first(list);
-    return list->spare != NULL && has_place(list) ? open_page(list) : NULL;
+    while (!is_empty(list) && (list->spare == NULL || !has_place(list, list->next)))
+        drop_first(list);
+    return list->spare != NULL && has_place(list, list->next) ? open_page(list) : NULL;
 }
 
 static bool is_full(const struct semantic_list *list, uint64_t size_bytes) {

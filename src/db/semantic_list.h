@@ -7,7 +7,7 @@
  *
  * Bounds: count_max deltas and bytes_max bytes. A delta counts with its block, and a dense one with
  * its codes (txn/delta_set.h) as well, whether they were made or not: what is forgotten does not
- * depend on who has searched. Not counted are the pages (32 bytes a delta) and what a search that
+ * depend on who has searched. Not counted are the pages (40 bytes a delta) and what a search that
  * goes on, or the rest of the oldest page, keeps a little longer.
  *
  * Happy path: who is going to add reserves before the section, where memory may run out; adding
@@ -22,10 +22,15 @@
 #include "khonsu.h"
 #include "txn/delta_set.h"
 
+/* Whose writes a commit has: its own; or those of several, who all say what they mean, or of whom
+ * one does not. */
+enum semantic_company { COMPANY_NONE = 0, COMPANY_TOLD, COMPANY_UNTOLD };
+
 struct recent_delta {
-    uint64_t commit;
+    uint64_t commit; /* several that come together have one */
     kh_txn_id id;
     kh_delta *delta; /* a reference */
+    uint8_t company; /* enum semantic_company */
 };
 
 enum { SEMANTIC_PAGE = DELTA_SET_ROWS };
@@ -65,7 +70,7 @@ void semantic_list_init(struct semantic_list *list, struct mem *mem, uint32_t co
                         uint64_t bytes_max);
 void semantic_list_fini(struct semantic_list *list);
 
-/* See to it that the next one finds a page. Outside of the section. */
+/* See to it that the next ones, up to SEMANTIC_PAGE, find a page. Outside of the section. */
 void semantic_list_reserve(struct semantic_list *list);
 /* Takes a reference of its own. */
 void semantic_list_add(struct semantic_list *list, const struct recent_delta *recent);

@@ -39,6 +39,11 @@ KH_ALWAYS_INLINE uint64_t rival_bound(const kh_txn *txn, const struct write *wri
     return weak_rival_bound(txn, write, entry);
 }
 
+uint64_t stage_rival_bound(const kh_txn *txn, const struct write *write,
+                           const struct entry *entry) {
+    return rival_bound(txn, write, entry);
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 struct pinned { /* what a computed write is computed from, with references */
@@ -114,8 +119,8 @@ static kh_status fetch_pinned(kh_txn *txn, const struct write *write, struct pin
     if (pinned->base_cold != 0)
         status = fetch_seen(txn, write->key, pinned->base_cold, &pinned->base, error);
     if (status != KH_OK || pinned->theirs_cold == 0) return status;
-    status = fetch_value(txn->db, txn->cache, write->key, pinned->theirs_cold, &pinned->theirs,
-                         error);
+    status =
+        fetch_value(txn->db, txn->cache, write->key, pinned->theirs_cold, &pinned->theirs, error);
     *is_gone = status == KH_OK && pinned->theirs == NULL;
     return status;
 }

@@ -21,6 +21,9 @@ static inline kh_status stage_ranges(kh_txn *txn, kh_error *error) {
         return KH_OK;
     return stage_all_ranges(txn, error);
 }
+/* A newest version above this would be a rival of the write; UINT64_MAX: none would. entry may be
+ * NULL. In an epoch section. */
+uint64_t stage_rival_bound(const kh_txn *txn, const struct write *write, const struct entry *entry);
 /* Discard staged versions that were not installed. */
 void stage_discard(kh_txn *txn);
 

@@ -103,6 +103,8 @@ static kh_status decode(struct check *check, kh_bytes frame, kh_error *error) {
                                  error);
     bool is_held = status == KH_OK;
     if (is_held) status = decode_meaning(check, record.delta, error);
+    for (size_t i = 0; is_held && i < record.member_count && status == KH_OK; i++)
+        status = decode_meaning(check, record.members[i].delta, error);
     if (is_held) record_drop(&codec, &record);
     arena_reset(&check->arena);
     return status;

@@ -63,6 +63,10 @@ static void fail(kh_workspace *workspace, kh_status status) {
     if (workspace_move(workspace, KH_WORKSPACE_FAILED)) workspace->cause = status;
 }
 
+void workspace_fail(kh_workspace *workspace, kh_status status) {
+    fail(workspace, status);
+}
+
 kh_status workspace_note(kh_workspace *workspace, kh_status status) {
     if (is_final(status)) fail(workspace, status);
     return status;
@@ -290,7 +294,6 @@ __attribute__((noinline)) static kh_status bring_delta(kh_workspace *workspace, 
     return status;
 }
 
-/* To COMMITTING, with what the transaction brings along. */
 static inline kh_status start(kh_workspace *workspace, kh_error *error) {
     kh_status status = workspace_check(workspace, error);
     if (KH_UNLIKELY(status != KH_OK)) return status;
@@ -301,6 +304,10 @@ static inline kh_status start(kh_workspace *workspace, kh_error *error) {
     if (KH_UNLIKELY(status != KH_OK)) return status;
     must_move(workspace, KH_WORKSPACE_COMMITTING);
     return KH_OK;
+}
+
+kh_status workspace_start(kh_workspace *workspace, kh_error *error) {
+    return start(workspace, error);
 }
 
 kh_status kh_workspace_commit(kh_workspace *workspace, kh_timestamp *timestamp, kh_error *error) {

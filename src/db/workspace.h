@@ -82,6 +82,10 @@ static inline kh_status workspace_check(const kh_workspace *workspace, kh_error 
 }
 /* A call answered: FAILED, if the transaction cannot go on. Returns status. */
 kh_status workspace_note(kh_workspace *workspace, kh_status status);
+/* To COMMITTING, with what the transaction brings along. */
+kh_status workspace_start(kh_workspace *workspace, kh_error *error);
+/* FAILED; it may have failed already: the first cause stays. */
+void workspace_fail(kh_workspace *workspace, kh_status status);
 /* Entries with references, of all that are open, ordered by id; workspaces_free_entries. */
 struct workspace_entries {
     kh_workspace_entry *items;

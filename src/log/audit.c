@@ -251,16 +251,28 @@ static bool is_end_of_txn(enum record_kind kind) {
     return kind == RECORD_COMMIT || kind == RECORD_DECIDE_COMMIT || kind == RECORD_DECIDE_ABORT;
 }
 
-static kh_status take_outcome(struct audit *audit, uint64_t position,
-                              const struct raw_record *record, kh_error *error) {
+static kh_status take_outcome_of(struct audit *audit, uint64_t position, kh_txn_id id,
+                                 uint64_t commit, kh_error *error) {
     struct audit_item *item = NULL;
-    if (position >= audit->applied) return KH_OK;
-    kh_bytes key = {audit->key, state_id_key(STATE_OUTCOME, record->id, audit->key)};
+    kh_bytes key = {audit->key, state_id_key(STATE_OUTCOME, id, audit->key)};
     kh_status status = take(audit, ITEM_OUTCOME, key, &item, error);
     if (status != KH_OK) return status;
     item->position = position;
-    item->commit = record->kind == RECORD_DECIDE_ABORT ? 0 : record->commit;
+    item->commit = commit;
     return KH_OK;
+}
+
+static kh_status take_outcome(struct audit *audit, uint64_t position,
+                              const struct raw_record *record, kh_error *error) {
+    uint64_t commit = record->kind == RECORD_DECIDE_ABORT ? 0 : record->commit;
+    struct raw_members members;
+    struct record_member member;
+    if (position >= audit->applied) return KH_OK;
+    kh_status status = raw_members(record, &members, error);
+    if (status == KH_OK) status = take_outcome_of(audit, position, record->id, commit, error);
+    while (status == KH_OK && (status = raw_next_member(&members, &member, error)) == KH_OK)
+        status = take_outcome_of(audit, position, member.id, commit, error);
+    return status == KH_END ? KH_OK : status;
 }
 
 static kh_status note_commit(struct audit *audit, uint64_t position,

@@ -146,23 +146,36 @@ static kh_status take_decision(struct step *step, const struct raw_record *decis
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* For who asks by id. */
-static void put_outcome(struct step *step, const struct raw_record *record) {
+static void put_outcome_of(struct step *step, kh_txn_id id,
+                           const unsigned char value[STATE_OUTCOME_BYTES]) {
+    mutations_put(&step->checkpoint->set, id_key(step, STATE_OUTCOME, id),
+                  (kh_bytes){value, STATE_OUTCOME_BYTES}, (kh_bytes){NULL, 0});
+}
+
+/* For who asks by id: its own, or that of one who committed with it. */
+static kh_status put_outcome(struct step *step, const struct raw_record *record) {
     unsigned char value[STATE_OUTCOME_BYTES];
     bool is_aborted = record->kind == RECORD_DECIDE_ABORT;
     if (step->is_sweep || record->kind == RECORD_PREPARE || record->kind == RECORD_SCHEMA ||
         record->kind == RECORD_HORIZON || is_left_out(step, record))
-        return;
+        return KH_OK;
     state_outcome(is_aborted ? step->newest_commit : record->commit, is_aborted, value);
-    mutations_put(&step->checkpoint->set, id_key(step, STATE_OUTCOME, record->id),
-                  (kh_bytes){value, sizeof value}, (kh_bytes){NULL, 0});
+    put_outcome_of(step, record->id, value);
+    if (record->kind != RECORD_COMMIT) return KH_OK;
+    struct raw_members members;
+    struct record_member member;
+    kh_status status = raw_members(record, &members, step->error);
+    while (status == KH_OK && (status = raw_next_member(&members, &member, step->error)) == KH_OK)
+        put_outcome_of(step, member.id, value);
+    return status == KH_END ? KH_OK : status;
 }
 
 static kh_status take_record(struct step *step, struct raw_record *record) {
     struct mutations *set = &step->checkpoint->set;
     unsigned char key[STATE_FIXED_KEY_BYTES];
     if (record->commit > step->newest_commit) step->newest_commit = record->commit;
-    put_outcome(step, record);
+    kh_status status = put_outcome(step, record);
+    if (status != KH_OK) return status;
     switch (record->kind) {
     case RECORD_COMMIT:
         return is_left_out(step, record) ? KH_OK : take_writes(step, record, record->commit);

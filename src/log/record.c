@@ -155,6 +155,23 @@ static kh_status put_schema(struct encoder *encoder, const struct record *record
     return status;
 }
 
+static void put_members(struct encoder *encoder, const struct record *record) {
+    if (record->member_count == 0) return;
+    size_t content = section_begin(encoder, SECTION_MEMBERS, SECTION_REQUIRED);
+    put_u32(encoder, record->member_count);
+    put_u32(encoder, 0);
+    for (size_t i = 0; i < record->member_count; i++) {
+        const struct record_member *member = &record->members[i];
+        put_u64(encoder, member->id.high);
+        put_u64(encoder, member->id.low);
+        put_u32(encoder, member->delta.size_bytes);
+        put_u32(encoder, 0);
+        put(encoder, member->delta.data, member->delta.size_bytes);
+        align(encoder);
+    }
+    section_end(encoder, content);
+}
+
 static void put_head(const struct encoder *encoder, const struct record *record) {
     unsigned char *frame = encoder->out->bytes + encoder->start;
     size_t size_bytes = encoder->out->size_bytes - encoder->start;
@@ -190,8 +207,12 @@ kh_status record_encode(const struct record_codec *codec, const struct record *r
                         struct ipc_buffer *out, kh_error *error) {
     kh_assert(record->tag.size_bytes <= LIMIT_TAG_BYTES);
     struct encoder encoder = {codec, out, out->size_bytes, error};
-    if (record->delta.size_bytes > RECORD_FRAME_MAX)
-        return status_fail(error, KH_TOO_BIG, "a delta of %zu bytes", record->delta.size_bytes);
+    uint64_t delta_bytes = record->delta.size_bytes;
+    for (size_t i = 0; i < record->member_count; i++)
+        delta_bytes += record->members[i].delta.size_bytes;
+    if (delta_bytes > RECORD_FRAME_MAX)
+        return status_fail(error, KH_TOO_BIG, "deltas of %llu bytes",
+                           (unsigned long long)delta_bytes);
     (void)ipc_buffer_extend(out, RECORD_HEAD_BYTES);
     kh_status status = put_writes(&encoder, record);
     if (status != KH_OK) goto done;
@@ -201,6 +222,7 @@ kh_status record_encode(const struct record_codec *codec, const struct record *r
     put_bytes(&encoder, SECTION_TAG, record->tag);
     put_bytes(&encoder, SECTION_DELTA, record->delta);
     status = put_schema(&encoder, record);
+    put_members(&encoder, record);
     if (status != KH_OK) goto done;
     if (is_too_big(&encoder)) {
         status = status_fail(error, KH_TOO_BIG, "a record of more than %u bytes", RECORD_FRAME_MAX);

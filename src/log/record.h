@@ -48,6 +48,13 @@ struct record_range {
     size_t hole_count;
 };
 
+/* A transaction that committed together with others, as one record: its id, and what its change
+ * means (as `delta` below; size 0: nothing is said). */
+struct record_member {
+    kh_txn_id id;
+    kh_bytes delta;
+};
+
 struct record {
     enum record_kind kind;
     kh_txn_id id;
@@ -67,8 +74,10 @@ struct record {
     const struct record_range *ranges;
     size_t range_count;
     kh_bytes tag;
-    kh_bytes delta;          /* semantic delta: opaque here, usually empty */
-    const kh_schema *schema; /* RECORD_SCHEMA */
+    kh_bytes delta;                      /* semantic delta: opaque here, usually empty */
+    const struct record_member *members; /* RECORD_COMMIT: whose writes these are, in their order */
+    size_t member_count;                 /* usually 0: its own */
+    const kh_schema *schema;             /* RECORD_SCHEMA */
     uint32_t schema_number;
     size_t frame_bytes; /* of a decoded one: how long its frame is */
 };

@@ -260,6 +260,41 @@ static kh_status decode_delta(struct decoder *decoder, struct reader *reader) {
     return decode_bytes(decoder, reader, &decoder->record.delta);
 }
 
+static kh_status decode_member(struct decoder *decoder, struct reader *reader,
+                               struct record_member *member) {
+    const unsigned char *head = take(reader, MEMBER_HEAD_BYTES);
+    if (head == NULL) return corrupt(decoder, "a member is cut off");
+    size_t size_bytes = layout_u32(head + 16);
+    *member = (struct record_member){{layout_u64(head), layout_u64(head + 8)},
+                                     {take(reader, size_bytes), size_bytes}};
+    if (layout_u32(head + 20) != 0 || member->id.low == 0 || member->delta.data == NULL ||
+        !take_padding(reader, size_bytes))
+        return corrupt(decoder, "a member");
+    return KH_OK;
+}
+
+/* Who committed together: of commits only. */
+static kh_status decode_members(struct decoder *decoder, struct reader *reader) {
+    uint32_t count = 0;
+    uint32_t reserved = 0;
+    if (decoder->record.kind != RECORD_COMMIT) return corrupt(decoder, "members of no commit");
+    if (!take_u32(reader, &count) || !take_u32(reader, &reserved) || reserved != 0 || count == 0 ||
+        count > reader->left / MEMBER_HEAD_BYTES)
+        return corrupt(decoder, "the count of members");
+    kh_status status = copy_section(decoder, reader);
+    if (status != KH_OK) return status;
+    size_t size_bytes = count * sizeof(struct record_member);
+    struct record_member *members = arena_alloc(decoder->arena, size_bytes);
+    if (members == NULL) return no_memory(decoder, size_bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        status = decode_member(decoder, reader, &members[i]);
+        if (status != KH_OK) return status;
+    }
+    decoder->record.members = members;
+    decoder->record.member_count = count;
+    return KH_OK;
+}
+
 static kh_status decode_schema(struct decoder *decoder, struct reader *reader) {
     size_t size_bytes = reader->left;
     kh_bytes bytes = {take(reader, size_bytes), size_bytes};
@@ -271,7 +306,7 @@ static section_fn *const section_decoders[] = {
     [SECTION_WRITES] = decode_writes, [SECTION_DROPPED] = decode_dropped,
     [SECTION_READS] = decode_reads,   [SECTION_RANGES] = decode_ranges,
     [SECTION_TAG] = decode_tag,       [SECTION_DELTA] = decode_delta,
-    [SECTION_SCHEMA] = decode_schema};
+    [SECTION_SCHEMA] = decode_schema, [SECTION_MEMBERS] = decode_members};
 enum { SECTION_TYPES = sizeof section_decoders / sizeof section_decoders[0] };
 
 static kh_status decode_section(struct decoder *decoder, uint32_t type, uint32_t flags,

@@ -48,13 +48,14 @@ enum section_type {
     SECTION_RANGES = 4,
     SECTION_TAG = 5,
     SECTION_DELTA = 6,
-    SECTION_SCHEMA = 7
+    SECTION_SCHEMA = 7,
+    SECTION_MEMBERS = 8
 };
 
 /* A reader that does not know the type of a section with this flag must refuse the record. */
 enum { SECTION_REQUIRED = 1 };
 
-enum { SECTION_HEAD_BYTES = 8, WRITE_HEAD_BYTES = 24 };
+enum { SECTION_HEAD_BYTES = 8, WRITE_HEAD_BYTES = 24, MEMBER_HEAD_BYTES = 24 };
 
 static inline uint16_t layout_u16(const unsigned char *at) {
     uint16_t value;

@@ -93,3 +93,32 @@ kh_status raw_delta(const struct raw_record *record, kh_bytes *out, kh_error *er
     if (!is_of_txn) return corrupt(error, "a section that does not belong to its kind");
     return out->size_bytes > 0 ? KH_OK : corrupt(error, "an empty section");
 }
+
+kh_status raw_members(const struct raw_record *record, struct raw_members *out, kh_error *error) {
+    kh_bytes section;
+    *out = (struct raw_members){0, {NULL, 0}};
+    if (!find_section(record, SECTION_MEMBERS, &section))
+        return corrupt(error, "a section is cut off");
+    if (section.data == NULL) return KH_OK;
+    if (record->kind != RECORD_COMMIT)
+        return corrupt(error, "a section that does not belong to its kind");
+    if (section.size_bytes < 8) return corrupt(error, "the count of members");
+    out->count = layout_u32(section.data);
+    out->left = (kh_bytes){(const unsigned char *)section.data + 8, section.size_bytes - 8};
+    return out->count > 0 ? KH_OK : corrupt(error, "the count of members");
+}
+
+kh_status raw_next_member(struct raw_members *members, struct record_member *out, kh_error *error) {
+    if (members->count == 0) return KH_END;
+    const unsigned char *at = members->left.data;
+    size_t left = members->left.size_bytes;
+    if (left < MEMBER_HEAD_BYTES) return corrupt(error, "a member is cut off");
+    size_t delta_bytes = layout_u32(at + 16);
+    size_t whole = MEMBER_HEAD_BYTES + padded(delta_bytes);
+    if (whole > left) return corrupt(error, "a member is cut off");
+    *out = (struct record_member){{layout_u64(at), layout_u64(at + 8)},
+                                  {at + MEMBER_HEAD_BYTES, delta_bytes}};
+    members->left = (kh_bytes){at + whole, left - whole};
+    members->count--;
+    return KH_OK;
+}

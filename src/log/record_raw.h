@@ -32,4 +32,14 @@ kh_bytes raw_tag(const struct raw_record *record);
  * frame; data NULL: none. KH_CORRUPT: it is empty, cut off, or of a kind that has none. */
 kh_status raw_delta(const struct raw_record *record, kh_bytes *out, kh_error *error);
 
+/* The members of a commit; count 0: there are none. */
+struct raw_members {
+    uint32_t count;
+    kh_bytes left; /* of them, what raw_next_member has not taken yet */
+};
+/* KH_CORRUPT: cut off, empty, or of a record that is no commit. */
+kh_status raw_members(const struct raw_record *record, struct raw_members *out, kh_error *error);
+/* The next one, borrowed from the frame. KH_END after the last; KH_CORRUPT. */
+kh_status raw_next_member(struct raw_members *members, struct record_member *out, kh_error *error);
+
 #endif

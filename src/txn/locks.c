@@ -310,12 +310,32 @@ kh_status locks_seal(struct locks *table, struct lock_owner *owner, uint64_t now
     return status;
 }
 
+kh_status locks_join(struct locks *table, struct lock_owner *owner,
+                     const struct lock_owner *company, uint64_t now_ns) {
+    locks_enter(table);
+    kh_status status = locks_begin_call(table, owner, now_ns);
+    if (status == KH_OK) {
+        owner->state = OWNER_SEALED;
+        owner->company = company;
+    }
+    locks_leave(table);
+    return status;
+}
+
+void locks_part(struct locks *table, struct lock_owner *owner) {
+    locks_enter(table);
+    if (owner->state == OWNER_SEALED) owner->state = OWNER_RUNNING;
+    owner->company = NULL;
+    locks_leave(table);
+}
+
 void locks_end(struct locks *table, struct lock_owner *owner) {
     locks_enter(table);
     kh_assert(owner->waits_for == NULL);
     release_all(table, owner);
     owner->state = OWNER_RUNNING;
     owner->serial = owner->expires_ns = 0;
+    owner->company = NULL;
     locks_leave(table);
 }
 
@@ -331,7 +351,7 @@ bool locks_find_blocker(struct locks *table, kh_bytes key, uint64_t hash,
     const struct lock_record *record = record_find(table, key, hash);
     const struct lock_hold *hold = record == NULL ? NULL : record->holders;
     for (; hold != NULL && !is_found; hold = hold->next) {
-        is_found = hold->owner != owner;
+        is_found = hold->owner != owner && (owner == NULL || hold->owner->company != owner);
         if (is_found) name_one(blocker, hold->owner, key);
     }
     locks_leave(table);

@@ -65,11 +65,12 @@ struct lock_owner {
     uint64_t begun; /* larger is younger; a tie goes by the first lock */
     int32_t priority;
     /* of the table, under its latch */
-    uint8_t state;       /* enum lock_state */
-    kh_status doom;      /* DOOMED: what every call answers */
-    uint64_t serial;     /* of its first lock */
-    uint64_t expires_ns; /* the first lock's; 0: none yet */
-    uint32_t call;       /* serial number of calls: which holds are this one's */
+    uint8_t state;                    /* enum lock_state */
+    kh_status doom;                   /* DOOMED: what every call answers */
+    const struct lock_owner *company; /* commits for it, too; NULL: nobody */
+    uint64_t serial;                  /* of its first lock */
+    uint64_t expires_ns;              /* the first lock's; 0: none yet */
+    uint32_t call;                    /* serial number of calls: which holds are this one's */
     uint32_t hold_count;
     struct lock_hold *holds; /* newest first */
     /* while it waits */
@@ -161,6 +162,11 @@ kh_status locks_wait(struct locks *table, struct lock_owner *owner, struct lock_
 
 /* Its locks are safe from now on: it is about to commit, or to be prepared. KH_OK, or its doom. */
 kh_status locks_seal(struct locks *table, struct lock_owner *owner, uint64_t now_ns);
+/* The same, and its locks are in nobody's way who asks as `company` (locks_find_blocker). */
+kh_status locks_join(struct locks *table, struct lock_owner *owner,
+                     const struct lock_owner *company, uint64_t now_ns);
+/* It did not commit: it is running again, by itself. */
+void locks_part(struct locks *table, struct lock_owner *owner);
 /* Give everything back, whatever its state. It does not wait. */
 void locks_end(struct locks *table, struct lock_owner *owner);
 /* Another thread stops the wait of that owner with KH_CANCELLED. False: it does not wait, or is not
@@ -173,8 +179,8 @@ static inline uint64_t locks_in_use(const struct locks *table) {
 static inline bool locks_is_empty(const struct locks *table) {
     return locks_in_use(table) == 0;
 }
-/* Does another than owner (NULL: anybody) hold a lock on the key that has not expired? Nothing but
- * a load when the table is empty. */
+/* Does another than owner (NULL: anybody), and than those in its company, hold a lock on the key
+ * that has not expired? Nothing but a load when the table is empty. */
 bool locks_find_blocker(struct locks *table, kh_bytes key, uint64_t hash,
                         const struct lock_owner *owner, uint64_t now_ns,
                         struct lock_blocker *blocker);

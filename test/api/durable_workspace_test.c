@@ -102,8 +102,68 @@ static void test_the_log_shows_it(void **state) {
     directory_remove(&directory);
 }
 
+/* ---- several as one record ------------------------------------------------------------------- */
+
+struct members {
+    size_t records; /* with members */
+    size_t count;
+    kh_txn_id ids[3];
+    kh_semantic_mode modes[3];
+    float magnitudes[3];
+};
+
+static bool see_members(void *context, const kh_record_entry *record) {
+    struct members *members = context;
+    if (record->member_count == 0) return true;
+    assert_int_equal(record->kind, KH_RECORD_COMMIT);
+    assert_null(record->delta);
+    assert_int_equal(record->write_count, 2);
+    assert_int_equal(record->member_count, 3);
+    members->records++;
+    for (size_t i = 0; i < record->member_count; i++) {
+        const kh_record_member *member = &record->members[i];
+        members->ids[i] = member->id;
+        members->modes[i] = member->mode;
+        if (member->delta != NULL) members->magnitudes[i] = kh_delta_magnitude(member->delta);
+    }
+    return true;
+}
+
+static void test_together(void **state) {
+    (void)state;
+    struct members members = {0};
+    kh_options options = KH_OPTIONS_INIT;
+    directory_make(&directory);
+    options.path = directory.path;
+    options.retention_ms = UINT64_MAX;
+    kh_db *db = kit_open_with(&options);
+    kh_workspace *all[] = {begin(db, KH_SEMANTIC_GUARD, "a", 3, -4),
+                           begin(db, KH_SEMANTIC_MERGE, "b", 4, 3), NULL};
+    kit_is(kh_workspace_begin(db, NULL, &all[2], NULL), KH_OK);
+    kh_txn_id ids[3];
+    for (int i = 0; i < 3; i++) ids[i] = kh_workspace_id(all[i]);
+    kit_is(kh_workspace_commit_together(all, 3, NULL, NULL, NULL), KH_OK);
+    for (int i = 0; i < 3; i++) kh_workspace_close(all[i]);
+    kit_close(db);
+    kit_is(kh_path_log(directory.path, 0, see_members, &members, NULL), KH_OK);
+    assert_int_equal(members.records, 1);
+    for (int i = 0; i < 3; i++) assert_int_equal(members.ids[i].low, ids[i].low);
+    assert_int_equal(members.modes[0], KH_SEMANTIC_GUARD);
+    assert_int_equal(members.modes[1], KH_SEMANTIC_MERGE);
+    assert_int_equal(members.modes[2], KH_SEMANTIC_DEFAULT); /* it wrote nothing */
+    assert_true(members.magnitudes[0] == 5 && members.magnitudes[1] == 5);
+    db = kit_open_with(&options);
+    kit_load_is(db, "a", 1);
+    kit_load_is(db, "b", 1);
+    kit_close(db);
+    kh_verify_report report = {.size = sizeof report};
+    kit_is(kh_verify(directory.path, NULL, &report, NULL), KH_OK);
+    directory_remove(&directory);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_prepared_one),
-                                       cmocka_unit_test(test_the_log_shows_it)};
+                                       cmocka_unit_test(test_the_log_shows_it),
+                                       cmocka_unit_test(test_together)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

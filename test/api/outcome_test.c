@@ -47,6 +47,8 @@ struct ended {
     kh_txn_id decided;
     kh_timestamp decision;
     kh_txn_id given_up;
+    kh_txn_id members[3]; /* of one commit; the last has only read */
+    kh_timestamp together;
 };
 
 static kh_txn_id prepare(kh_db *db, const char *key) {
@@ -56,6 +58,21 @@ static kh_txn_id prepare(kh_db *db, const char *key) {
     kit_is(kh_txn_prepare(txn, NULL), KH_OK);
     kh_txn_close(txn);
     return id;
+}
+
+/* Under an id of its own the commit is none of theirs. */
+static void end_together(kh_db *db, struct ended *ended) {
+    static const char *const keys[] = {"m", "n"};
+    kh_workspace *workspaces[3];
+    kh_batch *value = kit_number(db, 1);
+    for (int i = 0; i < 3; i++) {
+        kit_is(kh_workspace_begin(db, NULL, &workspaces[i], NULL), KH_OK);
+        ended->members[i] = kh_workspace_id(workspaces[i]);
+        if (i < 2) kit_is(kh_workspace_put(workspaces[i], kit_key(keys[i]), value, NULL), KH_OK);
+    }
+    kh_batch_release(value);
+    kit_is(kh_workspace_commit_together(workspaces, 3, &ended->together, NULL, NULL), KH_OK);
+    for (int i = 0; i < 3; i++) kh_workspace_close(workspaces[i]);
 }
 
 static struct ended end_some(kh_db *db) {
@@ -73,6 +90,7 @@ static struct ended end_some(kh_db *db) {
     kit_is(kh_db_decide(db, ended.decided, true, &ended.decision, NULL), KH_OK);
     ended.given_up = prepare(db, "d");
     kit_is(kh_db_decide(db, ended.given_up, false, NULL, NULL), KH_OK);
+    end_together(db, &ended);
     for (int i = 0; i < 8; i++) kit_store(db, "later", i); /* the table has room for one */
     return ended;
 }
@@ -82,6 +100,8 @@ static void all_are(kh_db *db, const struct ended *ended) {
     outcome_is(db, ended->rolled_back, KH_OUTCOME_ABORTED, 0);
     outcome_is(db, ended->decided, KH_OUTCOME_COMMITTED, ended->decision);
     outcome_is(db, ended->given_up, KH_OUTCOME_ABORTED, 0);
+    for (int i = 0; i < 3; i++)
+        outcome_is(db, ended->members[i], KH_OUTCOME_COMMITTED, ended->together);
 }
 
 /* From the end of the log, from the storage, after a restart; under each sync policy. */

@@ -2,7 +2,7 @@
  * one table (set a number, add to a vector, insert, delete a row) by workspaces that overlap at
  * random, against a model that applies the operations, one workspace after the other, in the order
  * of commits. What the engine refuses the model leaves out; what it merges must be what the model
- * has. */
+ * has. Now and then some of them commit together: then the order is that of the array. */
 #include "support/kit.h"
 #include "support/rows_kit.h"
 
@@ -180,16 +180,40 @@ static void is_model(kh_db *db, const struct row *model) {
     }
 }
 
+static void apply_all(const struct player *player, struct row *model) {
+    for (int i = 0; i < player->count; i++) assert_true(apply(&player->edits[i], model));
+}
+
 static bool close_player(kh_db *db, struct player *player, struct row *model) {
-    struct row next[IDS];
     kh_status status = kh_workspace_commit(player->workspace, NULL, NULL);
     kh_workspace_close(player->workspace);
     player->workspace = NULL;
     assert_true(status == KH_OK || status == KH_CONFLICT);
-    memcpy(next, model, sizeof next);
-    if (status == KH_OK) {
-        for (int i = 0; i < player->count; i++) assert_true(apply(&player->edits[i], next));
-        memcpy(model, next, sizeof next);
+    if (status == KH_OK) apply_all(player, model);
+    is_model(db, model);
+    return status == KH_OK;
+}
+
+/* Those who are open, from one on and round: all or none. Whom it fails by is out. */
+static bool close_together(kh_db *db, struct player *players, struct row *model) {
+    struct player *members[OPEN];
+    kh_workspace *workspaces[OPEN];
+    size_t count = 0;
+    size_t culprit;
+    uint32_t first = draw(OPEN);
+    for (uint32_t i = 0; i < OPEN; i++) {
+        struct player *player = &players[(first + i) % OPEN];
+        if (player->workspace == NULL) continue;
+        members[count] = player;
+        workspaces[count++] = player->workspace;
+    }
+    kh_status status = kh_workspace_commit_together(workspaces, count, NULL, &culprit, NULL);
+    assert_true(status == KH_OK ? culprit == count : status == KH_CONFLICT && culprit < count);
+    for (size_t i = 0; i < count; i++) {
+        if (status == KH_OK) apply_all(members[i], model);
+        if (status != KH_OK && i != culprit) continue;
+        kh_workspace_close(members[i]->workspace);
+        members[i]->workspace = NULL;
     }
     is_model(db, model);
     return status == KH_OK;
@@ -199,6 +223,7 @@ static void play(uint64_t number) {
     struct row model[IDS] = {{true, 0, {0, 0}}, {true, 0, {0, 0}}, {true, 0, {0, 0}}};
     struct player players[OPEN] = {{NULL, {{SET, 0, 0, {0, 0}}}, 0}};
     uint64_t answers[2] = {0, 0};
+    uint64_t together[2] = {0, 0};
     kh_db *db = kit_open();
     kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
     kh_batch *batch = batch_of(db, model);
@@ -210,13 +235,18 @@ static void play(uint64_t number) {
         struct player *player = &players[draw(OPEN)];
         if (player->workspace == NULL)
             open_player(db, player);
+        else if (draw(4) == 0)
+            together[close_together(db, players, model)]++;
         else
             answers[close_player(db, player, model)]++;
     }
     for (int i = 0; i < OPEN; i++)
         if (players[i].workspace != NULL) (void)close_player(db, &players[i], model);
-    print_message("seed %llu: %llu commits, %llu conflicts\n", (unsigned long long)number,
-                  (unsigned long long)answers[1], (unsigned long long)answers[0]);
+    print_message("seed %llu: %llu commits, %llu conflicts; together %llu, %llu\n",
+                  (unsigned long long)number, (unsigned long long)answers[1],
+                  (unsigned long long)answers[0], (unsigned long long)together[1],
+                  (unsigned long long)together[0]);
+    assert_true(together[0] > 0 && together[1] > 0);
     assert_true(answers[0] > 0 && answers[1] > answers[0] / 4);
     kit_close(db);
 }

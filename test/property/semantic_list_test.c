@@ -81,7 +81,7 @@ static void add(struct world *world) {
     struct model *model = &world->model;
     kh_delta *delta = draw_delta(world);
     model->clock += 1 + delta_kit_below(&world->dice, 3);
-    struct recent_delta recent = {model->clock, {1, model->clock * 3}, delta};
+    struct recent_delta recent = {model->clock, {1, model->clock * 3}, delta, COMPANY_NONE};
     bool fails = delta_kit_below(&world->dice, 100) == 0;
     world->home.fail_at = fails ? world->home.calls + 1 : 0;
     world->has_failed |= fails;

@@ -39,7 +39,7 @@ static kh_delta *copy_of(const kh_delta *delta) {
 
 static void add(struct shared *shared, uint64_t commit, struct delta_dice *dice) {
     struct recent_delta recent = {
-        commit, {1, commit}, copy_of(shared->pool[delta_kit_below(dice, POOL)])};
+        commit, {1, commit}, copy_of(shared->pool[delta_kit_below(dice, POOL)]), COMPANY_NONE};
     lock_take(&shared->list.lock);
     semantic_list_reserve(&shared->list);
     semantic_list_add(&shared->list, &recent);

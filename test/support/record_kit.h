@@ -139,6 +139,7 @@ struct full {
     kh_bytes reads[3];
     kh_bytes holes[2];
     struct record_range ranges[4];
+    struct record_member members[2];
     char longest[65536];
 };
 
@@ -161,6 +162,8 @@ static inline void make_full(struct full *full, struct fixture *f) {
     full->ranges[2] = (struct record_range){{"", 0}, {"", 0}, NULL, 0};
     full->ranges[3] =
         (struct record_range){{full->longest, 65535}, {full->longest, 65536}, NULL, 0};
+    full->members[0] = (struct record_member){{1, 2}, {"m\0aning", 7}};
+    full->members[1] = (struct record_member){{0, UINT64_MAX}, {NULL, 0}};
     full->record = (struct record){.kind = RECORD_COMMIT,
                                    .id = {0x1122334455667788, 0x99aabbccddeeff00},
                                    .isolation = KH_SERIALIZABLE,
@@ -179,7 +182,9 @@ static inline void make_full(struct full *full, struct fixture *f) {
                                    .ranges = full->ranges,
                                    .range_count = 4,
                                    .tag = text("a tag"),
-                                   .delta = {"d\0lta", 5}};
+                                   .delta = {"d\0lta", 5},
+                                   .members = full->members,
+                                   .member_count = 2};
 }
 
 /* A small one, of which every byte can be changed in a reasonable time. */
@@ -236,6 +241,14 @@ static inline void check_same(const struct record *a, const struct record *b) {
     }
     check_keys(&a->tag, a->tag.size_bytes > 0, &b->tag, b->tag.size_bytes > 0);
     check_keys(&a->delta, a->delta.size_bytes > 0, &b->delta, b->delta.size_bytes > 0);
+    assert_int_equal(a->member_count, b->member_count);
+    for (size_t i = 0; i < a->member_count; i++) {
+        kh_bytes delta_a = a->members[i].delta;
+        kh_bytes delta_b = b->members[i].delta;
+        assert_int_equal(a->members[i].id.high, b->members[i].id.high);
+        assert_int_equal(a->members[i].id.low, b->members[i].id.low);
+        check_keys(&delta_a, delta_a.size_bytes > 0, &delta_b, delta_b.size_bytes > 0);
+    }
 }
 
 #endif

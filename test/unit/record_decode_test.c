@@ -120,6 +120,8 @@ struct malformed {
 #define WRITE(value_bytes, schema, key_bytes, kind, policy)                                        \
     "\0\0\0\0\0\0\0\0" value_bytes "\0\0\0" schema "\0\0\0" key_bytes "\0" kind policy "\0\0\0\0"
 #define ONE "\1\0\0\0\0\0\0\0"
+/* The head of a member: id, bytes of its delta, reserved. */
+#define MEMBER(id, bytes) "\0\0\0\0\0\0\0\0" id "\0\0\0\0\0\0\0" bytes "\0\0\0\0\0\0\0"
 
 static const struct malformed malformed[] = {
     {RECORD_COMMIT, SECTION_WRITES,
@@ -195,9 +197,32 @@ static const struct malformed malformed[] = {
     {RECORD_DECIDE_ABORT, SECTION_WRITES, BYTES(ONE), KH_CORRUPT, "does not belong"},
     {RECORD_HORIZON, SECTION_TAG, BYTES("x"), KH_CORRUPT, "does not belong"},
     {RECORD_COMMIT, 0, BYTES("x"), KH_CORRUPT, "out of order"},
-    {RECORD_COMMIT, 8, BYTES("future"), KH_OK, ""},
-    {0, 8, BYTES("x"), KH_CORRUPT, "head"},
-    {RECORD_HORIZON + 1, 8, BYTES("x"), KH_UNSUPPORTED, "kind"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\0")), KH_OK, ""},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\1") "d\0\0\0\0\0\0\0"), KH_OK, ""},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\1") "d\0\0\0\0\0\0\1"), KH_CORRUPT,
+     "a member"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\11") "d\0\0\0\0\0\0\0"), KH_CORRUPT,
+     "a member"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES(ONE MEMBER("\0", "\0")), KH_CORRUPT, "a member"},
+    {RECORD_COMMIT, SECTION_MEMBERS,
+     BYTES(ONE "\0\0\0\0\0\0\0\0"
+               "\7\0\0\0\0\0\0\0"
+               "\0\0\0\0"
+               "\1\0\0\0"),
+     KH_CORRUPT, "a member"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\0") "\0\0\0\0\0\0\0\0"), KH_CORRUPT,
+     "behind the end"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES("\0\0\0\0\0\0\0\0"), KH_CORRUPT, "count of members"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES("\1\0\0\0\1\0\0\0" MEMBER("\7", "\0")), KH_CORRUPT,
+     "count of members"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES("\2\0\0\0\0\0\0\0" MEMBER("\7", "\0")), KH_CORRUPT,
+     "count of members"},
+    {RECORD_COMMIT, SECTION_MEMBERS, BYTES("\1\0\0"), KH_CORRUPT, "count of members"},
+    {RECORD_PREPARE, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\0")), KH_CORRUPT, "no commit"},
+    {RECORD_SCHEMA, SECTION_MEMBERS, BYTES(ONE MEMBER("\7", "\0")), KH_CORRUPT, "does not belong"},
+    {RECORD_COMMIT, 9, BYTES("future"), KH_OK, ""},
+    {0, 9, BYTES("x"), KH_CORRUPT, "head"},
+    {RECORD_HORIZON + 1, 9, BYTES("x"), KH_UNSUPPORTED, "kind"},
 };
 
 static void malformed_sections_are_named(void **state) {

@@ -122,6 +122,60 @@ static void test_forged_sections(void **state) {
     assert_null(found.data);
 }
 
+static kh_status count_members(kh_bytes frame, size_t *count) {
+    struct raw_record record;
+    struct raw_members members;
+    struct record_member member;
+    *count = 0;
+    assert_int_equal(raw_open(frame, &record, NULL), KH_OK);
+    kh_status status = raw_members(&record, &members, NULL);
+    while (status == KH_OK && (status = raw_next_member(&members, &member, NULL)) == KH_OK)
+        ++*count;
+    return status == KH_END ? KH_OK : status;
+}
+
+static void test_members(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    static const struct record_member members[] = {{{1, 2}, {"d", 1}}, {{3, 4}, {NULL, 0}}};
+    struct record record = {.kind = RECORD_COMMIT, .id = {5, 6}, .commit = 9};
+    size_t count;
+    record.members = members;
+    record.member_count = 2;
+    assert_int_equal(record_encode(&f.codec, &record, &f.out, NULL), KH_OK);
+    kh_bytes frame = {f.out.bytes, f.out.size_bytes};
+    assert_int_equal(count_members(frame, &count), KH_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(
+        count_members(make_frame(&f, RECORD_COMMIT, members[0].delta, members[0].delta), &count),
+        KH_OK);
+    assert_int_equal(count, 0);
+    end(&f);
+}
+
+static void test_forged_members(void **state) {
+    (void)state;
+    static const unsigned char two[56] = {2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,  2,
+                                          0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 'd'};
+    unsigned char frame[BYTES_MAX];
+    size_t count;
+    const struct {
+        enum record_kind kind;
+        size_t size_bytes;
+        size_t count; /* that are there before the end */
+    } cases[] = {{RECORD_COMMIT, 0, 0},  {RECORD_COMMIT, 7, 0},  {RECORD_COMMIT, 8, 0},
+                 {RECORD_COMMIT, 31, 0}, {RECORD_COMMIT, 40, 0}, {RECORD_COMMIT, 48, 1},
+                 {RECORD_COMMIT, 56, 1}, {RECORD_PREPARE, 56, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        kh_bytes content = {two, cases[i].size_bytes};
+        kh_bytes forged =
+            forge(frame, cases[i].kind, SECTION_MEMBERS, (uint32_t)cases[i].size_bytes, content);
+        assert_int_equal(count_members(forged, &count), KH_CORRUPT);
+        assert_int_equal(count, cases[i].count);
+    }
+}
+
 /* Copied to the very end of a block, so that a step beyond it is seen. */
 static kh_status decode(const unsigned char *bytes, size_t size_bytes) {
     struct semantic_section read = {NULL, KH_SEMANTIC_DEFAULT, KH_DELTA_THRESHOLDS_INIT};
@@ -169,8 +223,9 @@ static void test_hostile_bytes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
-                                       cmocka_unit_test(test_forged_sections),
-                                       cmocka_unit_test(test_hostile_bytes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_forged_sections),
+        cmocka_unit_test(test_members), cmocka_unit_test(test_forged_members),
+        cmocka_unit_test(test_hostile_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
