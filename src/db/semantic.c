@@ -244,7 +244,8 @@ bool semantic_may_merge(const struct semantic_claim *later, const struct semanti
 static bool permits(const struct semantic_list *list, struct semantic_claim *claim, kh_bytes key,
                     uint64_t commit) {
     bool is_told = false;
-    if (commit <= list->floor) return false; /* of several that came together some are forgotten */
+    /* Of several that came together some may be forgotten. */
+    if (commit <= list->floor) return false;
     for (uint64_t i = semantic_list_above(list, commit - 1); i < list->end; i++) {
         const struct recent_delta *recent = semantic_list_at(list, i);
         if (recent->commit != commit) break;
