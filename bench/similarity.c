@@ -11,11 +11,19 @@
  * the one that a wheel of numpy carries (numpy.libs/libscipy_openblas64_*.so) will do.
  *
  * The second classifies pairs of a KIND (dense, "dense related", sparse, "sparse related", "sparse
- * equal") and prints how many, for instruction counts:
+ * equal", or sparse/P/K, alike/P/K and deep/P/K: of pairs that share P of their 7 positions and K
+ * of their 2 keys) and prints how many, for instruction counts:
  *
  *     valgrind --tool=callgrind --toggle-collect=kh_delta_classify similarity --calls dense
  *
- * (valgrind has no AVX-512: the kernel is the one that it offers, AVX2.) */
+ * (valgrind has no AVX-512: the kernel is the one that it offers, AVX2.) For a call of each of the
+ * sparse kinds:
+ *
+ *     for kind in {sparse,alike,deep}/{0..7}/{0..2}; do echo "$kind $(($(valgrind --tool=callgrind
+ * \
+ *         --toggle-collect=kh_delta_classify --callgrind-out-file=/dev/null \
+ *         build/release/similarity --calls $kind 2>&1 | sed -n 's/.*Collected : //p') / 4096))"
+ *     done */
 #include <khonsu.h>
 
 #include "txn/delta_set.h"
@@ -32,7 +40,9 @@ enum {
     ROWS = 10000,
     PAIR_DIMENSION = 128,
     PAIR_FILLED = 7,
-    POOL = 64, /* deltas that pairs are drawn from */
+    POOL = 64,           /* deltas that pairs are drawn from */
+    PAIRED = 4 * POOL,   /* deltas that come as pairs */
+    CALLS = POOL * POOL, /* in one round */
     BATCH = 50,
     ROUNDS_MOST = 10000,
     KERNELS_MOST = 4
@@ -277,8 +287,12 @@ static void measure_many(const struct settings *settings) {
 
 /* ---- pairs ----------------------------------------------------------------------------------- */
 
+/* Each delta with each, or, when is_paired, the first with the second, the third with the fourth
+ * and so on. */
 struct pool {
-    kh_delta *deltas[POOL];
+    kh_delta *deltas[PAIRED];
+    size_t count;
+    bool is_paired;
 };
 
 /* Of PAIR_FILLED values where sparse. */
@@ -299,22 +313,92 @@ static struct shape shape_of(const char *kind) {
     return shape;
 }
 
+/* What two sparse deltas share. Sparse: the positions that they do not share have values as large
+ * as the others, so their cosine is about the part that they share. Deep: the same, and all
+ * positions are of two of the 16 lanes. Alike: positions that are not shared have small values, so
+ * the cosine is about 1 once one is shared. */
+struct sharing {
+    unsigned positions;
+    unsigned keys;
+    bool is_alike;
+    bool is_deep;
+};
+
+static bool read_sharing(const char *kind, struct sharing *out) {
+    char form[8];
+    int end = 0;
+    if (sscanf(kind, "%6[a-z]/%1u/%1u%n", form, &out->positions, &out->keys, &end) != 3)
+        return false;
+    out->is_alike = strcmp(form, "alike") == 0;
+    out->is_deep = strcmp(form, "deep") == 0;
+    return kind[end] == 0 && out->positions <= PAIR_FILLED && out->keys <= 2 &&
+           (out->is_alike || out->is_deep || strcmp(form, "sparse") == 0);
+}
+
+static kh_delta *make_sharing(const size_t *positions, size_t shared, char (*names)[32],
+                              size_t second, float others) {
+    float values[PAIR_DIMENSION] = {0};
+    kh_delta_options options = KH_DELTA_OPTIONS_INIT;
+    kh_bytes keys[] = {{names[0], strlen(names[0])}, {names[second], strlen(names[second])}};
+    kh_delta *delta = NULL;
+    for (size_t i = 0; i < PAIR_FILLED; i++)
+        values[positions[i]] = (1 + draw_float() / 30) * (i < shared ? 1 : others);
+    options.keys = keys;
+    options.key_count = 2;
+    kh_floats floats = {values, PAIR_DIMENSION};
+    if (kh_delta_build(NULL, floats, &options, &delta, NULL) != KH_OK) fail("build");
+    return delta;
+}
+
+static void make_pair(const struct sharing *sharing, kh_delta *pair[2]) {
+    size_t positions[2 * PAIR_FILLED]; /* the first one's; those that are not shared; the rest */
+    char names[4][32];
+    float others = sharing->is_alike ? 0.01f : 1;
+    for (size_t i = 0; i < 2 * PAIR_FILLED;) {
+        bool is_new = true;
+        positions[i] = (size_t)(draw() % PAIR_DIMENSION);
+        if (sharing->is_deep) positions[i] &= ~(size_t)7;
+        for (size_t j = 0; j < i; j++) is_new &= positions[j] != positions[i];
+        i += is_new;
+    }
+    for (int i = 0; i < 4; i++)
+        (void)snprintf(names[i], sizeof names[i], "notes/%06llu%06d",
+                       (unsigned long long)(draw() % 1000000), i);
+    pair[0] = make_sharing(positions, sharing->positions, names, 1, others);
+    memmove(positions + sharing->positions, positions + PAIR_FILLED,
+            (PAIR_FILLED - sharing->positions) * sizeof *positions);
+    if (sharing->keys < 1) memcpy(names[0], names[2], sizeof names[0]);
+    pair[1] = make_sharing(positions, sharing->positions, names, sharing->keys < 2 ? 3 : 1, others);
+}
+
 static struct pool make_pool(const char *kind) {
+    struct pool pool = {.count = POOL};
+    struct sharing sharing;
+    if (read_sharing(kind, &sharing)) {
+        pool.is_paired = true;
+        for (pool.count = 0; pool.count < PAIRED; pool.count += 2)
+            make_pair(&sharing, pool.deltas + pool.count);
+        return pool;
+    }
     struct shape shape = shape_of(kind);
     bool is_equal = strstr(kind, "equal") != NULL;
-    struct pool pool;
     for (size_t i = 0; i < POOL; i++)
         pool.deltas[i] = is_equal && i > 0 ? kh_delta_retain(pool.deltas[0]) : make(&shape);
     return pool;
 }
 
 static void free_pool(struct pool *pool) {
-    for (size_t i = 0; i < POOL; i++) kh_delta_release(pool->deltas[i]);
+    for (size_t i = 0; i < pool->count; i++) kh_delta_release(pool->deltas[i]);
 }
 
-/* Every pair of the pool, both ways round. */
+/* Every pair of the pool, both ways round, CALLS in all. */
 static unsigned classify_pool(const struct pool *pool) {
     unsigned sum = 0;
+    for (size_t i = 0; pool->is_paired && i < CALLS; i++) {
+        size_t at = i % PAIRED;
+        sum += kh_delta_classify(pool->deltas[at], pool->deltas[at ^ 1], NULL, NULL);
+    }
+    if (pool->is_paired) return sum;
     for (size_t i = 0; i < POOL; i++)
         for (size_t j = 0; j < POOL; j++)
             sum += kh_delta_classify(pool->deltas[i], pool->deltas[j], NULL, NULL);
@@ -324,7 +408,6 @@ static unsigned classify_pool(const struct pool *pool) {
 static void measure_pairs(const struct settings *settings, const char *kind) {
     const struct delta_kernel *const *kernels = delta_kernel_all();
     struct pool pool = make_pool(kind);
-    bool is_sparse = kh_delta_is_sparse(pool.deltas[0]);
     char name[64];
     (void)snprintf(name, sizeof name, "a pair, 128 floats, 2 keys each: %s", kind);
     for (size_t i = 0; kernels[i] != NULL; i++) {
@@ -338,11 +421,22 @@ static void measure_pairs(const struct settings *settings, const char *kind) {
             (void)sum;
             take(&times, began);
         }
-        print(name, is_sparse ? "" : kernels[i]->name, &times, 1e-9 * POOL * POOL, "ns");
-        if (is_sparse) break; /* no kernel takes part */
+        print(name, kernels[i]->name, &times, 1e-9 * CALLS, "ns");
     }
     (void)delta_kernel_choose();
     free_pool(&pool);
+}
+
+/* Of each number of shared positions the dearest: one key that has to be found, and two that have
+ * to be the same. */
+static void measure_sharing(const struct settings *settings) {
+    for (unsigned positions = 0; positions <= PAIR_FILLED; positions++) {
+        char kind[32];
+        (void)snprintf(kind, sizeof kind, "sparse/%u/1", positions);
+        measure_pairs(settings, kind);
+        (void)snprintf(kind, sizeof kind, "alike/%u/2", positions);
+        measure_pairs(settings, kind);
+    }
 }
 
 static bool count_pair(void *context, size_t i, size_t j, kh_delta_class kind, float cosine) {
@@ -378,6 +472,7 @@ static void measure(const struct settings *settings) {
     printf("%-44s %-9s %9s %9s\n", "what", "kernel", "least", "median");
     measure_many(settings);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) measure_pairs(settings, kinds[i]);
+    measure_sharing(settings);
     measure_batch(settings, 100, 1);
     measure_batch(settings, 128, 1);
     measure_batch(settings, 384, 4);
@@ -388,7 +483,8 @@ static void measure(const struct settings *settings) {
 /* ---- for instruction counts ------------------------------------------------------------------ */
 
 static void call(const struct settings *settings) {
-    bool is_known = false;
+    struct sharing sharing;
+    bool is_known = read_sharing(settings->calls, &sharing);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         is_known |= strcmp(settings->calls, kinds[i]) == 0;
     if (!is_known) fail("--calls");
@@ -397,7 +493,7 @@ static void call(const struct settings *settings) {
         if (settings->kernel == NULL || strcmp((*kernel)->name, settings->kernel) == 0)
             atomic_store(&delta_kernel_chosen, *kernel);
     (void)classify_pool(&pool);
-    printf("%d calls, kernel %s\n", POOL * POOL, delta_kernel()->name);
+    printf("%d calls, kernel %s\n", CALLS, delta_kernel()->name);
     free_pool(&pool);
 }
 

@@ -5,7 +5,8 @@
  * First: begin, put two accounts, ask for the affected keys, commit. Then two editors of one table
  * of facts: begin, operations, embeddings before and after, candidates for a merge, and the
  * commits, one of which is merged into the other's change, while a third that contradicts them is
- * stopped. */
+ * stopped. At last three who want to commit together, as one record: who does not fit is left out.
+ */
 #include <khonsu.h>
 
 #include <stdio.h>
@@ -147,11 +148,39 @@ static void edit_facts(kh_db *db) {
     show_facts(db);
 }
 
+/* Who is to blame for a refusal is left out; the others are as they were. */
+static void edit_together(kh_db *db) {
+    static const char *names[] = {"dan", "fay", "gil"};
+    static const int64_t grown[] = {1, 3800, 891, 2, 1500, 310};
+    static const int64_t measured[] = {1, 3700, 891, 2, 1500, 312};
+    static const float before[4] = {0, 0, 1, 0};
+    static const float says_grown[4] = {1, 0, 1, 0};
+    static const float says_measured[4] = {0, 1, 1, 0};
+    static const float says_shrunk[4] = {-1, 0, 1, 0.1f};
+    kh_workspace *all[] = {edit(db, "cities", grown, before, says_grown),
+                           edit(db, "cities", measured, before, says_measured),
+                           edit(db, "notes", grown, before, says_shrunk)};
+    size_t count = 3;
+    size_t culprit = 0;
+    for (;;) {
+        kh_status status = kh_workspace_commit_together(all, count, NULL, &culprit, NULL);
+        printf("%zu together: %s\n", count, kh_status_name(status));
+        if (status == KH_OK || culprit == count) break;
+        printf("%s is left out\n", names[culprit]);
+        kh_workspace_close(all[culprit]);
+        all[culprit] = all[--count];
+        names[culprit] = names[count];
+    }
+    for (size_t i = 0; i < count; i++) kh_workspace_close(all[i]);
+    show_facts(db);
+}
+
 int main(void) {
     kh_error error = {""};
     kh_db *db = NULL;
     must(kh_db_open(NULL, &db, &error), &error, "open");
     put_accounts(db);
     edit_facts(db);
+    edit_together(db);
     return kh_db_close(db) == KH_OK ? 0 : 1;
 }

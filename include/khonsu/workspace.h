@@ -85,17 +85,19 @@ typedef enum kh_step_kind {
     KH_STEP_EMBED = 5
 } kh_step_kind;
 
-/* One call that changed something, in program order. */
+/* One call that changed something and was not undone, in program order. */
 typedef struct kh_step {
     kh_step_kind kind;
     kh_bytes key;          /* borrowed until the workspace is retried or closed */
-    const kh_batch *value; /* the same; NULL: a deletion. EMBED: ids and vectors */
+    const kh_batch *value; /* the same, or until a savepoint set before the call is rolled back to;
+                            * NULL: a deletion. EMBED: ids and vectors */
 } kh_step;
 
 /* Computes the embedding of a change, from its operations: fills before and after, dimensions
  * elements each, zeroed when it is called. Called once, by the commit (or by
  * kh_workspace_compute_delta), on the thread of that call, outside of locks; it may read through
- * the workspace, and write nothing. Anything but KH_OK fails the commit with that status. */
+ * the workspace, and write or undo nothing. Anything but KH_OK fails the commit with that status.
+ */
 typedef kh_status kh_embed_fn(void *context, kh_workspace *workspace, const kh_step *operations,
                               size_t operation_count, float *before, float *after,
                               uint32_t dimensions, kh_error *error);
@@ -149,16 +151,18 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_prepare(kh_workspace *workspace, kh
  * KH_OK: all are COMMITTED. Otherwise nothing of any was applied (but for KH_UNKNOWN), and
  * *culprit, unless culprit is NULL, is the index of the one that it failed by, or count: of none.
  * That one is FAILED with that cause, and knows the details (kh_workspace_semantic_conflict,
- * kh_txn_conflict of its transaction; rival 0: another one of the array, conflict.holder says who);
- * the others are ACTIVE as before, and can be committed without it. When the log has failed
- * (KH_UNKNOWN, KH_POISONED) all are FAILED.
+ * kh_txn_conflict of its transaction; rival 0: another one of the array, conflict.holder is the id
+ * of its transaction); the others are ACTIVE as before, and can be committed without it. A call
+ * that was wrong changes no state: KH_INVALID, KH_MISUSE, KH_IN_USE, KH_FINISHED. When the log has
+ * failed (KH_UNKNOWN, KH_POISONED) all are FAILED.
  *
  * KH_INVALID: no workspaces, one of them twice, of different databases or id columns; KH_TOO_BIG:
  * more than 256; KH_MISUSE: a prepared one. Key locks of one are in the way of none; a lock of
  * anybody else is KH_LOCK_CONFLICT, and is not waited for. By the thread that uses them all; embed
- * functions are called one after the other. The record has an id of its own, and the ids of all:
- * kh_db_outcome knows each. The policies ignore, append and callback of kh_workspace_options.txn
- * do not decide here: a rival is a conflict. */
+ * functions are called one after the other. The record has an id of its own, and the ids of all
+ * their transactions: kh_db_outcome knows each. In kh_stats it is a transaction more. The policies
+ * ignore, append and callback of kh_workspace_options.txn do not decide here: a rival is a
+ * conflict. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_commit_together(kh_workspace *const *workspaces,
                                                              size_t count, kh_timestamp *timestamp,
                                                              size_t *culprit, kh_error *error);
@@ -196,7 +200,9 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_compare_and_swap(kh_workspace *work
 KH_API KH_WARN_UNUSED kh_status kh_workspace_embed(kh_workspace *workspace, kh_bytes key,
                                                    const kh_batch *vectors, kh_error *error);
 /* The transaction below, for its other calls (scans, savepoints, row operations): what they write
- * is written, and not listed as operations. Borrowed; it must not be ended or closed. */
+ * is written, and not listed as operations. kh_txn_rollback_to takes the operations since the
+ * savepoint out of the list and the count, those of savepoints released since among them. Borrowed;
+ * it must not be ended or closed. */
 KH_API kh_txn *kh_workspace_txn(kh_workspace *workspace);
 
 /* ---- its embedding --------------------------------------------------------------------------- */
@@ -209,8 +215,9 @@ KH_API KH_WARN_UNUSED kh_status kh_workspace_set_before(kh_workspace *workspace,
 KH_API KH_WARN_UNUSED kh_status kh_workspace_set_after(kh_workspace *workspace, kh_floats values,
                                                        kh_error *error);
 /* delta = after - before, with the affected keys as of now: from what was set, or by the embed
- * function. Once: KH_MISUSE the second time, or without both sides. Operations may follow; their
- * keys are added at commit. */
+ * function. Once: KH_MISUSE the second time, or without both sides. Operations may follow, or be
+ * undone by kh_txn_rollback_to: at commit the delta gets the keys that are written then, and the
+ * embedding stays as it was computed. Until then others see the keys of now. */
 KH_API KH_WARN_UNUSED kh_status kh_workspace_compute_delta(kh_workspace *workspace,
                                                            kh_error *error);
 /* A reference that the caller releases. KH_NOT_FOUND: none was computed. */

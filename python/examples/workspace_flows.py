@@ -1,8 +1,9 @@
-"""The two ways in which semantic workspaces are used most: as examples/workspaces.c, in Python.
+"""The ways in which semantic workspaces are used most: as examples/workspaces.c, in Python.
 
 First: begin, put two accounts, ask for the affected keys, commit. Then two editors of one table of
 facts: begin, operations, embeddings before and after, candidates for a merge, and the commits, one
-of which is merged into the other's change, while a third that contradicts them is stopped.
+of which is merged into the other's change, while a third that contradicts them is stopped. At last
+three who want to commit together, as one record: who does not fit is left out.
 """
 
 from collections.abc import Sequence
@@ -60,6 +61,10 @@ def edit_facts(db: khonsu.Database) -> None:
     end(ann, "ann")
     end(ben, "ben")
     end(eve, "eve")
+    show_facts(db)
+
+
+def show_facts(db: khonsu.Database) -> None:
     with db.begin(read_only=True) as txn:
         cities = txn["cities"]
         for number in range(len(cities)):
@@ -67,10 +72,33 @@ def edit_facts(db: khonsu.Database) -> None:
             print(f"city {city}: population {population}, area {area}")
 
 
+def edit_together(db: khonsu.Database) -> None:
+    grown = [(1, 3800, 891), (2, 1500, 310)]
+    measured = [(1, 3700, 891), (2, 1500, 312)]
+    editors = {
+        "dan": edit(db, "cities", grown, [1, 0, 1, 0]),
+        "fay": edit(db, "cities", measured, [0, 1, 1, 0]),
+        "gil": edit(db, "notes", grown, [-1, 0, 1, 0.1]),
+    }
+    while editors:
+        try:
+            db.commit_together(editors.values())
+        except (khonsu.ConflictError, khonsu.SemanticConflictError) as error:
+            print(f"{len(editors)} together: {error.status}")
+            [culprit] = [who for who, ws in editors.items() if ws is error.workspace]
+            print(f"{culprit} is left out")
+            editors.pop(culprit).close()
+        else:
+            print(f"{len(editors)} together: KH_OK")
+            break
+    show_facts(db)
+
+
 def main() -> None:
     with khonsu.open() as db:
         put_accounts(db)
         edit_facts(db)
+        edit_together(db)
 
 
 if __name__ == "__main__":

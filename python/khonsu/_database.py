@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import logging
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -122,6 +122,38 @@ class Database(_core.Database):
             BusyError: Too many transactions are open.
         """
         return Workspace(self, **options)
+
+    def commit_together(self, workspaces: Iterable[_core.Workspace]) -> int:
+        """Commit several workspaces, all or none, as one commit; the timestamp that all have.
+
+        Each is judged by its own rules, against what others have committed and against the rest of
+        these. No order is asked for: one is found in which each could have committed right after
+        the one before. The embed functions are called first, one after the other; what one raises
+        is passed on.
+
+        When it is refused, ``error.workspace`` is the one that it failed by, and it alone has
+        failed: it can be retried. The others are active as before, and can be committed without it,
+        together or by themselves. None: it failed by none of them (and when the log has failed,
+        all have). In a ``with`` block of its own a workspace that was committed here is not
+        committed again, and one that is active is committed at the end, by itself.
+
+        Raises:
+            ConflictError, NotSerializableError, SemanticConflictError, ...: As by
+                ``Workspace.commit``. Of two that do not fit beside each other `rival` is None:
+                `holder`, or `rival_transaction`, has the id of the other's transaction.
+            InvalidError: None at all, one of them twice, or one of another database.
+            TooBigError: More than 256.
+            MisuseError: One is used by another thread, or prepared.
+
+        >>> import khonsu
+        >>> n = khonsu.Schema({"n": "int64"})
+        >>> with khonsu.open() as db, db.workspace() as ann, db.workspace() as ben:
+        ...     ann["a"], ben["b"] = n.row(1), n.row(2)
+        ...     timestamp = db.commit_together([ann, ben])
+        ...     ann.timestamp == ben.timestamp == db.now == timestamp
+        True
+        """
+        return super().commit_together(workspaces)
 
     @overload
     def get(self, key: _core.Key) -> _core.Batch | None: ...

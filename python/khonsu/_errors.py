@@ -10,7 +10,12 @@ that ran out is a ``MemoryError``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import _core
+
+if TYPE_CHECKING:
+    from ._workspace import Workspace
 
 
 class Error(Exception):
@@ -29,6 +34,8 @@ class Error(Exception):
     holder: int | None = None
     """Id of the transaction that holds the key, prepared (:class:`HeldError`) or by a lock
     (:class:`LockConflictError`, :class:`DeadlockError`)."""
+    workspace: Workspace | None = None
+    """Of ``Database.commit_together``: the workspace that it failed by; None: of none of them."""
 
 
 class RetryError(Error):

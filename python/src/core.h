@@ -192,6 +192,8 @@ PyObject *raise_of_txn(kh_status status, const kh_error *error, txn_object *txn,
                        const kh_bytes *key);
 PyObject *raise_words(kh_status status, const char *words);
 PyObject *raise_absent(txn_object *txn, PyObject *key);
+/* The exception that is set says which workspace it is about. One that is not khonsu's stays. */
+void raise_names(txn_object *txn);
 bool errors_set(PyObject *by_number);
 
 /* ---- keys.c ---------------------------------------------------------------------------------- */
@@ -316,6 +318,10 @@ extern PyMethodDef txn_read_methods[];
 extern PyMethodDef txn_write_methods[];
 bool txn_enter(txn_object *txn);
 void txn_leave(txn_object *txn);
+/* What a commit was answered: the timestamp, and whether it has ended. It is held. */
+void txn_settle(txn_object *txn, kh_status status, kh_timestamp timestamp);
+/* Of a commit that succeeded. False: an exception is set. */
+bool txn_keep_resolved(txn_object *txn);
 /* While Python code may run that uses the transaction, or drops its scans: the database cannot be
  * closed. False: an exception is set. */
 bool txn_hold_database(txn_object *txn);
@@ -354,6 +360,7 @@ bool workspace_goes_on(const txn_object *txn);
 void workspace_learn(txn_object *txn, kh_status status);
 PyObject *database_workspaces(PyObject *self, PyObject *unused);
 PyObject *database_cancel_workspace(PyObject *self, PyObject *argument);
+PyObject *database_commit_together(PyObject *self, PyObject *workspaces); /* together.c */
 
 /* ---- deltas ---------------------------------------------------------------------------------- */
 

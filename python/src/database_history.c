@@ -293,6 +293,9 @@ PyMethodDef database_history_methods[] = {
     {"cancel_workspace", database_cancel_workspace, METH_O,
      "cancel_workspace(id)\n--\n\nIts next call raises CancelledError, and it cannot commit. "
      "NotFoundError: none is open by that id; InUseError: it is prepared."},
+    {"commit_together", database_commit_together, METH_O,
+     "commit_together(workspaces)\n--\n\nCommit several workspaces, all or none: the commit "
+     "timestamp of all."},
     {"live", database_live, METH_NOARGS, "live()\n--\n\nThe open transactions, a dict each."},
     {"backup", KEYWORDS(database_backup), METH_VARARGS | METH_KEYWORDS,
      "backup(directory, quick=False)\n--\n\nCopy the live database into a directory of backups, "

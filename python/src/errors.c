@@ -36,6 +36,23 @@ static PyObject *make(kh_status status, const char *words) {
     return exception;
 }
 
+static bool is_ours(PyObject *exception) {
+    for (int number = 0; number < STATUS_MAX; number++)
+        if ((PyObject *)Py_TYPE(exception) == core.exceptions[number]) return true;
+    return false;
+}
+
+void raise_names(txn_object *txn) {
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (is_ours(value) && PyObject_SetAttrString(value, "workspace", (PyObject *)txn) < 0)
+        PyErr_Clear();
+    PyErr_Restore(type, value, trace);
+}
+
 static void raise_made(PyObject *exception) {
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
     Py_DECREF(exception);
@@ -68,20 +85,29 @@ static bool add_details(PyObject *exception, kh_txn_id id, const kh_bytes *key,
            set_detail(exception, "holder", txn_id_give(conflict->holder));
 }
 
+static const char *meaning_of(kh_status status, const kh_conflict *conflict) {
+    bool is_together = conflict != NULL && conflict->rival == 0 && conflict->holder.low != 0;
+    if (is_together && status == KH_CONFLICT)
+        return "another workspace of the same commit writes this key";
+    if (is_together && status == KH_NOT_SERIALIZABLE)
+        return "workspaces of the same commit have read what each other writes";
+    return kh_status_meaning(status);
+}
+
 /* A conflict's words name the key: the library leaves the text to whoever shows it. */
 static PyObject *make_of_conflict(kh_status status, const kh_error *error,
                                   const kh_conflict *conflict) {
     if (error != NULL && error->message[0] != '\0') return make(status, error->message);
-    if (conflict == NULL || conflict->key.size_bytes == 0)
-        return make(status, kh_status_meaning(status));
+    const char *meaning = meaning_of(status, conflict);
+    if (conflict == NULL || conflict->key.size_bytes == 0) return make(status, meaning);
     PyObject *key = key_give(conflict->key);
     if (key == NULL) return NULL;
-    PyObject *text = PyUnicode_FromFormat("%s: %R", kh_status_meaning(status), key);
+    PyObject *text = PyUnicode_FromFormat("%s: %R", meaning, key);
     Py_DECREF(key);
     Py_ssize_t size = 0;
     const char *words = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &size);
     if (words == NULL) PyErr_Clear(); /* a key that is not UTF-8 */
-    PyObject *exception = make(status, words == NULL ? kh_status_meaning(status) : words);
+    PyObject *exception = make(status, words == NULL ? meaning : words);
     Py_XDECREF(text);
     return exception;
 }
@@ -118,17 +144,20 @@ static PyObject *make_of_meaning(const kh_semantic_conflict *conflict) {
     if (conflict->rival_delta == NULL)
         return make(KH_SEMANTIC_CONFLICT, "the snapshot is older than what is remembered of the "
                                           "deltas that were committed: nobody knows what it met");
-    (void)PyOS_snprintf(words, sizeof words,
-                        "%s to what transaction %llu has committed meanwhile, cosine %.2f",
+    bool is_together = conflict->rival_commit == 0;
+    const char *when = is_together ? "commits together with it" : "has committed meanwhile";
+    (void)PyOS_snprintf(words, sizeof words, "%s to what transaction %llu %s, cosine %.2f",
                         kh_delta_class_name(conflict->kind),
-                        (unsigned long long)conflict->rival.low, (double)conflict->similarity);
+                        (unsigned long long)conflict->rival.low, when,
+                        (double)conflict->similarity);
     return make(KH_SEMANTIC_CONFLICT, words);
 }
 
 static bool add_meaning(PyObject *exception, const kh_semantic_conflict *conflict) {
     const kh_delta *delta = conflict->rival_delta;
     if (delta == NULL) return true;
-    return set_detail(exception, "rival", PyLong_FromUnsignedLongLong(conflict->rival_commit)) &&
+    unsigned long long commit = conflict->rival_commit;
+    return (commit == 0 || set_detail(exception, "rival", PyLong_FromUnsignedLongLong(commit))) &&
            set_detail(exception, "rival_transaction", txn_id_give(conflict->rival)) &&
            set_detail(exception, "kind",
                       PyUnicode_FromString(kh_delta_class_name(conflict->kind))) &&

@@ -247,7 +247,7 @@ static PyObject *resolved_give(const kh_resolved *resolved) {
 }
 
 /* Kept, for the handle may be given back before anybody asks. Mostly there is nothing. */
-static bool keep_resolved(txn_object *txn) {
+bool txn_keep_resolved(txn_object *txn) {
     kh_resolved resolved;
     if (txn->resolved != NULL) return true; /* a poll after a wait */
     for (size_t i = 0; kh_txn_resolved(txn->txn, i, &resolved) == KH_OK; i++) {
@@ -260,15 +260,19 @@ static bool keep_resolved(txn_object *txn) {
     return true;
 }
 
-static PyObject *finish(txn_object *txn, kh_status status, kh_timestamp timestamp,
-                        const kh_error *error) {
+void txn_settle(txn_object *txn, kh_status status, kh_timestamp timestamp) {
     if (status == KH_OK) txn->timestamp = timestamp;
     txn->is_started = false;
     if (!goes_on(txn, status)) txn->is_ended = true;
+}
+
+static PyObject *finish(txn_object *txn, kh_status status, kh_timestamp timestamp,
+                        const kh_error *error) {
+    txn_settle(txn, status, timestamp);
     PyObject *out = NULL;
     if (status != KH_OK) {
         out = raise_of_txn(status, error, txn, NULL);
-    } else if (keep_resolved(txn)) {
+    } else if (txn_keep_resolved(txn)) {
         out = PyLong_FromUnsignedLongLong(timestamp);
     }
     txn_leave(txn);

@@ -74,7 +74,7 @@ def test_workspace_flows() -> None:
     """The same as the program in C, whose output the page has."""
     printed = run("workspace_flows.py")
     assert f"```\n{printed}```\n" in (DOCS / "semantic.md").read_text(encoding="utf-8")
-    assert printed.endswith("area 891\ncity 2: population 1500, area 310\n")
+    assert printed.endswith("area 891\ncity 2: population 1500, area 312\n")
 
 
 def test_workspaces(tmp_path: Path) -> None:

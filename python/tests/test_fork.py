@@ -127,6 +127,7 @@ def of_database(db):
         transactional=lambda: db.transactional()(HARMLESS)(), verify=db.verify, watch=db.watch,
         workspace=db.workspace, workspaces=db.workspaces,
         cancel_workspace=lambda: db.cancel_workspace(1),
+        commit_together=lambda: db.commit_together([workspace]),
     )
 
 def of_transaction(txn):

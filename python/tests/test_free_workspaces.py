@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,10 @@ def test_one_workspace(ends: tuple[str, ...]) -> None:
 
     ws = db.workspace(mode="guard", embed=embed, operations_max=10**6, timeout=600)
     others = (khonsu.RetryError, khonsu.TooBigError, khonsu.InvalidError)
+    alone = db.workspace(timeout=600)
     actions = [*uses(ws), db.workspaces]
+    if "commit" in ends:
+        actions.append(lambda: db.commit_together([alone, ws]))
 
     def work(number: int) -> None:
         chance_of(actions, number, REFUSED + others)
@@ -87,6 +91,68 @@ def test_guard_among_all() -> None:
         in_threads(end)
         assert len(committed) == 1
     assert db.workspaces() == []
+    db.close()
+
+
+def test_committed_together_by_all() -> None:
+    """Each takes some of those that are open: one of the calls has them, nobody waits for ever."""
+    db = khonsu.open(timeout=600)
+    teams: list[Any] = []
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        for turn in range(ROUNDS // 3):
+            ws = db.workspace(timeout=600, isolation="serializable")
+            ws[f"{number}/{turn}"] = row(turn)
+            teams.append(ws)
+            others = teams[-2 * THREADS :]
+            try:
+                db.commit_together(chance.sample(others, min(len(others), 4)))
+            except (khonsu.FinishedError, khonsu.MisuseError) as error:
+                assert error.workspace in others  # another call has it, or had it
+
+    in_threads(work)
+    committed = {ws.timestamp for ws in teams if ws.state == "committed"}
+    assert {ws.state for ws in teams} <= {"committed", "active"} and committed
+    db.commit_together([ws for ws in teams if ws.state == "active"][:256])
+    keys = list(db.begin().keys())
+    assert len(keys) == sum(ws.state == "committed" for ws in teams)
+    db.close()
+
+
+def test_transfers_together() -> None:
+    """Two serializable workspaces move an amount, one takes and one gives: the sum stays."""
+    db = khonsu.open(timeout=600)
+    with db.begin() as txn:
+        for account in range(6):
+            txn[f"{account}"] = row(1, 100)
+
+    def move(ws: Any, key: str, amount: int) -> None:
+        ws[key] = row(1, ws[key].value("v") + amount)
+
+    refused = [0] * THREADS
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(ROUNDS // 10):
+            source, target = chance.sample(range(6), 2)
+            amount = chance.randrange(1, 9)
+            is_done = False
+            while not is_done:
+                team = [db.workspace(isolation="serializable", timeout=600) for _ in range(2)]
+                move(team[0], f"{source}", -amount)
+                time.sleep(0)  # also with the interpreter's lock: others come between
+                move(team[1], f"{target}", amount)
+                try:
+                    is_done = db.commit_together(team) > 0
+                except khonsu.RetryError as error:
+                    refused[number] += 1
+                    assert error.workspace is None or error.workspace.state == "failed"
+                with db.begin(read_only=True) as txn:
+                    assert sum(batch.value("v") for _, batch in txn.scan()) == 600
+
+    in_threads(work)
+    assert sum(refused) > 0 and db.workspaces() == []
     db.close()
 
 

@@ -159,6 +159,100 @@ def test_options(db: Any, options: dict[str, Any], kind: type[Exception]) -> Non
     assert db.live() == [] and db.workspaces() == []
 
 
+# ---- savepoints ----------------------------------------------------------------------------------
+
+
+def listed(ws: khonsu.Workspace) -> str:
+    return "".join(operation.key for operation in ws.operations)
+
+
+def test_what_a_savepoint_undoes_leaves_the_list(db: Any) -> None:
+    with db.workspace() as ws:
+        ws["a"] = row(1)
+        kept = ws.operations
+        with pytest.raises(LookupError), ws.savepoint():
+            ws["b"] = row(2)
+            del ws["a"]
+            undone = ws.operations
+            assert listed(ws) == "aba" and ws.affected_keys == ["a", "b"]
+            raise LookupError
+        assert ws.operations == kept and ws.affected_keys == ["a"]
+        assert [entry.operations for entry in db.workspaces()] == [1]
+        assert undone[1].value == row(2) and undone[2].value is None  # they outlive the block
+        with ws.savepoint() as outer:
+            with ws.savepoint():
+                ws["c"] = row(3)
+            assert listed(ws) == "ac"  # released, and kept
+            outer.rollback()
+            assert listed(ws) == "a"
+            ws["b"] = row(4)
+        assert listed(ws) == "ab" and ws.affected_keys == ["a", "b"]
+    assert {key: get(db, key) for key in "abc"} == {"a": {1: 0}, "b": {4: 0}, "c": None}
+
+
+def test_what_is_undone_is_not_counted(db: Any) -> None:
+    ws = db.workspace(operations_max=2)
+    ws["a"] = row(1)
+    for _ in range(3):
+        with pytest.raises(khonsu.TooBigError), ws.savepoint():
+            ws["b"] = row(1)
+            ws["c"] = row(1)
+    ws["d"] = row(1)
+    ws.commit()
+    assert get(db, "b") is None and get(db, "d") == {1: 0}
+
+
+def test_what_is_undone_means_nothing(db: Any) -> None:
+    seen: list[list[str]] = []
+
+    def embed(operations: list[khonsu.Operation]) -> tuple[list[float], list[float]]:
+        seen.append([operation.key for operation in operations])
+        return [0.0, 0.0], [float(len(operations)), 1.0]
+
+    ws = db.workspace(embed=embed)
+    ws["a"] = row(1)
+    with ws.savepoint() as place:
+        ws["b"] = row(1)
+        place.rollback()
+        ws["c"] = row(1)
+    ws.commit()
+    assert seen == [["a", "c"]]
+    assert ws.delta.values == [2.0, 1.0] and ws.delta.keys == ["a", "c"]
+
+    ws = db.workspace(embed=embed)
+    with ws.savepoint() as place:
+        ws["a"] = ws["d"] = row(2)
+        ws.compute_delta()
+        place.rollback()
+        assert ws.delta.keys == ["a", "d"]  # as of then
+        ws["e"] = row(2)
+    ws.commit()
+    assert ws.delta.values == [2.0, 1.0] and ws.delta.keys == ["e"]  # of the commit
+    assert seen[1:] == [["a", "d"]]
+
+
+def test_a_savepoint_of_before_a_retry(db: Any) -> None:
+    put(db, "a", (1, 1))
+    ws = db.workspace()
+    assert content(ws["a"]) == {1: 1}
+    place = ws.savepoint()
+    ws["a"] = row(2)
+    put(db, "a", (3, 3))
+    with pytest.raises(khonsu.ConflictError):
+        ws.commit()
+    ws.retry()
+    ws["b"] = row(1)
+    with pytest.raises(khonsu.InvalidError):
+        place.rollback()
+    assert listed(ws) == "b"
+    with ws.savepoint() as place:
+        ws["a"] = row(4)
+        place.rollback()
+    assert listed(ws) == "b"
+    ws.commit()
+    assert get(db, "a") == {3: 3} and get(db, "b") == {1: 0}
+
+
 # ---- two steps -----------------------------------------------------------------------------------
 
 

@@ -222,16 +222,21 @@ static void tell_fates(const kh_txn *group, kh_txn *txn) {
         struct write *write = &txn->writes.writes[i];
         const struct write *done = writeset_find(&group->writes, write->key, write->hash);
         if (write->kind == WRITE_NONE || done == NULL) continue;
-        write->fate = done->fate;
-        write->rival = done->rival;
+        if (done->fate != FATE_PLAIN) {
+            write->fate = done->fate;
+            write->rival = done->rival;
+        } else if (write->fate == FATE_RESOLVED && write->rival == 0) {
+            write->rival = group->committed; /* another member's */
+        }
     }
 }
 
 /* The member's transaction ends, committed or not; the busy mark goes back. */
 static void end_member(kh_txn *txn, kh_status status, kh_timestamp timestamp) {
     if (status == KH_OK) {
+        bool has_writes = txn->writes.live_count > 0;
         txn->committed = timestamp;
-        txn_count(&txn->counters.commits, 1);
+        txn_count(has_writes ? &txn->counters.commits : &txn->counters.commits_read_only, 1);
     } else {
         txn_count(&txn->counters.rollbacks, 1);
         if (status != KH_UNKNOWN) section_note_outcome(txn->db, txn->id, OUTCOME_ABORTED_MARK);

@@ -83,7 +83,8 @@ struct offer {
     uint64_t bound;     /* a version above this is a rival; UINT64_MAX: none is */
     uint64_t seen;      /* commit of the version at S, 0: none */
     bool is_read;
-    bool is_late; /* a rival is at or below S */
+    bool is_late;   /* a rival is at or below S */
+    bool is_second; /* of its key: an earlier member has written it */
 };
 
 static bool does_merge(const struct write *write) {
@@ -301,6 +302,7 @@ static kh_status place_any(struct offer *offer, kh_error *error) {
     const struct write *write = &offer->write;
     const struct write *prior =
         writeset_find(&offer->together->txn->writes, write->key, write->hash);
+    offer->is_second = prior != NULL;
     if (prior != NULL) return place_onto(offer, prior, error);
     if (write->kind == WRITE_ROWS) return place_rows(offer, error);
     if (offer->is_late) return place_merged(offer, NULL, (kh_txn_id){0, 0}, error);
@@ -331,13 +333,21 @@ static bool is_of_data(kh_status status) {
     }
 }
 
+/* For kh_txn_resolved: whom it met up to S. A rival of the same commit has no timestamp yet: 0. */
+static void note_rival(const struct offer *offer, struct write *write) {
+    bool is_over = offer->write.policy == KH_REPLACE && offer->seen > offer->bound;
+    write->fate = offer->is_late || offer->is_second || is_over ? FATE_RESOLVED : FATE_PLAIN;
+    write->rival = offer->is_second ? 0 : offer->seen;
+}
+
 static kh_status take_write(struct together *together, const struct together_member *member,
-                            const struct write *write, kh_error *error) {
+                            struct write *write, kh_error *error) {
     struct offer offer;
     make_offer(together, member, write, &offer);
     kh_status status = judge_seen(&offer);
     if (status == KH_OK) status = place_any(&offer, error);
     if (status == KH_OK) status = note_read(&offer, error);
+    note_rival(&offer, write);
     batch_release(offer.write.mine, together->txn->cache);
     if (is_of_data(status) && together->culprit == together->count)
         status = blame(&offer, status, 0, (kh_txn_id){0, 0});

@@ -118,6 +118,7 @@ KH_ALWAYS_INLINE kh_status begin_transaction(kh_workspace *workspace, kh_error *
         }
     }
     workspace->txn = txn;
+    txn->workspace = workspace;
     workspace->cause = KH_OK;
     workspace->is_prepared = false;
     WORKSPACE_SET(workspace, mode, mode);

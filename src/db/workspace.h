@@ -72,9 +72,9 @@ void workspaces_set_delta(kh_workspace *workspace, kh_delta *delta);
 
 /* A transition of the table; false: there is none from where it is. */
 bool workspace_move(kh_workspace *workspace, kh_workspace_state to);
-/* What calls answer in another state than ACTIVE; KH_OK in that. */
 /* KH_MISUSE. */
 kh_status workspace_refuse_embedding(kh_error *error);
+/* What calls answer in another state than ACTIVE; KH_OK in that. */
 kh_status workspace_refuse(const kh_workspace *workspace, kh_error *error);
 static inline kh_status workspace_check(const kh_workspace *workspace, kh_error *error) {
     if (KH_LIKELY(WORKSPACE_GET(workspace, state) == KH_WORKSPACE_ACTIVE)) return KH_OK;
@@ -86,6 +86,9 @@ kh_status workspace_note(kh_workspace *workspace, kh_status status);
 kh_status workspace_start(kh_workspace *workspace, kh_error *error);
 /* FAILED; it may have failed already: the first cause stays. */
 void workspace_fail(kh_workspace *workspace, kh_status status);
+/* Its transaction has rolled back to a savepoint: only the first count steps are left. By the
+ * owner's thread, within that call. */
+void workspace_unlist(kh_workspace *workspace, uint32_t count);
 /* Entries with references, of all that are open, ordered by id; workspaces_free_entries. */
 struct workspace_entries {
     kh_workspace_entry *items;

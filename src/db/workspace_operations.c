@@ -66,6 +66,18 @@ static inline kh_status settle(kh_workspace *workspace, kh_step_kind kind, kh_by
     return KH_OK;
 }
 
+/* The keys of what is gone stay where they are: the writes have them. Nobody sees a step whose
+ * value is released, also when that runs foreign code. */
+void workspace_unlist(kh_workspace *workspace, uint32_t count) {
+    uint32_t end = WORKSPACE_GET(workspace, operation_count);
+    kh_assert(count <= end);
+    for (uint32_t i = count; i < end; i++)
+        workspace->key_count -= workspace->operations[i].is_first;
+    WORKSPACE_SET(workspace, operation_count, count);
+    for (uint32_t i = count; i < end; i++)
+        kh_batch_release((kh_batch *)workspace->operations[i].operation.value);
+}
+
 static inline uint32_t writes_of(const kh_workspace *workspace) {
     return workspace->txn->writes.count;
 }

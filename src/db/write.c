@@ -10,6 +10,7 @@
 #include "db/section.h"
 #include "db/semantic.h"
 #include "db/upkeep.h"
+#include "db/workspace.h"
 
 #include <string.h>
 
@@ -313,13 +314,26 @@ kh_status kh_txn_compare_and_swap(kh_txn *txn, kh_bytes key, const kh_batch *exp
 kh_status kh_txn_savepoint(kh_txn *txn, uint32_t *out, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return status;
-    return handle_answer(txn, writeset_mark(&txn->writes, &txn->arena, out, error));
+    status = writeset_mark(&txn->writes, &txn->arena, out, error);
+    if (status == KH_OK && txn->workspace != NULL)
+        txn->writes.marks[*out - 1].step_count = WORKSPACE_GET(txn->workspace, operation_count);
+    return handle_answer(txn, status);
+}
+
+/* An embed function has the steps in its hands. */
+static kh_status roll_back_to(kh_txn *txn, uint32_t savepoint, kh_error *error) {
+    kh_workspace *workspace = txn->workspace;
+    if (workspace != NULL && workspace->is_embedding) return workspace_refuse_embedding(error);
+    kh_status status = writeset_rollback_to(&txn->writes, txn->cache, savepoint, error);
+    if (status == KH_OK && workspace != NULL)
+        workspace_unlist(workspace, txn->writes.marks[savepoint - 1].step_count);
+    return status;
 }
 
 kh_status kh_txn_rollback_to(kh_txn *txn, uint32_t savepoint, kh_error *error) {
     kh_status status = handle_enter(txn, error);
     if (status != KH_OK) return status;
-    return handle_answer(txn, writeset_rollback_to(&txn->writes, txn->cache, savepoint, error));
+    return handle_answer(txn, roll_back_to(txn, savepoint, error));
 }
 
 kh_status kh_txn_release_savepoint(kh_txn *txn, uint32_t savepoint, kh_error *error) {

@@ -48,11 +48,12 @@ static kh_status check_values(kh_floats values, uint32_t *filled, kh_error *erro
 /* Where the parts lie; a delta's block begins at a multiple of 16. */
 struct plan {
     size_t keys_at;
-    size_t vector_at; /* sparse: words, ranks, values */
+    size_t vector_at; /* sparse: words, `few` or nothing, ranks, values unless `few` has them */
     size_t order_at;
-    size_t bytes_at;
+    size_t key_block_at;
     size_t size_bytes;
     size_t word_count; /* in whole groups */
+    size_t few_bytes;  /* 0: has no such form */
 };
 
 static uint8_t shift_of(size_t dimension) {
@@ -68,17 +69,18 @@ static struct plan plan_block(size_t dimension, uint32_t filled,
     plan.vector_at = plan.keys_at + keys->count * sizeof(struct delta_key);
     plan.word_count = (delta_words(dimension) + ((size_t)1 << shift) - 1) >> shift << shift;
     if (delta_is_sparse(filled, dimension)) {
+        if (delta_is_few(filled, dimension)) plan.few_bytes = delta_few_bytes(filled);
         plan.order_at = plan.vector_at + plan.word_count * sizeof(uint64_t);
         plan.order_at += (plan.word_count * sizeof(uint16_t) + 3) & ~(size_t)3;
-        plan.order_at += filled * sizeof(float);
+        plan.order_at += plan.few_bytes > 0 ? plan.few_bytes : filled * sizeof(float);
     } else {
         /* Room to begin at the next multiple of the alignment, wherever the block lies. */
         plan.order_at = plan.vector_at + DELTA_ALIGNMENT - 1;
         plan.order_at += delta_blocks(dimension) * DELTA_LANES * sizeof(float);
         plan.order_at = (plan.order_at + 3) & ~(size_t)3;
     }
-    plan.bytes_at = plan.order_at + keys->count * sizeof(uint32_t);
-    plan.size_bytes = (plan.bytes_at + keys->size_bytes + 15) & ~(size_t)15;
+    plan.key_block_at = plan.order_at + keys->count * sizeof(uint32_t);
+    plan.size_bytes = (plan.key_block_at + delta_keys_block_bytes(keys) + 15) & ~(size_t)15;
     return plan;
 }
 
@@ -93,17 +95,24 @@ static void fill_dense(kh_delta *delta, float *to, kh_floats values) {
 
 static void fill_sparse(kh_delta *delta, const struct plan *plan, kh_floats values) {
     uint64_t *words = (uint64_t *)(void *)((unsigned char *)delta + plan->vector_at);
-    uint16_t *ranks = (uint16_t *)(void *)(words + plan->word_count);
+    struct delta_few *few = (struct delta_few *)(void *)(words + plan->word_count);
+    uint16_t *ranks = (uint16_t *)(void *)((unsigned char *)few + plan->few_bytes);
     size_t ranks_bytes = (plan->word_count * sizeof *ranks + 3) & ~(size_t)3;
     float *to = (float *)(void *)((unsigned char *)ranks + ranks_bytes);
     uint32_t shared;
     uint32_t next = 0;
     memset(words, 0, plan->word_count * sizeof *words);
+    if (plan->few_bytes > 0) {
+        delta_few_init(few, delta->filled);
+        delta->few = few;
+        to = few->values + 1;
+    }
     for (size_t i = 0; i < plan->word_count * DELTA_WORD_BITS; i++) {
         if (i % DELTA_WORD_BITS == 0) ranks[i / DELTA_WORD_BITS] = (uint16_t)next;
         if (i >= values.count || !is_filled(values.values[i])) continue;
         words[i / DELTA_WORD_BITS] |= UINT64_C(1) << i % DELTA_WORD_BITS;
         delta->groups |= UINT64_C(1) << (i / DELTA_WORD_BITS >> delta->group_shift);
+        if (delta->few != NULL) delta_few_append(few, i);
         to[next++] = values.values[i];
     }
     delta->words = words;
@@ -116,11 +125,13 @@ static void fill_keys(kh_delta *delta, const struct plan *plan, const struct del
     unsigned char *block = (unsigned char *)delta;
     struct delta_key *keys = (struct delta_key *)(void *)(block + plan->keys_at);
     uint32_t *order = (uint32_t *)(void *)(block + plan->order_at);
-    delta_keys_place(list, keys, order, block + plan->bytes_at);
+    delta_keys_place(list, keys, order, block + plan->key_block_at);
     for (size_t i = 0; i < list->count; i++)
         delta->key_bits |= UINT64_C(1) << keys[i].hash % DELTA_WORD_BITS;
     delta->keys = keys;
     delta->order = order;
+    delta->key_block = block + plan->key_block_at;
+    delta->key_block_bytes = delta_keys_block_bytes(list);
 }
 
 kh_status delta_make(struct mem *mem, kh_floats values, const struct delta_key_list *keys,

@@ -7,6 +7,7 @@
  * that are not, in ascending order of positions; ranks[w] counts the values before word w. `groups`
  *     has a bit for each run of (1 << group_shift) words that is not all zero, so that two deltas
  *     of few values find what they share without a look at most words.
+ *     Of at most seven values it has the form of delta_few.h, too, in which `values` lie.
  * Values are 0 (never -0), or larger than DELTA_TINY in size and at most LIMIT_DELTA_VALUE.
  *
  * Keys lie in ascending order of (hash, bytes): what two deltas share is found by one pass over
@@ -17,6 +18,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "khonsu/delta.h"
+#include "txn/delta_few.h"
 #include "txn/delta_keys.h"
 #include "txn/delta_kernel.h"
 #include <stdatomic.h>
@@ -40,8 +42,11 @@ struct kh_delta {
     const uint64_t *words;
     const uint16_t *ranks;
     const float *values;
+    const struct delta_few *few; /* NULL: no such form */
     const struct delta_key *keys;
     const uint32_t *order;
+    const unsigned char *key_block; /* delta_keys.h */
+    size_t key_block_bytes;
     struct mem *mem;
     size_t block_bytes;
     kh_txn_id txn;

@@ -123,10 +123,11 @@ kh_status kh_delta_project(const kh_delta *delta, const kh_delta *other, kh_delt
                            kh_error *error) {
     const kh_delta *const both[] = {delta, other};
     const struct delta_kernel *kernel = delta_kernel();
+    uint32_t shared;
     kh_status status = check_same(delta, other, error);
     if (status != KH_OK) return status;
-    double square = (double)dot_any(kernel, other, other);
-    double along = (double)dot_any(kernel, delta, other);
+    double square = (double)dot_any(kernel, other, other, &shared);
+    double along = (double)dot_any(kernel, delta, other, &shared);
     if (along == 0) { /* also when one of them is zero */
         *out = kh_delta_retain(delta);
         return KH_OK;

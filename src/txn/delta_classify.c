@@ -17,28 +17,33 @@ static const kh_delta_thresholds *known_thresholds(const kh_delta_thresholds *th
     return thresholds;
 }
 
-/* The lines below the cosine's. shared: positions that both have, when both are sparse. */
-static kh_delta_class classify_rest(const kh_delta *a, const kh_delta *b, uint32_t shared,
-                                    const kh_delta_thresholds *thresholds) {
-    if (a->is_sparse && b->is_sparse) {
-        float jaccard = (float)shared / (float)(a->filled + b->filled - shared);
-        if (jaccard >= thresholds->jaccard) return KH_DELTA_CONFLICTING;
+/* The lines below the cosine's. shared: positions that both have, or DOT_NOT_SPARSE. */
+KH_ALWAYS_INLINE kh_delta_class classify_rest(const kh_delta *a, const kh_delta *b, uint32_t shared,
+                                              const kh_delta_thresholds *thresholds) {
+    if (shared != DOT_NOT_SPARSE) {
+        int32_t either = (int32_t)(a->filled + b->filled - shared);
+        if ((float)(int32_t)shared / (float)either >= thresholds->jaccard)
+            return KH_DELTA_CONFLICTING;
     }
-    if ((a->key_bits & b->key_bits) != 0 && delta_keys_shared(a, b, 1) > 0)
-        return KH_DELTA_AMBIGUOUS;
+    if ((a->key_bits & b->key_bits) != 0 && delta_keys_meet(a, b)) return KH_DELTA_AMBIGUOUS;
     return KH_DELTA_LOW_CONFLICT;
+}
+
+static kh_delta_class none(float *cosine) {
+    *cosine = 0;
+    return KH_DELTA_NONE;
 }
 
 KH_ALWAYS_INLINE kh_delta_class classify(const struct delta_kernel *kernel, const kh_delta *a,
                                          const kh_delta *b, const kh_delta_thresholds *thresholds,
                                          float *cosine) {
-    uint32_t shared = 0;
-    float s = 0;
-    *cosine = 0;
-    if (a == NULL || b == NULL || a->dimension != b->dimension) return KH_DELTA_NONE;
-    if (a->filled == 0 || b->filled == 0) return KH_DELTA_NONE;
-    float dot = a->is_sparse && b->is_sparse ? dot_sparse(a, b, &shared) : dot_any(kernel, a, b);
-    *cosine = s = delta_kernel_cosine(dot, a->magnitude, b->magnitude);
+    uint32_t shared;
+    if (a == NULL || b == NULL || a->dimension != b->dimension) return none(cosine);
+    float dot = dot_any(kernel, a, b, &shared);
+    float both = a->magnitude * b->magnitude;
+    if (!(both > 0)) return none(cosine); /* one of them has no values that are not zero */
+    float s = delta_kernel_quotient(dot, both);
+    *cosine = s;
     if (fabsf(s) < thresholds->orthogonal) return KH_DELTA_ORTHOGONAL;
     if (s >= thresholds->identical && delta_keys_is_same(a, b)) return KH_DELTA_IDENTICAL;
     if (s <= thresholds->opposite) return KH_DELTA_OPPOSITE;
@@ -48,10 +53,9 @@ KH_ALWAYS_INLINE kh_delta_class classify(const struct delta_kernel *kernel, cons
 
 kh_delta_class kh_delta_classify(const kh_delta *a, const kh_delta *b,
                                  const kh_delta_thresholds *thresholds, float *cosine) {
-    float s;
-    kh_delta_class kind = classify(delta_kernel(), a, b, known_thresholds(thresholds), &s);
-    if (cosine != NULL) *cosine = s;
-    return kind;
+    float unasked;
+    return classify(delta_kernel(), a, b, known_thresholds(thresholds),
+                    cosine != NULL ? cosine : &unasked);
 }
 
 bool kh_delta_classify_all(const kh_delta *const *deltas, size_t count,

@@ -68,7 +68,7 @@ static void sums(const uint8_t *rows, size_t row_count, size_t blocks, const int
     }
 }
 
-static const struct delta_kernel portable = {"portable", dot, dots, cosines, sums};
+static const struct delta_kernel portable = {"portable", dot, dots, cosines, sums, NULL};
 
 #if defined(__x86_64__)
 const struct delta_kernel *const *delta_kernel_all(void) {

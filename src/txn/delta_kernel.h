@@ -17,6 +17,7 @@
 #ifndef KHONSU_TXN_DELTA_KERNEL_H
 #define KHONSU_TXN_DELTA_KERNEL_H
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +32,8 @@ enum {
 /* For lanes on the stack. */
 #define DELTA_ALIGNED _Alignas(16)
 
+struct delta_few;
+
 struct delta_kernel {
     const char *name;
     /* The product of two vectors of `blocks` blocks. */
@@ -44,6 +47,9 @@ struct delta_kernel {
      * 8 and as 16 bits. The caller sees to it that a sum fits. */
     void (*sums)(const uint8_t *rows, size_t row_count, size_t blocks, const int8_t *query,
                  const int16_t *wide, int32_t *out);
+    /* The product of two deltas of few values. *shared: positions that both have. NULL: nothing
+     * faster than by words. */
+    float (*few)(const struct delta_few *a, const struct delta_few *b, uint32_t *shared);
 };
 
 extern _Atomic(const struct delta_kernel *) delta_kernel_chosen;
@@ -61,18 +67,23 @@ const struct delta_kernel *const *delta_kernel_all(void);
 /* The tree over 16 lanes. */
 float delta_kernel_tree(const float lanes[DELTA_LANES]);
 
+/* The quotient, in [-1, 1]. */
+static inline float delta_kernel_quotient(float dot, float magnitudes) {
+    float cosine = dot / magnitudes;
+    if (__builtin_expect(fabsf(cosine) > 1, 0)) return cosine < 0 ? -1 : 1;
+    return cosine;
+}
+
 /* The cosine of vectors with that product and those magnitudes: in [-1, 1], 0 when one of them is
  * zero. Symmetric: a product of two floats does not depend on their order. */
 static inline float delta_kernel_cosine(float dot, float magnitude_a, float magnitude_b) {
     float both = magnitude_a * magnitude_b;
-    if (!(both > 0)) return 0;
-    float cosine = dot / both;
-    if (cosine > 1) return 1;
-    return cosine < -1 ? -1 : cosine;
+    return both > 0 ? delta_kernel_quotient(dot, both) : 0;
 }
 
 /* The others, of x86; delta_kernel_all says whether the machine has them. */
 extern const struct delta_kernel delta_kernel_avx2;
 extern const struct delta_kernel delta_kernel_avx512;
+float delta_kernel_avx2_few(const struct delta_few *a, const struct delta_few *b, uint32_t *shared);
 
 #endif

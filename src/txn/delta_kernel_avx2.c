@@ -2,6 +2,8 @@
  * hold the 16 lanes. Only called where the machine has it. */
 #include "txn/delta_kernel.h"
 
+#include "txn/delta_few.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -82,5 +84,59 @@ AVX2 static void sums(const uint8_t *rows, size_t row_count, size_t blocks, cons
     }
 }
 
-const struct delta_kernel delta_kernel_avx2 = {"avx2", dot, dots, cosines, sums};
+/* ---- few values ------------------------------------------------------------------------------ */
+
+enum { IS_SHARED = 0x8000 };
+
+/* found, and what slots of a, eight of them twice, have in common with those of b, eight and the
+ * same turned by four, both turned by `turn`. */
+AVX2_INLINE __m256i add_matches(__m256i found, __m256i in_a, __m256i in_b, int turn) {
+    short slots[16];
+    for (int i = 0; i < 16; i++)
+        slots[i] = (short)(IS_SHARED | ((i % 8 + i / 8 * 4 + turn) % DELTA_FEW_SLOTS));
+    __m256i numbers = _mm256_loadu_si256((const void *)slots);
+    return _mm256_or_si256(found, _mm256_and_si256(_mm256_cmpeq_epi16(in_a, in_b), numbers));
+}
+
+/* Of each slot of a: IS_SHARED and the slot of b at the same position, or 0. All slots of b are
+ * compared with all of a: those of a twice in a register, those of b turned by 0 to 3 and by 4 to
+ * 7. (Slots without a position meet each other; their values are 0.) */
+AVX2_INLINE __m128i match(const struct delta_few *a, const struct delta_few *b) {
+    __m256i in_a = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)a->positions));
+    __m256i in_b = _mm256_castsi128_si256(_mm_loadu_si128((const void *)b->positions));
+    in_b = _mm256_permute4x64_epi64(in_b, 0x14);
+    __m256i found = _mm256_setzero_si256();
+    found = add_matches(found, in_a, in_b, 0);
+    found = add_matches(found, in_a, _mm256_alignr_epi8(in_b, in_b, 2), 1);
+    found = add_matches(found, in_a, _mm256_alignr_epi8(in_b, in_b, 4), 2);
+    found = add_matches(found, in_a, _mm256_alignr_epi8(in_b, in_b, 6), 3);
+    return _mm_or_si128(_mm256_castsi256_si128(found), _mm256_extracti128_si256(found, 1));
+}
+
+/* The products of eight slots. */
+AVX2_INLINE __m256 pick(__m256 products, const uint8_t *slots) {
+    __m128i bytes = _mm_loadl_epi64((const void *)slots);
+    return _mm256_permutevar8x32_ps(products, _mm256_cvtepu8_epi32(bytes));
+}
+
+/* Products are in slots of a. What is not shared is a zero, of either sign, so a lane of zeros may
+ * be -0 here; the tree has a product that is not zero, and its sum is then never -0. */
+AVX2 float delta_kernel_avx2_few(const struct delta_few *a, const struct delta_few *b,
+                                 uint32_t *shared) {
+    __m128i slots = match(a, b);
+    unsigned matches = (unsigned)_mm_movemask_epi8(slots) & 0xAAAA; /* the upper byte of each */
+    *shared = (uint32_t)__builtin_popcount(matches) - a->nowhere_count;
+    if (__builtin_expect(*shared == 0, 0)) return 0;
+    __m256 from_b =
+        _mm256_permutevar8x32_ps(_mm256_loadu_ps(b->values), _mm256_cvtepu16_epi32(slots));
+    __m256 products = _mm256_mul_ps(_mm256_loadu_ps(a->values), from_b);
+    __m256 sums = _mm256_add_ps(products, pick(products, a->steps[0]));
+    const uint8_t *step = a->steps[1];
+    for (uint32_t left = a->more_steps; left != 0; left--, step += DELTA_FEW_SLOTS)
+        sums = _mm256_add_ps(sums, pick(products, step));
+    return tree(pick(sums, a->lanes), pick(sums, a->lanes + 8));
+}
+
+const struct delta_kernel delta_kernel_avx2 = {"avx2",  dot,  dots,
+                                               cosines, sums, delta_kernel_avx2_few};
 #endif

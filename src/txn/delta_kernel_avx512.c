@@ -141,5 +141,6 @@ AVX512 static void sums(const uint8_t *rows, size_t row_count, size_t blocks, co
         out[i] = _mm512_reduce_add_epi32(sum_row(rows, stride, query));
 }
 
-const struct delta_kernel delta_kernel_avx512 = {"avx512", dot, dots, cosines, sums};
+const struct delta_kernel delta_kernel_avx512 = {"avx512", dot,  dots,
+                                                 cosines,  sums, delta_kernel_avx2_few};
 #endif

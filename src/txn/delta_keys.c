@@ -1,6 +1,8 @@
 /* delta_keys.c - sets of keys. Invariants: a sorted list has each key once; the keys of a delta are
  * in ascending order of (hash, bytes), so two keys with one hash cost a comparison of bytes and
- * nothing else. Failure: nothing was made. */
+ * nothing else; its block has the sizes of all, and behind them the bytes of all, in ascending
+ * order of bytes, so two sets are the same if, and only if, these bytes are. Failure: nothing was
+ * made. */
 #include "txn/delta_keys.h"
 
 #include "base/hash.h"
@@ -99,10 +101,13 @@ static uint32_t find(const struct delta_key *keys, size_t count, const struct de
 }
 
 void delta_keys_place(const struct delta_key_list *list, struct delta_key *keys, uint32_t *order,
-                      unsigned char *bytes) {
+                      unsigned char *block) {
     size_t count = list->count;
+    unsigned char *bytes = block + count * sizeof(uint16_t);
     for (size_t i = 0; i < count; i++) {
         kh_bytes key = list->keys[i];
+        uint16_t size = (uint16_t)key.size_bytes;
+        memcpy(block + i * sizeof size, &size, sizeof size);
         memcpy(bytes, key.data, key.size_bytes);
         keys[i].bytes = (kh_bytes){bytes, key.size_bytes};
         keys[i].hash = delta_keys_hash(key);
@@ -115,29 +120,66 @@ void delta_keys_place(const struct delta_key_list *list, struct delta_key *keys,
     }
 }
 
-size_t delta_keys_shared(const kh_delta *a, const kh_delta *b, size_t enough) {
-    const struct delta_key *in_a = a->keys;
-    const struct delta_key *in_b = b->keys;
-    const struct delta_key *end_a = in_a + a->key_count;
-    const struct delta_key *end_b = in_b + b->key_count;
+static size_t count_shared(const struct delta_key *a, size_t count_a, const struct delta_key *b,
+                           size_t count_b) {
     size_t shared = 0;
-    while (in_a < end_a && in_b < end_b && shared < enough) {
-        int order = compare_keys(in_a, in_b);
+    while (count_a > 0 && count_b > 0) {
+        int order = compare_keys(a, b);
         shared += order == 0;
-        in_a += order <= 0;
-        in_b += order >= 0;
+        a += order <= 0;
+        count_a -= order <= 0;
+        b += order >= 0;
+        count_b -= order >= 0;
     }
     return shared;
 }
 
-bool delta_keys_is_same(const kh_delta *a, const kh_delta *b) {
-    if (a->key_count != b->key_count || a->key_bits != b->key_bits) return false;
-    for (uint32_t i = 0; i < a->key_count; i++) {
-        const struct delta_key *in_a = &a->keys[i];
-        const struct delta_key *in_b = &b->keys[i];
-        if (in_a->hash != in_b->hash || in_a->bytes.size_bytes != in_b->bytes.size_bytes ||
-            !key_is_equal(in_a->bytes.data, in_b->bytes.data, in_a->bytes.size_bytes))
-            return false;
+size_t delta_keys_shared(const kh_delta *a, const kh_delta *b) {
+    return count_shared(a->keys, a->key_count, b->keys, b->key_count);
+}
+
+static __attribute__((noinline)) bool meet_slowly(const struct delta_key *a, size_t count_a,
+                                                  const struct delta_key *b, size_t count_b) {
+    return count_shared(a, count_a, b, count_b) > 0;
+}
+
+/* Of keys of one hash, whose bytes are mostly the same: no way out before the end. */
+static inline bool is_same_bytes(kh_bytes a, kh_bytes b) {
+    const unsigned char *x = a.data;
+    const unsigned char *y = b.data;
+    size_t size = a.size_bytes;
+    size_t last = size - 16;
+    if (size != b.size_bytes) return false;
+    if (KH_UNLIKELY(last > 16)) return key_is_equal(x, y, size); /* less than 16 bytes, or long */
+    return (key_word_difference(x, y) | key_word_difference(x + 8, y + 8) |
+            key_word_difference(x + last, y + last) |
+            key_word_difference(x + last + 8, y + last + 8)) == 0;
+}
+
+bool delta_keys_meet(const kh_delta *a, const kh_delta *b) {
+    const struct delta_key *in_a = a->keys;
+    const struct delta_key *in_b = b->keys;
+    size_t left_a = a->key_count;
+    size_t left_b = b->key_count;
+    for (;;) {
+        if (in_a->hash < in_b->hash) {
+            in_a++;
+            if (--left_a == 0) return false;
+        } else if (in_a->hash > in_b->hash) {
+            in_b++;
+            if (--left_b == 0) return false;
+        } else {
+            break;
+        }
     }
-    return true;
+    /* No two keys of one hash are known: they are not worth more than the slow way. */
+    if (KH_LIKELY(is_same_bytes(in_a->bytes, in_b->bytes))) return true;
+    return meet_slowly(in_a, left_a, in_b, left_b);
+}
+
+/* As many keys, of which the block has the sizes first: no two sets have one block. */
+bool delta_keys_is_same(const kh_delta *a, const kh_delta *b) {
+    return a->key_bits == b->key_bits && a->key_count == b->key_count &&
+           a->key_block_bytes == b->key_block_bytes &&
+           key_is_equal(a->key_block, b->key_block, a->key_block_bytes);
 }

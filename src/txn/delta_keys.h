@@ -36,12 +36,19 @@ kh_status delta_keys_sort(struct delta_key_list *list, kh_error *error);
 
 /* The same on every machine and in every database: deltas of different ones are compared. */
 uint64_t delta_keys_hash(kh_bytes key);
-/* Fill in the keys of a delta from a sorted list: copies of its bytes into `bytes`. */
+/* Of the block of a sorted list: the sizes of its keys, 16 bits each, and behind them their bytes.
+ */
+static inline size_t delta_keys_block_bytes(const struct delta_key_list *list) {
+    return list->count * sizeof(uint16_t) + list->size_bytes;
+}
+/* Fill in the keys of a delta from a sorted list, and their block. */
 void delta_keys_place(const struct delta_key_list *list, struct delta_key *keys, uint32_t *order,
-                      unsigned char *bytes);
+                      unsigned char *block);
 
-/* How many keys are in both, at most `enough` of them. */
-size_t delta_keys_shared(const kh_delta *a, const kh_delta *b, size_t enough);
+/* How many keys are in both. */
+size_t delta_keys_shared(const kh_delta *a, const kh_delta *b);
+/* Whether there is one. For deltas whose key_bits have one in common. */
+bool delta_keys_meet(const kh_delta *a, const kh_delta *b);
 /* The same set of keys. */
 bool delta_keys_is_same(const kh_delta *a, const kh_delta *b);
 

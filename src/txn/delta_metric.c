@@ -8,42 +8,15 @@
 #include "txn/delta_dot.h"
 #include <math.h>
 
-float dot_mixed(const kh_delta *sparse, const kh_delta *dense) {
-    DELTA_ALIGNED float lanes[DELTA_LANES] = {0};
-    const float *next = sparse->values;
-    size_t word_count = delta_words(sparse->dimension);
-    for (size_t word = 0; word < word_count; word++) {
-        const float *from = dense->values + word * DELTA_WORD_BITS;
-        for (uint64_t bits = sparse->words[word]; bits != 0; bits &= bits - 1) {
-            unsigned bit = (unsigned)__builtin_ctzll(bits);
-            lanes[bit % DELTA_LANES] += *next++ * from[bit];
-        }
-    }
-    return delta_kernel_tree(lanes);
-}
-
-float dot_sparse_long(const kh_delta *a, const kh_delta *b, uint32_t *shared) {
-    DELTA_ALIGNED float lanes[DELTA_LANES] = {0};
-    uint64_t groups = a->groups & b->groups;
-    *shared = 0;
-    for (; groups != 0; groups &= groups - 1) {
-        size_t word = (size_t)__builtin_ctzll(groups) << a->group_shift;
-        size_t end = word + ((size_t)1 << a->group_shift);
-        for (; word < end; word++) {
-            *shared += (uint32_t)__builtin_popcountll(a->words[word] & b->words[word]);
-            dot_add_word(a, b, word, lanes);
-        }
-    }
-    return delta_kernel_tree(lanes);
-}
-
 static bool is_comparable(const kh_delta *a, const kh_delta *b) {
     return a->dimension == b->dimension;
 }
 
 kh_status kh_delta_cosine(const kh_delta *a, const kh_delta *b, float *out) {
+    uint32_t shared;
     if (!is_comparable(a, b)) return KH_INVALID;
-    *out = delta_kernel_cosine(dot_any(delta_kernel(), a, b), a->magnitude, b->magnitude);
+    float dot = dot_any(delta_kernel(), a, b, &shared);
+    *out = delta_kernel_cosine(dot, a->magnitude, b->magnitude);
     return KH_OK;
 }
 
@@ -125,9 +98,9 @@ kh_status kh_delta_weighted_jaccard(const kh_delta *a, const kh_delta *b, float 
 }
 
 size_t kh_delta_shared_keys(const kh_delta *a, const kh_delta *b) {
-    return delta_keys_shared(a, b, SIZE_MAX);
+    return delta_keys_shared(a, b);
 }
 
 bool kh_delta_has_shared_keys(const kh_delta *a, const kh_delta *b) {
-    return delta_keys_shared(a, b, 1) > 0;
+    return (a->key_bits & b->key_bits) != 0 && delta_keys_meet(a, b);
 }

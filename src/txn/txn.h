@@ -75,6 +75,7 @@ struct held_batch {
  * not be given back while it is in the list. */
 enum txn_gate { GATE_NOBODY, GATE_CLOSED, GATE_IN_LIST, GATE_OPEN };
 
+struct kh_workspace;
 struct semantic_claim;
 
 struct kh_txn {
@@ -126,6 +127,7 @@ struct kh_txn {
     struct ipc_buffer frame;  /* the encoded record, when the log wants one */
     /* from here on zero when a use begins: txn_clear_use */
     struct kh_cursor *cursors;       /* open */
+    struct kh_workspace *workspace;  /* that lists what it writes (db/workspace.h) */
     struct semantic_claim *semantic; /* of a workspace (db/semantic.h); in the arena */
     kh_timestamp committed;          /* commit timestamp */
     kh_status stop_status; /* STOPPED: what every call answers; ENDED: what commit answered */

@@ -229,13 +229,13 @@ kh_status writeset_mark(struct writeset *set, struct arena *arena, uint32_t *num
         return status_fail(error, KH_TOO_BIG, "more than %u savepoints", LIMIT_TXN_SAVEPOINTS);
     if (set->mark_count == set->mark_capacity) {
         uint32_t capacity = set->mark_capacity == 0 ? FIRST_CAPACITY : set->mark_capacity * 2;
-        uint32_t *marks = arena_alloc(arena, capacity * sizeof *marks);
+        struct savepoint *marks = arena_alloc(arena, capacity * sizeof *marks);
         if (marks == NULL) return status_no_memory(error, capacity * sizeof *marks);
         if (set->mark_count > 0) memcpy(marks, set->marks, set->mark_count * sizeof *marks);
         set->marks = marks;
         set->mark_capacity = capacity;
     }
-    set->marks[set->mark_count++] = set->undo_count;
+    set->marks[set->mark_count++] = (struct savepoint){set->undo_count, 0};
     *number = set->mark_count;
     return KH_OK;
 }
@@ -275,7 +275,7 @@ kh_status writeset_rollback_to(struct writeset *set, struct mem_cache *cache, ui
                                kh_error *error) {
     kh_status status = check_mark(set, number, error);
     if (status != KH_OK) return status;
-    while (set->undo_count > set->marks[number - 1]) undo_one(set, cache);
+    while (set->undo_count > set->marks[number - 1].undo_count) undo_one(set, cache);
     set->mark_count = number;
     set->size_bytes = sum_bytes(set);
     return KH_OK;

@@ -77,6 +77,11 @@ struct write_undo {
     struct row_op *last_op;
 };
 
+struct savepoint {
+    uint32_t undo_count; /* when it was set */
+    uint32_t step_count; /* and of the steps that a workspace had listed (db/workspace.h) */
+};
+
 /* Writes of a transaction that need no memory of their own: most write fewer keys. */
 enum { WRITESET_INLINE = 8 };
 
@@ -89,7 +94,7 @@ struct writeset {
     struct write_undo *undo;
     uint32_t undo_count;
     uint32_t undo_capacity;
-    uint32_t *marks; /* savepoints: undo_count when set */
+    struct savepoint *marks;
     uint32_t mark_count;
     uint32_t mark_capacity;
     uint32_t live_count; /* writes with another kind than none */

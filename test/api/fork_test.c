@@ -81,6 +81,7 @@ struct fixture {
     kh_txn *idle;
     kh_txn *started; /* a commit that was started */
     kh_watch *watch;
+    kh_workspace *workspace;
 };
 
 static void *commit_one(void *argument) {
@@ -151,6 +152,34 @@ static int count_wrong_of_db(struct fixture *f) {
     return wrong;
 }
 
+static bool no_entry(void *context, const kh_workspace_entry *entry) {
+    (void)context;
+    (void)entry;
+    return false;
+}
+
+static int count_wrong_of_workspaces(struct fixture *f) {
+    kh_workspace *workspace = f->workspace;
+    kh_workspace *other = NULL;
+    kh_batch *batch = kit_number(NULL, 5);
+    kh_txn_id id = kh_workspace_id(workspace);
+    const kh_status answers[] = {
+        kh_workspace_begin(f->db, NULL, &other, NULL),
+        kh_db_workspaces(f->db, no_entry, NULL, NULL),
+        kh_db_find_workspace(f->db, id, no_entry, NULL, NULL),
+        kh_db_remove_workspace(f->db, id, NULL),
+        kh_workspace_rollback(workspace),
+        kh_workspace_retry(workspace, NULL),
+        kh_workspace_put(workspace, kit_key("w"), batch, NULL),
+        kh_workspace_commit(workspace, NULL, NULL),
+    };
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) wrong += answers[i] != KH_FORKED;
+    kh_batch_release(batch);
+    kh_workspace_close(workspace);
+    return wrong;
+}
+
 static int child(struct fixture *f) {
     kh_watch_event event;
     int wrong = 0;
@@ -163,6 +192,7 @@ static int child(struct fixture *f) {
     wrong += kh_watch_next(f->watch, UINT32_MAX, &event, NULL) != KH_FORKED;
     wrong += kh_watch_descriptor(f->watch) != -1;
     wrong += count_wrong_of_db(f);
+    wrong += count_wrong_of_workspaces(f);
     kh_watch_cancel(f->watch);
     kh_watch_close(f->watch);
     kh_txn_close(f->idle);
@@ -192,6 +222,7 @@ static void test_fork_beside_a_commit(void **state) {
     kit_put(f.started, "s", 1);
     kit_is(kh_txn_commit_start(f.started, NULL), KH_OK);
     f.idle = kit_begin(f.db, KH_SERIALIZABLE);
+    kit_is(kh_workspace_begin(f.db, NULL, &f.workspace, NULL), KH_OK);
     kh_txn *committers = kit_begin(f.db, KH_SERIALIZABLE);
     kh_txn *next = kit_begin(f.db, KH_SERIALIZABLE); /* whose handle this thread would take again */
     kit_rollback(committers);
@@ -216,6 +247,8 @@ static void test_fork_beside_a_commit(void **state) {
     assert_int_equal(pthread_join(watcher, &failed), 0);
     assert_null(failed);
     kh_watch_close(f.watch);
+    kit_is(kh_workspace_commit(f.workspace, NULL, NULL), KH_OK);
+    kh_workspace_close(f.workspace);
     kh_txn_close(f.idle);
     kh_txn_close(f.started);
     kit_is(kh_db_close(f.db), KH_OK);

@@ -204,7 +204,7 @@ static void test_merges_that_are_none(void **state) {
 static void test_merged_with_what_was_committed(void **state) {
     (void)state;
     store_rows("t", "1=10/100 2=20/200");
-    kh_workspace *all[3] = {begin(KH_SEMANTIC_MERGE)};
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_MERGE)};
     kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
     means(rival, -1, 0.5f);
     put_rows(rival, "t", "1=10/111 2=20/200");
@@ -216,8 +216,15 @@ static void test_merged_with_what_was_committed(void **state) {
     put_rows(all[1], "t", "1=10/111 2=22/200");
     together_is(all, 2, KH_OK, 2);
     rows_are("t", "1=11/111 2=22/200");
-    all[2] = begin(KH_SEMANTIC_MERGE);
-    close_all(all, 3);
+    for (int i = 0; i < 2; i++) { /* the first met the rival, the second the first */
+        kh_resolved resolved;
+        kit_is(kh_txn_resolved(kh_workspace_txn(all[i]), 0, &resolved), KH_OK);
+        assert_int_equal(resolved.fate, KH_WRITE_RESOLVED);
+        assert_int_equal(resolved.policy, KH_MERGE);
+        assert_true((resolved.rival == kh_db_now(db)) == (i == 1));
+        kit_is(kh_txn_resolved(kh_workspace_txn(all[i]), 1, &resolved), KH_NOT_FOUND);
+    }
+    close_all(all, 2);
     kh_workspace_close(rival);
 }
 

@@ -13,7 +13,7 @@ enum { ROUNDS = 400 };
 #else
 enum { ROUNDS = 4000 };
 #endif
-enum { THREADS = 4, KEYS = 3, DIRECTIONS = 6 };
+enum { THREADS = 4, KEYS = 3, DIRECTIONS = 6, DECOYS = 7 };
 
 static const float directions[DIRECTIONS][2] = {{1, 0},       {0, 1},           {-1, 0},
                                                 {0.8f, 0.6f}, {-0.5f, -0.866f}, {0, 0}};
@@ -70,6 +70,22 @@ static void note(struct agent *agent, kh_workspace *workspace, kh_semantic_mode 
         (struct committed){commit, kh_txn_snapshot(kh_workspace_txn(workspace)), mode, direction};
 }
 
+/* At times operations that a savepoint takes back, while others look at how many there are. */
+static void try_in_vain(struct agent *agent, kh_workspace *workspace, const char *key,
+                        const kh_batch *value) {
+    kh_txn *txn = kh_workspace_txn(workspace);
+    uint32_t savepoint = 0;
+    size_t count = kh_workspace_operation_count(workspace);
+    if (draw(agent, 2) == 0) return;
+    if (kh_txn_savepoint(txn, &savepoint, NULL) != KH_OK) abort();
+    for (uint32_t i = draw(agent, DECOYS + 1); i > 0; i--)
+        if (kh_workspace_put(workspace, kit_key(i % 2 == 0 ? key : "decoy"), value, NULL) != KH_OK)
+            abort();
+    if (kh_txn_rollback_to(txn, savepoint, NULL) != KH_OK ||
+        kh_workspace_operation_count(workspace) != count)
+        abort();
+}
+
 static void play(struct agent *agent) {
     static const char *const keys[KEYS] = {"x", "y", "z"};
     static const float zero[2] = {0, 0};
@@ -83,6 +99,7 @@ static void play(struct agent *agent) {
     if (kh_workspace_begin(agent->db, &options, &workspace, NULL) != KH_OK) abort();
     kh_batch *value = raised(agent, workspace, key);
     if (value == NULL || kh_workspace_put(workspace, kit_key(key), value, NULL) != KH_OK) abort();
+    try_in_vain(agent, workspace, key, value);
     kh_batch_release(value);
     kh_floats after = {directions[direction], 2};
     if (kh_workspace_set_before(workspace, (kh_floats){zero, 2}, NULL) != KH_OK ||
@@ -106,6 +123,7 @@ static void *run(void *context) {
 
 static bool count_entry(void *context, const kh_workspace_entry *entry) {
     if (entry->delta != NULL && kh_delta_dimension(entry->delta) != 2) abort();
+    if (entry->operation_count > DECOYS + 1) abort();
     ++*(size_t *)context;
     return true;
 }

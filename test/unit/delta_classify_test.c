@@ -38,6 +38,23 @@ static kh_delta_class expect(const kh_delta *a, const kh_delta *b, const kh_delt
 
 static const kh_delta_thresholds defaults = KH_DELTA_THRESHOLDS_INIT;
 
+/* Whatever its hash: a key that both have is found. */
+static void test_any_key_is_shared(void **state) {
+    (void)state;
+    const float one[2] = {1, 0};
+    const float other[2] = {0.5f, 0.866f};
+    for (int i = 0; i < 1000; i++) {
+        char text[16];
+        const char *const key = text;
+        (void)snprintf(text, sizeof text, "key-%d", i);
+        kh_delta *a = delta_kit_build_keys(NULL, one, 2, &key, 1);
+        kh_delta *b = delta_kit_build_keys(NULL, other, 2, &key, 1);
+        assert_int_equal(kh_delta_classify(a, b, NULL, NULL), KH_DELTA_AMBIGUOUS);
+        kh_delta_release(a);
+        kh_delta_release(b);
+    }
+}
+
 /* Unit vectors in a plane: the cosine is the first value of the second. Of `dimension` 2 they are
  * dense, of more sparse. */
 static kh_delta_class at_cosine(float cosine, size_t dimension, const char *const *keys) {
@@ -141,14 +158,16 @@ static void test_none(void **state) {
     kh_delta_release(shorter);
 }
 
-/* Deltas of a few directions, so that every class comes up, of both forms and of two dimensions. */
+/* Deltas of a few directions, so that every class comes up, of all forms (seven or eight of 80 are
+ * filled in the sparse directions) and of two dimensions. */
 enum { BATCH = 40 };
 static void draw_batch(struct delta_dice *dice, kh_delta *deltas[BATCH]) {
     static const char *const keys[] = {"a", "b", "c", "d", "e"};
     float directions[4][80];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 80; j++)
-            directions[i][j] = i % 2 == 0 || j % 10 == i ? delta_kit_float(dice) : 0;
+            directions[i][j] =
+                i % 2 == 0 || (j % 10 == i && j < 60 + 10 * i) ? delta_kit_float(dice) : 0;
     for (int i = 0; i < BATCH; i++) {
         const float *direction = directions[delta_kit_below(dice, 4)];
         float values[80] = {0};
@@ -196,8 +215,12 @@ static bool check_pair(void *context, size_t i, size_t j, kh_delta_class kind, f
 static void test_all_pairs(void **state) {
     struct delta_dice dice = {1};
     unsigned seen[7] = {0};
+    const struct delta_kernel *const *kernels = delta_kernel_all();
+    int kernel_count = 0;
     (void)state;
+    while (kernels[kernel_count] != NULL) kernel_count++;
     for (int round = 0; round < 60; round++) {
+        atomic_store(&delta_kernel_chosen, kernels[round / 3 % kernel_count]);
         struct pairs pairs = {.thresholds = &defaults};
         kh_delta_thresholds drawn = {sizeof drawn,           fabsf(delta_kit_float(&dice)),
                                      delta_kit_float(&dice), delta_kit_float(&dice),
@@ -221,19 +244,23 @@ static void test_all_pairs(void **state) {
         assert_true(seen[kind] > 100);
     }
     assert_true(kh_delta_classify_all(NULL, 0, NULL, check_pair, NULL));
+    (void)delta_kernel_choose();
 }
 
 static void test_names(void **state) {
     (void)state;
-    assert_string_equal(kh_delta_class_name(KH_DELTA_LOW_CONFLICT), "low conflict");
+    static const char *const names[] = {"none",        "orthogonal", "identical",   "opposite",
+                                        "conflicting", "ambiguous",  "low conflict"};
+    for (int kind = KH_DELTA_NONE; kind <= KH_DELTA_LOW_CONFLICT; kind++)
+        assert_string_equal(kh_delta_class_name((kh_delta_class)kind), names[kind]);
     assert_string_equal(kh_delta_class_name((kh_delta_class)77), "?");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_line), cmocka_unit_test(test_exactly_at),
-        cmocka_unit_test(test_none),      cmocka_unit_test(test_all_pairs),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_each_line),  cmocka_unit_test(test_any_key_is_shared),
+        cmocka_unit_test(test_exactly_at), cmocka_unit_test(test_none),
+        cmocka_unit_test(test_all_pairs),  cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

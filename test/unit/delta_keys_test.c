@@ -136,14 +136,59 @@ static void test_permutations(void **state) {
     }
 }
 
+static void check_two(const kh_bytes *a, const kh_bytes *b, size_t shared, bool is_same) {
+    kh_delta *deltas[] = {with_keys(a, 2), with_keys(b, 2)};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(kh_delta_shared_keys(deltas[i], deltas[1 - i]), shared);
+        assert_int_equal(kh_delta_has_shared_keys(deltas[i], deltas[1 - i]), shared > 0);
+        assert_int_equal(delta_keys_is_same(deltas[i], deltas[1 - i]), is_same);
+    }
+    kh_delta_release(deltas[0]);
+    kh_delta_release(deltas[1]);
+}
+
+/* Of every length on both sides of where words are compared, with a difference at every byte. */
+static void test_each_byte(void **state) {
+    char bytes[2][100];
+    (void)state;
+    memset(bytes, 'k', sizeof bytes);
+    for (size_t length = 1; length < sizeof bytes[0]; length++) {
+        kh_bytes a[] = {{"first", 5}, {bytes[0], length}};
+        kh_bytes b[] = {{"first", 5}, {bytes[1], length}};
+        kh_bytes c[] = {{"other", 5}, {bytes[1], length}};
+        check_two(a, b, 2, true);
+        check_two(a, c, 1, false);
+        for (size_t at = 0; at < length; at++) {
+            bytes[1][at] = 'l';
+            check_two(a, b, 1, false);
+            check_two(a, c, 0, false);
+            bytes[1][at] = 'k';
+        }
+    }
+}
+
+/* The same bytes one behind the other, of other keys; the filter of hashes is out of the way. */
+static void test_same_bytes_of_other_keys(void **state) {
+    static const kh_bytes a[] = {{"ab", 2}, {"c", 1}};
+    static const kh_bytes b[] = {{"a", 1}, {"bc", 2}};
+    (void)state;
+    kh_delta *deltas[] = {with_keys(a, 2), with_keys(b, 2)};
+    deltas[0]->key_bits = deltas[1]->key_bits = 1;
+    assert_false(delta_keys_is_same(deltas[0], deltas[1]));
+    assert_false(delta_keys_meet(deltas[0], deltas[1]));
+    kh_delta_release(deltas[0]);
+    kh_delta_release(deltas[1]);
+}
+
 /* Two keys of one hash are told apart by their bytes. There is no such pair to be had, so the
  * hashes of a delta are written over. */
 static void test_equal_hashes(void **state) {
     static const kh_bytes ab[] = {{"a", 1}, {"b", 1}};
     static const kh_bytes bc[] = {{"b", 1}, {"c", 1}};
+    static const kh_bytes cd[] = {{"c", 1}, {"d", 1}};
     (void)state;
-    kh_delta *deltas[] = {with_keys(ab, 2), with_keys(bc, 2)};
-    for (int i = 0; i < 2; i++) {
+    kh_delta *deltas[] = {with_keys(ab, 2), with_keys(bc, 2), with_keys(cd, 2)};
+    for (int i = 0; i < 3; i++) {
         struct delta_key *keys = (struct delta_key *)(uintptr_t)deltas[i]->keys;
         kh_bytes first = kh_delta_key(deltas[i], 0);
         kh_bytes second = kh_delta_key(deltas[i], 1);
@@ -154,8 +199,10 @@ static void test_equal_hashes(void **state) {
     assert_int_equal(kh_delta_shared_keys(deltas[0], deltas[1]), 1);
     assert_false(delta_keys_is_same(deltas[0], deltas[1]));
     assert_true(delta_keys_is_same(deltas[0], deltas[0]));
-    kh_delta_release(deltas[0]);
-    kh_delta_release(deltas[1]);
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            assert_int_equal(kh_delta_has_shared_keys(deltas[i], deltas[j]), abs(i - j) < 2);
+    for (int i = 0; i < 3; i++) kh_delta_release(deltas[i]);
 }
 
 int main(void) {
@@ -163,6 +210,8 @@ int main(void) {
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_against_a_plain_count),
         cmocka_unit_test(test_permutations),
+        cmocka_unit_test(test_each_byte),
+        cmocka_unit_test(test_same_bytes_of_other_keys),
         cmocka_unit_test(test_equal_hashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

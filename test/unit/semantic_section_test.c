@@ -6,19 +6,25 @@
 
 enum { DIMENSIONS = 5, BYTES_MAX = 512 };
 
+/* None is the default. */
+static const kh_delta_thresholds thresholds = {.size = sizeof thresholds,
+                                               .orthogonal = 0.125f,
+                                               .identical = 0.875f,
+                                               .opposite = -0.75f,
+                                               .conflicting = 0.625f,
+                                               .jaccard = 0.25f};
+
 /* The section of a guarded workspace's delta, as db/semantic_codec.c writes it. */
 static kh_bytes make_section(struct fixture *f) {
     static const float values[DIMENSIONS] = {0, 3, 0, 0, -4};
     const kh_bytes keys[] = {{"b", 1}, {"a", 1}};
     kh_delta_options options = KH_DELTA_OPTIONS_INIT;
-    struct semantic_claim claim = {.mode = KH_SEMANTIC_GUARD,
-                                   .thresholds = KH_DELTA_THRESHOLDS_INIT};
+    struct semantic_claim claim = {.mode = KH_SEMANTIC_GUARD, .thresholds = thresholds};
     kh_bytes section;
     options.keys = keys;
     options.key_count = 2;
     kh_floats floats = {values, DIMENSIONS};
     assert_int_equal(kh_delta_build(NULL, floats, &options, &claim.delta, NULL), KH_OK);
-    claim.thresholds.jaccard = 0.25f;
     kh_txn *txn = calloc(1, sizeof *txn);
     assert_non_null(txn);
     txn->semantic = &claim;
@@ -43,6 +49,12 @@ static kh_status read_delta(kh_bytes frame, kh_bytes *out) {
     return raw_delta(&record, out, NULL);
 }
 
+static bool is_same(const kh_delta_thresholds *a, const kh_delta_thresholds *b) {
+    return a->size == b->size && a->orthogonal == b->orthogonal && a->identical == b->identical &&
+           a->opposite == b->opposite && a->conflicting == b->conflicting &&
+           a->jaccard == b->jaccard;
+}
+
 static void test_there_and_back(void **state) {
     (void)state;
     struct fixture f;
@@ -61,7 +73,7 @@ static void test_there_and_back(void **state) {
         assert_memory_equal(found.data, section.data, section.size_bytes);
         assert_int_equal(semantic_decode(f.mem, found, &read, NULL), KH_OK);
         assert_int_equal(read.mode, KH_SEMANTIC_GUARD);
-        assert_true(read.thresholds.jaccard == 0.25f && read.thresholds.opposite == -0.95f);
+        assert_true(is_same(&read.thresholds, &thresholds));
         assert_int_equal(kh_delta_filled(read.delta), 2);
         assert_int_equal(kh_delta_dimension(read.delta), DIMENSIONS);
         assert_true(kh_delta_magnitude(read.delta) == 5);
