@@ -4,8 +4,9 @@
  *     similarity --calls KIND [--kernel portable|avx2|avx512]
  *
  * The first measures, on one thread and in turns, so that all see the same machine: the cosine of a
- * vector of 384 floats with 10,000 others as sgemv's part of it, by delta_set_cosines and by
- * delta_set_beyond with every kernel that the machine has; then pairs of deltas and all pairs of
+ * vector of 384 floats with 10,000 others as sgemv's part of it, by the kernel's dots, and who of
+ * them is against it by kh_delta_classify and with delta_set_suspects before it, with every kernel
+ * that the machine has; then pairs of deltas and all pairs of
  * 50. It prints the least and the median of N rounds (201). LIBRARY: libopenblas.so.0 if not given;
  * the one that a wheel of numpy carries (numpy.libs/libscipy_openblas64_*.so) will do.
  *
@@ -164,58 +165,86 @@ static sgemv_fn *load_blas(const char *path) {
 }
 
 struct many {
-    struct delta_set *set;
+    kh_delta *deltas[ROWS];
+    struct delta_set *sets[(ROWS + DELTA_SET_ROWS - 1) / DELTA_SET_ROWS];
+    float *matrix; /* the same rows, one behind the other */
+    float magnitudes[ROWS];
     struct delta_query query;
     kh_delta *asked;
+    float asked_values[DIMENSION];
     sgemv_fn *sgemv; /* NULL: not found */
     float out[ROWS];
     size_t found;
 };
 
-static bool count_found(void *context, uint64_t number, uint64_t id, float cosine) {
-    struct many *many = context;
-    (void)number;
-    (void)id;
-    (void)cosine;
-    many->found++;
-    return true;
+/* One row in a hundred lies near the query, as an edit of the same note does. */
+static void fill_many(struct many *many) {
+    struct shape shape = {.dimension = DIMENSION, .filled = DIMENSION};
+    for (size_t i = 0; i < ROWS; i++) {
+        shape.near = i % 100 == 0 ? many->asked_values : NULL;
+        many->deltas[i] = make(&shape);
+        many->magnitudes[i] = kh_delta_magnitude(many->deltas[i]);
+        kh_delta_values(many->deltas[i], many->matrix + i * DIMENSION);
+    }
 }
 
-/* One row in a hundred lies near the query, as an edit of the same note does. */
 static struct many *make_many(void) {
     struct many *many = calloc(1, sizeof *many);
     struct mem *mem = mem_process();
-    float near[DIMENSION];
     if (many == NULL || mem == NULL) fail("no memory");
     struct shape shape = {.dimension = DIMENSION, .filled = DIMENSION};
+    many->matrix = aligned_alloc(DELTA_ALIGNMENT, sizeof(float) * ROWS * DIMENSION);
     many->asked = make(&shape);
-    kh_delta_values(many->asked, near);
-    if (delta_set_create(mem, DIMENSION, ROWS, &many->set, NULL) != KH_OK ||
-        delta_query_init(&many->query, many->asked, NULL) != KH_OK)
+    kh_delta_values(many->asked, many->asked_values);
+    if (many->matrix == NULL || delta_query_init(&many->query, many->asked, NULL) != KH_OK)
         fail("no memory");
-    for (size_t i = 0; i < ROWS; i++) {
-        shape.near = i % 100 == 0 ? near : NULL;
-        kh_delta *row = make(&shape);
-        (void)delta_set_add(many->set, row, i);
-        kh_delta_release(row);
+    fill_many(many);
+    double began = now();
+    for (size_t i = 0; i < ROWS; i += DELTA_SET_ROWS) {
+        size_t count = ROWS - i < DELTA_SET_ROWS ? ROWS - i : DELTA_SET_ROWS;
+        const kh_delta *const *deltas = (const kh_delta *const *)many->deltas + i;
+        if (delta_set_create(mem, DIMENSION, deltas, count, &many->sets[i / DELTA_SET_ROWS],
+                             NULL) != KH_OK)
+            fail("no memory");
     }
+    printf("codes of a row of %d floats: %.0f ns\n", DIMENSION, (now() - began) / ROWS * 1e9);
     return many;
 }
 
 typedef void many_fn(struct many *many);
 
 static void run_blas(struct many *many) {
-    many->sgemv(ROW_MAJOR, NOT_TRANSPOSED, ROWS, DIMENSION, 1, delta_set_row(many->set, 0),
-                DIMENSION, many->query.values, 1, 0, many->out, 1);
+    many->sgemv(ROW_MAJOR, NOT_TRANSPOSED, ROWS, DIMENSION, 1, many->matrix, DIMENSION,
+                many->asked_values, 1, 0, many->out, 1);
 }
 
 static void run_cosines(struct many *many) {
-    delta_set_cosines(many->set, &many->query, 0, ROWS, many->out);
+    const struct delta_kernel *kernel = delta_kernel();
+    kernel->dots(many->matrix, ROWS, delta_blocks(DIMENSION), many->asked->values, many->out);
+    kernel->cosines(many->magnitudes, ROWS, kh_delta_magnitude(many->asked), many->out);
 }
 
-static void run_beyond(struct many *many) {
+static void look_at(struct many *many, size_t index) {
+    kh_delta_class kind = kh_delta_classify(many->asked, many->deltas[index], NULL, NULL);
+    many->found += kind == KH_DELTA_CONFLICTING || kind == KH_DELTA_OPPOSITE;
+}
+
+static void run_pairs(struct many *many) {
     many->found = 0;
-    (void)delta_set_beyond(many->set, &many->query, 0, ROWS, -0.95f, 0.7f, count_found, many);
+    for (size_t i = 0; i < ROWS; i++) look_at(many, i);
+}
+
+static void run_codes(struct many *many) {
+    many->found = 0;
+    for (size_t i = 0; i < ROWS; i += DELTA_SET_ROWS) {
+        struct delta_suspects suspects;
+        size_t count = ROWS - i < DELTA_SET_ROWS ? ROWS - i : DELTA_SET_ROWS;
+        delta_set_suspects(many->sets[i / DELTA_SET_ROWS], &many->query, 0, count, -0.95f, 0.7f,
+                           &suspects);
+        for (size_t word = 0; word < DELTA_SET_ROWS / 64; word++)
+            for (uint64_t bits = suspects.bits[word]; bits != 0; bits &= bits - 1)
+                look_at(many, i + word * 64 + (size_t)__builtin_ctzll(bits));
+    }
 }
 
 /* Once for the caches, which whoever came before has filled with something else, and once for the
@@ -230,6 +259,7 @@ static void time_one(many_fn *run, struct many *many, struct times *times) {
 static void measure_many(const struct settings *settings) {
     static struct times blas;
     static struct times whole[KERNELS_MOST];
+    static struct times pairs[KERNELS_MOST];
     static struct times two_steps[KERNELS_MOST];
     const struct delta_kernel *const *kernels = delta_kernel_all();
     struct many *many = make_many();
@@ -239,7 +269,8 @@ static void measure_many(const struct settings *settings) {
         for (size_t i = 0; kernels[i] != NULL; i++) {
             atomic_store(&delta_kernel_chosen, kernels[i]);
             time_one(run_cosines, many, &whole[i]);
-            time_one(run_beyond, many, &two_steps[i]);
+            time_one(run_pairs, many, &pairs[i]);
+            time_one(run_codes, many, &two_steps[i]);
         }
     }
     (void)delta_kernel_choose();
@@ -247,9 +278,11 @@ static void measure_many(const struct settings *settings) {
            many->found);
     if (many->sgemv != NULL) print("OpenBLAS sgemv (products only)", "", &blas, 1e-3, "ms");
     for (size_t i = 0; kernels[i] != NULL; i++)
-        print("delta_set_cosines", kernels[i]->name, &whole[i], 1e-3, "ms");
+        print("all cosines, rows in one block", kernels[i]->name, &whole[i], 1e-3, "ms");
     for (size_t i = 0; kernels[i] != NULL; i++)
-        print("delta_set_beyond, the same answers", kernels[i]->name, &two_steps[i], 1e-3, "ms");
+        print("kh_delta_classify, pair by pair", kernels[i]->name, &pairs[i], 1e-3, "ms");
+    for (size_t i = 0; kernels[i] != NULL; i++)
+        print("delta_set_suspects, the same answers", kernels[i]->name, &two_steps[i], 1e-3, "ms");
 }
 
 /* ---- pairs ----------------------------------------------------------------------------------- */

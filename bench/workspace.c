@@ -1,5 +1,6 @@
 /* workspace.c - what a workspace costs beside a plain transaction: begin, one put, commit; and
- * begin and rollback beside stores of different sizes.
+ * begin and rollback beside stores of different sizes; and a guarded commit beside many deltas that
+ * it has not seen.
  *
  *     workspace plain|bare|meaning|rollback|plain-rollback COUNT [KEYS]
  *
@@ -10,7 +11,14 @@
  *
  *     valgrind --tool=callgrind --toggle-collect=measured workspace bare 100000
  *
- * counts COUNT of them: divide. */
+ * counts COUNT of them: divide.
+ *
+ *     workspace unseen COUNT [DELTAS]
+ *
+ * COUNT guarded workspaces begin, then DELTAS (default 10,000) of 384 random floats are committed,
+ * then the guarded ones commit, one after the other, against all of these. Prints the median of
+ * commits in microseconds: of the first 8, which look at every pair, and of the second half, when
+ * the list has codes. */
 #include <khonsu.h>
 
 #include <stdio.h>
@@ -101,24 +109,107 @@ __attribute__((noinline)) static void measured(struct bench *bench, const char *
     }
 }
 
-int main(int count, char **words) {
-    struct bench bench;
+/* ---- against what was not seen ---------------------------------------------------------------
+ */
+
+static uint64_t draw(void) {
+    static uint64_t state = 7;
+    state += 0x9e3779b97f4a7c15u;
+    uint64_t z = (state ^ state >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static kh_workspace *begin(struct bench *bench, kh_semantic_mode mode) {
+    kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+    kh_workspace *workspace;
+    options.mode = mode;
+    options.txn.timeout_ms = 600000;
+    must(kh_workspace_begin(bench->db, &options, &workspace, NULL));
+    return workspace;
+}
+
+static void change(struct bench *bench, kh_workspace *workspace, uint64_t number) {
+    char key[24];
+    must(kh_workspace_put(workspace, key_of(number, key), bench->value, NULL));
+    for (int i = 0; i < DIMENSIONS; i++) bench->after[i] = (float)(draw() >> 40) * 0x1p-23f - 1;
+    must(kh_workspace_set_before(workspace, (kh_floats){bench->before, DIMENSIONS}, NULL));
+    must(kh_workspace_set_after(workspace, (kh_floats){bench->after, DIMENSIONS}, NULL));
+    must(kh_workspace_compute_delta(workspace, NULL));
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *times, uint64_t count) {
+    qsort(times, count, sizeof *times, by_size);
+    return times[count / 2] * 1e6;
+}
+
+static double seconds_of(const struct timespec *begun, const struct timespec *ended) {
+    return (double)(ended->tv_sec - begun->tv_sec) +
+           (double)(ended->tv_nsec - begun->tv_nsec) / 1e9;
+}
+
+static double commit_timed(kh_workspace *workspace) {
     struct timespec begun;
     struct timespec ended;
+    (void)clock_gettime(CLOCK_MONOTONIC, &begun);
+    must(kh_workspace_commit(workspace, NULL, NULL));
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    return seconds_of(&begun, &ended);
+}
+
+static void unseen(struct bench *bench, uint64_t count, uint64_t deltas) {
+    enum { FIRST = 8 };
+    kh_workspace **guards = calloc(count, sizeof(kh_workspace *));
+    double *times = calloc(count, sizeof *times);
+    if (guards == NULL || times == NULL || count < 2 * FIRST) must(KH_INVALID);
+    for (uint64_t i = 0; i < count; i++) guards[i] = begin(bench, KH_SEMANTIC_GUARD);
+    for (uint64_t i = 0; i < deltas; i++) {
+        kh_workspace *workspace = begin(bench, KH_SEMANTIC_KEYS);
+        change(bench, workspace, 1000000 + i);
+        must(kh_workspace_commit(workspace, NULL, NULL));
+        kh_workspace_close(workspace);
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        change(bench, guards[i], 2000000 + i);
+        times[i] = commit_timed(guards[i]);
+        kh_workspace_close(guards[i]);
+    }
+    printf("%llu unseen deltas: %.0f us at first, %.0f us later\n", (unsigned long long)deltas,
+           median(times, FIRST), median(times + count / 2, count - count / 2));
+    free(guards);
+    free(times);
+}
+
+static void at_speed(struct bench *bench, const char *what, uint64_t count, uint64_t keys) {
+    struct timespec begun;
+    struct timespec ended;
+    (void)clock_gettime(CLOCK_MONOTONIC, &begun);
+    measured(bench, what, count, keys);
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    printf("%s %llu keys: %.0f a second\n", what, (unsigned long long)keys,
+           (double)count / seconds_of(&begun, &ended));
+}
+
+int main(int count, char **words) {
+    struct bench bench;
     if (count < 3) {
         fprintf(stderr, "workspace: see the head of bench/workspace.c\n");
         return 2;
     }
     uint64_t operations = strtoull(words[2], NULL, 10);
-    uint64_t keys = count > 3 ? strtoull(words[3], NULL, 10) : 1000;
-    open_bench(&bench, keys);
-    (void)clock_gettime(CLOCK_MONOTONIC, &begun);
-    measured(&bench, words[1], operations, keys);
-    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
-    double seconds =
-        (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
-    printf("%s %llu keys: %.0f a second\n", words[1], (unsigned long long)keys,
-           (double)operations / seconds);
+    bool is_unseen = strcmp(words[1], "unseen") == 0;
+    uint64_t more = count > 3 ? strtoull(words[3], NULL, 10) : is_unseen ? 10000 : 1000;
+    open_bench(&bench, is_unseen ? 1000 : more);
+    if (is_unseen)
+        unseen(&bench, operations, more);
+    else
+        at_speed(&bench, words[1], operations, more);
     kh_batch_release(bench.value);
     kh_schema_release(bench.schema);
     must(kh_db_close(bench.db));

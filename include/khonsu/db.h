@@ -409,7 +409,7 @@ typedef struct kh_stats {
     uint64_t semantic_merges;   /* puts merged by what they mean */
     uint64_t semantic_compared; /* deltas that commits were compared with */
     uint64_t semantic_remembered; /* deltas of the newest commits, now */
-    uint64_t semantic_bytes;      /* of those */
+    uint64_t semantic_bytes;      /* of those, and for searching them */
     uint64_t workspaces;          /* open */
 } kh_stats;
 /* A consistent enough copy: each number is exact at some moment of the call. */

@@ -62,8 +62,9 @@ typedef struct kh_semantic_options {
     size_t size;           /* sizeof(kh_semantic_options) */
     kh_semantic_mode mode; /* of workspaces that do not say; default KEYS */
     uint32_t recent_max;   /* deltas of the newest commits that are remembered; default 65,536 */
-    uint64_t recent_bytes; /* and at most so many bytes of them; default 256 MiB. A guarded commit
-                            * whose snapshot is older than what is remembered is refused */
+    uint64_t recent_bytes; /* and at most so many bytes of them; default 256 MiB. A dense one counts
+                            * a byte a value more, for being searched. A guarded commit whose
+                            * snapshot is older than what is remembered is refused */
 } kh_semantic_options;
 #define KH_SEMANTIC_OPTIONS_INIT                                                                   \
     { sizeof(kh_semantic_options), KH_SEMANTIC_DEFAULT, 0, 0 }

@@ -75,8 +75,6 @@
 #define LIMIT_DELTA_KEYS (1u << 24)
 /* Bytes of the keys of one delta, as those of a transaction's values. */
 #define LIMIT_DELTA_KEY_BYTES (1ull << 30)
-/* Rows of a set of deltas: 65,536 recent commits by default, and room for a much longer list. */
-#define LIMIT_DELTA_SET_ROWS (1u << 24)
 
 /* Default of timeout_ms: a read-write transaction holds history and must end. Option. */
 #define DEFAULT_TIMEOUT_MS 5000u

@@ -524,8 +524,8 @@ KH_ALWAYS_INLINE kh_status submit(kh_txn *txn, enum record_kind kind, bool is_sp
 /* Of a workspace, or with locks; or once it has met a lock that it waits for: then it has some. */
 __attribute__((noinline)) static kh_status submit_special(kh_txn *txn, enum record_kind kind,
                                                           kh_error *error) {
-    kh_status status = txn->semantic != NULL ? semantic_search(txn, error) : KH_OK;
-    return status == KH_OK ? submit(txn, kind, true, error) : status;
+    if (txn->semantic != NULL) semantic_search(txn);
+    return submit(txn, kind, true, error);
 }
 
 /* Without claims: who has the lock may need the keys to commit. */

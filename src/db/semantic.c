@@ -1,4 +1,4 @@
-/* semantic.c - the list of recent deltas, and what it says of a commit: see semantic.h. */
+/* semantic.c - what the list of recent deltas says of a commit: see semantic.h. */
 #include "db/semantic.h"
 
 #include "base/status.h"
@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { COUNT_DEFAULT = 65536, FIRST_CAPACITY = 64 };
+enum { COUNT_DEFAULT = 65536 };
 static const uint64_t bytes_default = (uint64_t)256 << 20;
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -25,31 +25,17 @@ kh_status semantic_open(struct kh_db *db, const kh_semantic_options *options, kh
     memset(semantic, 0, sizeof *semantic);
     semantic->mem = db->home.mem;
     semantic->mode = known.mode == KH_SEMANTIC_DEFAULT ? KH_SEMANTIC_KEYS : known.mode;
-    semantic->count_max = known.recent_max == 0 ? COUNT_DEFAULT : known.recent_max;
-    semantic->bytes_max = known.recent_bytes == 0 ? bytes_default : known.recent_bytes;
-    lock_init(&semantic->lock, RANK_SEMANTIC);
+    semantic_list_init(&semantic->list, db->home.mem,
+                       known.recent_max == 0 ? COUNT_DEFAULT : known.recent_max,
+                       known.recent_bytes == 0 ? bytes_default : known.recent_bytes);
     db->semantic = semantic;
     return KH_OK;
-}
-
-static struct recent_delta *at(struct semantic *semantic, uint64_t number) {
-    return &semantic->ring[number & (semantic->capacity - 1)];
-}
-
-static void drop_first(struct semantic *semantic) {
-    struct recent_delta *oldest = at(semantic, semantic->first++);
-    semantic->floor = oldest->commit;
-    semantic->bytes -= kh_delta_size_bytes(oldest->delta);
-    kh_delta_release(oldest->delta);
 }
 
 void semantic_close(struct kh_db *db) {
     struct semantic *semantic = db->semantic;
     if (semantic == NULL) return;
-    while (semantic->first < semantic->end) drop_first(semantic);
-    if (semantic->ring != NULL)
-        mem_own_free(semantic->mem, semantic->ring, semantic->capacity * sizeof *semantic->ring);
-    lock_fini(&semantic->lock);
+    semantic_list_fini(&semantic->list);
     mem_own_free(semantic->mem, semantic, sizeof *semantic);
     db->semantic = NULL;
 }
@@ -119,10 +105,6 @@ void semantic_tell(struct semantic_claim *to, const struct semantic_claim *from)
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-static bool is_against(kh_delta_class kind) {
-    return kind == KH_DELTA_CONFLICTING || kind == KH_DELTA_OPPOSITE;
-}
-
 static bool may_merge(kh_delta_class kind) {
     return kind == KH_DELTA_ORTHOGONAL || kind == KH_DELTA_AMBIGUOUS || kind == KH_DELTA_IDENTICAL;
 }
@@ -145,106 +127,30 @@ static bool compare(struct semantic_claim *claim, const struct recent_delta *rec
     float similarity = 0;
     kh_delta_class kind =
         kh_delta_classify(claim->delta, recent->delta, &claim->thresholds, &similarity);
-    if (!is_against(kind)) return false;
+    if (!semantic_is_against(kind)) return false;
     refuse(claim, recent, kind, similarity);
     return true;
-}
-
-/* The first number of a commit above a timestamp. Under the lock. */
-static uint64_t find_above(struct semantic *semantic, uint64_t timestamp) {
-    uint64_t low = semantic->first;
-    uint64_t high = semantic->end;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (at(semantic, middle)->commit > timestamp)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
 }
 
 /* What a snapshot does not see may have been forgotten. */
 static bool check_floor(const struct semantic *semantic, const kh_txn *txn,
                         struct semantic_claim *claim) {
-    if (semantic->floor <= snapshot_of(txn, claim)) return true;
-    const struct recent_delta forgotten = {.commit = semantic->floor};
+    uint64_t floor = semantic->list.floor;
+    if (floor <= snapshot_of(txn, claim)) return true;
+    const struct recent_delta forgotten = {.commit = floor};
     refuse(claim, &forgotten, KH_DELTA_NONE, NAN);
     return false;
 }
 
 /* ---- before the section ---------------------------------------------------------------------- */
 
-/* Room for so many more (when they come together, for all of them). Under the lock. Without room
- * the list forgets early: that is allowed, so failing is, too. */
-static void grow(struct semantic *semantic, size_t more) {
-    size_t capacity = semantic->capacity == 0 ? FIRST_CAPACITY : semantic->capacity * 2;
-    size_t wanted = (size_t)(semantic->end - semantic->first) + more;
-    if (wanted <= semantic->capacity) return;
-    if (semantic->capacity >= semantic->count_max) return;
-    while (capacity < wanted && capacity < semantic->count_max) capacity *= 2;
-    struct recent_delta *ring = mem_own_alloc(semantic->mem, capacity * sizeof *ring);
-    if (ring == NULL) return;
-    for (uint64_t i = semantic->first; i < semantic->end; i++)
-        ring[i & (capacity - 1)] = *at(semantic, i);
-    if (semantic->ring != NULL)
-        mem_own_free(semantic->mem, semantic->ring, semantic->capacity * sizeof *ring);
-    semantic->ring = ring;
-    semantic->capacity = capacity;
-}
-
-static size_t count_claims(const kh_txn *txn) {
-    size_t count = 0;
-    for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
-        count += claim->delta != NULL;
-    return count;
-}
-
-struct copied {
-    struct recent_delta *items; /* with references */
-    size_t count;
-    size_t capacity;
-};
-
-/* References of what is committed above a timestamp, from a number on. Under the lock but for the
- * memory: *is_short asks for more. */
-static void copy_above(struct semantic *semantic, uint64_t from, struct copied *copied,
-                       bool *is_short) {
-    *is_short = semantic->end - from > copied->capacity;
-    if (*is_short) {
-        copied->count = (size_t)(semantic->end - from);
-        return;
-    }
-    copied->count = 0;
-    for (uint64_t i = from; i < semantic->end; i++) {
-        copied->items[copied->count] = *at(semantic, i);
-        kh_delta_retain(copied->items[copied->count++].delta);
-    }
-}
-
-static void free_copied(struct semantic *semantic, struct copied *copied, bool has_references) {
-    for (size_t i = 0; i < copied->count && has_references; i++)
-        kh_delta_release(copied->items[i].delta);
-    if (copied->items != NULL)
-        mem_own_free(semantic->mem, copied->items, copied->capacity * sizeof *copied->items);
-    *copied = (struct copied){NULL, 0, 0};
-}
-
-static bool make_room(struct semantic *semantic, struct copied *copied) {
-    size_t wanted = copied->count + copied->count / 4 + 16;
-    free_copied(semantic, copied, false);
-    copied->items = mem_own_alloc(semantic->mem, wanted * sizeof *copied->items);
-    copied->capacity = copied->items == NULL ? 0 : wanted;
-    return copied->items != NULL;
-}
-
 /* What is not visible and was not compared begins there. A log that refuses takes commits out at
  * the end (semantic_forget): what was compared may reach beyond. */
-static uint64_t begin_of(struct semantic *semantic, const kh_txn *txn,
+static uint64_t begin_of(const struct semantic *semantic, const kh_txn *txn,
                          const struct semantic_claim *claim) {
-    uint64_t from = find_above(semantic, snapshot_of(txn, claim));
+    uint64_t from = semantic_list_above(&semantic->list, snapshot_of(txn, claim));
     if (claim->searched > from) from = claim->searched;
-    return from < semantic->end ? from : semantic->end;
+    return from < semantic->list.end ? from : semantic->list.end;
 }
 
 /* A snapshot that moved since (a key lock was waited for) may see what was refused. */
@@ -256,50 +162,45 @@ static void look_again(const kh_txn *txn, struct semantic_claim *claim) {
     claim->searched = 0;
 }
 
-/* Copy what the transaction has not compared yet; what is compared then is out of the lock. */
-static kh_status copy_unseen(kh_txn *txn, struct semantic_claim *claim, struct copied *copied,
-                             kh_error *error) {
+static bool refuse_first(void *context, const struct recent_delta *rival, kh_delta_class kind,
+                         float similarity) {
+    refuse(context, rival, kind, similarity);
+    return false;
+}
+
+/* What was there when it began; what comes meanwhile is left for the section. */
+static void search_unseen(kh_txn *txn, struct semantic_claim *claim) {
     struct semantic *semantic = txn->db->semantic;
-    bool is_short = false;
+    struct semantic_probe probe;
+    struct semantic_run run;
+    uint64_t end = UINT64_MAX;
+    semantic_probe_init(&probe, claim->delta, &claim->thresholds);
     do {
-        if (is_short && !make_room(semantic, copied))
-            return status_no_memory(error, copied->count * sizeof *copied->items);
-        lock_take(&semantic->lock);
-        grow(semantic, count_claims(txn));
-        uint64_t from = begin_of(semantic, txn, claim);
-        copy_above(semantic, from, copied, &is_short);
-        if (!is_short) claim->searched = semantic->end;
-        lock_leave(&semantic->lock);
-    } while (is_short);
-    return KH_OK;
+        lock_take(&semantic->list.lock);
+        if (semantic->list.end < end) end = semantic->list.end;
+        semantic_list_pin(&semantic->list, begin_of(semantic, txn, claim), &run);
+        claim->searched = run.to;
+        lock_leave(&semantic->list.lock);
+        atomic_fetch_add_explicit(&semantic->compared, run.to - run.from, memory_order_relaxed);
+        (void)semantic_scan(&probe, &run, refuse_first, claim);
+        semantic_run_unpin(&run);
+    } while (!claim->is_refused && claim->searched < end);
+    semantic_probe_fini(&probe);
 }
 
-static kh_status search(kh_txn *txn, struct semantic_claim *claim, kh_error *error) {
+static void search(kh_txn *txn, struct semantic_claim *claim) {
     struct semantic *semantic = txn->db->semantic;
-    struct copied copied = {NULL, 0, 0};
     look_again(txn, claim);
-    if (claim->delta == NULL || claim->is_refused) return KH_OK;
-    if (claim->mode == KH_SEMANTIC_KEYS) {
-        lock_take(&semantic->lock);
-        grow(semantic, count_claims(txn));
-        lock_leave(&semantic->lock);
-        return KH_OK;
-    }
-    kh_status status = copy_unseen(txn, claim, &copied, error);
-    if (status == KH_OK) {
-        atomic_fetch_add_explicit(&semantic->compared, copied.count, memory_order_relaxed);
-        for (size_t i = 0; i < copied.count && !compare(claim, &copied.items[i]); i++) continue;
-    }
-    free_copied(semantic, &copied, status == KH_OK);
-    return status;
+    if (claim->delta == NULL || claim->is_refused) return;
+    lock_take(&semantic->list.lock);
+    semantic_list_reserve(&semantic->list);
+    lock_leave(&semantic->list.lock);
+    if (claim->mode != KH_SEMANTIC_KEYS) search_unseen(txn, claim);
 }
 
-kh_status semantic_search(kh_txn *txn, kh_error *error) {
-    kh_status status = KH_OK;
-    for (struct semantic_claim *claim = txn->semantic; claim != NULL && status == KH_OK;
-         claim = claim->next)
-        status = search(txn, claim, error);
-    return status;
+void semantic_search(kh_txn *txn) {
+    for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next)
+        search(txn, claim);
 }
 
 /* ---- in the section -------------------------------------------------------------------------- */
@@ -307,8 +208,9 @@ kh_status semantic_search(kh_txn *txn, kh_error *error) {
 static void compare_rest(kh_txn *txn, struct semantic_claim *claim) {
     struct semantic *semantic = txn->db->semantic;
     uint64_t from = begin_of(semantic, txn, claim);
-    while (from < semantic->end && !compare(claim, at(semantic, from))) from++;
-    claim->searched = semantic->end;
+    const struct semantic_list *list = &semantic->list;
+    while (from < list->end && !compare(claim, semantic_list_at(list, from))) from++;
+    claim->searched = list->end;
 }
 
 static bool has_key(const kh_delta *delta, kh_bytes key) {
@@ -339,11 +241,13 @@ bool semantic_may_merge(const struct semantic_claim *later, const struct semanti
 }
 
 /* All that the commit says of the key may be merged with, and it says something. Under the lock. */
-static bool permits(struct semantic *semantic, struct semantic_claim *claim, kh_bytes key,
+static bool permits(const struct semantic_list *list, struct semantic_claim *claim, kh_bytes key,
                     uint64_t commit) {
     bool is_told = false;
-    for (uint64_t i = find_above(semantic, commit - 1); i < semantic->end; i++) {
-        const struct recent_delta *recent = at(semantic, i);
+    /* Of several that came together some may be forgotten. */
+    if (commit <= list->floor) return false;
+    for (uint64_t i = semantic_list_above(list, commit - 1); i < list->end; i++) {
+        const struct recent_delta *recent = semantic_list_at(list, i);
         if (recent->commit != commit) break;
         if (recent->company == COMPANY_UNTOLD) return false;
         if (recent->company == COMPANY_TOLD && !has_key(recent->delta, key)) continue;
@@ -359,7 +263,7 @@ static bool permits_all(kh_txn *txn, kh_bytes key, uint64_t commit) {
     bool is_asked = false;
     for (struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
         if (!is_of_key(claim, key)) continue;
-        if (!permits(txn->db->semantic, claim, key, commit)) return false;
+        if (!permits(&txn->db->semantic->list, claim, key, commit)) return false;
         is_asked = true;
     }
     return is_asked;
@@ -392,7 +296,7 @@ static bool may_merge_with(void *context, uint64_t commit) {
     const struct merging *merging = context;
     if (merging->rival != NULL) *merging->rival = commit;
     if (merging->claim != NULL)
-        return permits(merging->txn->db->semantic, merging->claim, merging->key, commit);
+        return permits(&merging->txn->db->semantic->list, merging->claim, merging->key, commit);
     return permits_all(merging->txn, merging->key, commit);
 }
 
@@ -408,10 +312,10 @@ bool semantic_may_merge_since(kh_txn *txn, struct semantic_claim *claim, const s
                               kh_bytes key, uint64_t above) {
     struct merging merging = {txn, claim, key, NULL};
     if (claim->delta == NULL) return false;
-    lock_take(&txn->db->semantic->lock);
+    lock_take(&txn->db->semantic->list.lock);
     bool may =
         visit_commits(&txn->db->recent, entry, above, txn->snapshot, may_merge_with, &merging);
-    lock_leave(&txn->db->semantic->lock);
+    lock_leave(&txn->db->semantic->list.lock);
     return may;
 }
 
@@ -437,7 +341,7 @@ bool semantic_agree(struct semantic_claim *later, const struct semantic_claim *e
         if (!is_guarded(judges[i])) continue;
         kh_delta_class kind =
             kh_delta_classify(later->delta, earlier->delta, &judges[i]->thresholds, &similarity);
-        if (!is_against(kind)) continue;
+        if (!semantic_is_against(kind)) continue;
         refuse(later, &rival, kind, similarity);
         return false;
     }
@@ -468,10 +372,10 @@ kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *riva
     struct semantic *semantic = txn->db->semantic;
     *write = NULL;
     if (!is_any_guarded(txn) && !txn->verdict.has_resolved) return KH_OK;
-    lock_take(&semantic->lock);
+    lock_take(&semantic->list.lock);
     *write = txn->verdict.has_resolved ? find_forbidden(txn, rival) : NULL;
     const struct semantic_claim *refused = *write == NULL ? find_refused(txn) : NULL;
-    lock_leave(&semantic->lock);
+    lock_leave(&semantic->list.lock);
     if (*write != NULL) return KH_CONFLICT;
     if (refused == NULL) return KH_OK;
     *rival = refused->rival.commit;
@@ -481,11 +385,11 @@ kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *riva
 static bool is_held_by(const struct semantic_claim *mine, const struct semantic_claim *theirs) {
     float similarity;
     if (mine->delta == NULL || theirs->delta == NULL) return false;
-    if (is_guarded(mine) &&
-        is_against(kh_delta_classify(mine->delta, theirs->delta, &mine->thresholds, &similarity)))
+    if (is_guarded(mine) && semantic_is_against(kh_delta_classify(mine->delta, theirs->delta,
+                                                                  &mine->thresholds, &similarity)))
         return true;
-    return is_guarded(theirs) && is_against(kh_delta_classify(mine->delta, theirs->delta,
-                                                              &theirs->thresholds, &similarity));
+    return is_guarded(theirs) && semantic_is_against(kh_delta_classify(
+                                     mine->delta, theirs->delta, &theirs->thresholds, &similarity));
 }
 
 /* A holder is alone: those who come together do not prepare. */
@@ -507,33 +411,16 @@ static uint8_t company_of(const kh_txn *txn) {
     return COMPANY_TOLD;
 }
 
-/* Under the lock. */
-static void add(struct semantic *semantic, const struct recent_delta *recent) {
-    uint64_t size_bytes = kh_delta_size_bytes(recent->delta);
-    if (semantic->ring == NULL) {
-        semantic->floor = recent->commit;
-        return;
-    }
-    size_t most =
-        semantic->capacity < semantic->count_max ? semantic->capacity : semantic->count_max;
-    while (semantic->end > semantic->first && (semantic->end - semantic->first >= most ||
-                                               semantic->bytes + size_bytes > semantic->bytes_max))
-        drop_first(semantic);
-    *at(semantic, semantic->end) = *recent;
-    kh_delta_retain(at(semantic, semantic->end++)->delta);
-    semantic->bytes += size_bytes;
-}
-
 void semantic_note(kh_txn *txn) {
     struct semantic *semantic = txn->db->semantic;
     uint8_t company = company_of(txn);
-    lock_take(&semantic->lock);
+    lock_take(&semantic->list.lock);
     for (const struct semantic_claim *claim = txn->semantic; claim != NULL; claim = claim->next) {
         kh_txn_id id = claim->member.low != 0 ? claim->member : txn->id;
         const struct recent_delta recent = {txn->committed, id, claim->delta, company};
-        if (claim->delta != NULL) add(semantic, &recent);
+        if (claim->delta != NULL) semantic_list_add(&semantic->list, &recent);
     }
-    lock_leave(&semantic->lock);
+    lock_leave(&semantic->list.lock);
 }
 
 void semantic_note_members(struct kh_db *db, const kh_txn *txn, uint64_t result) {
@@ -544,40 +431,57 @@ void semantic_note_members(struct kh_db *db, const kh_txn *txn, uint64_t result)
 
 void semantic_forget(struct kh_db *db, uint64_t commit) {
     struct semantic *semantic = db->semantic;
-    lock_take(&semantic->lock);
-    while (semantic->end > semantic->first && at(semantic, semantic->end - 1)->commit >= commit) {
-        struct recent_delta *newest = at(semantic, --semantic->end);
-        semantic->bytes -= kh_delta_size_bytes(newest->delta);
-        kh_delta_release(newest->delta);
-    }
-    lock_leave(&semantic->lock);
+    lock_take(&semantic->list.lock);
+    semantic_list_take_back(&semantic->list, commit);
+    lock_leave(&semantic->list.lock);
 }
 
 void semantic_count(struct kh_db *db, kh_stats *out) {
     struct semantic *semantic = db->semantic;
     out->semantic_merges = atomic_load_explicit(&semantic->merged, memory_order_relaxed);
     out->semantic_compared = atomic_load_explicit(&semantic->compared, memory_order_relaxed);
-    lock_take(&semantic->lock);
-    out->semantic_remembered = semantic->end - semantic->first;
-    out->semantic_bytes = semantic->bytes;
-    lock_leave(&semantic->lock);
+    lock_take(&semantic->list.lock);
+    out->semantic_remembered = semantic->list.end - semantic->list.first;
+    out->semantic_bytes = semantic->list.bytes;
+    lock_leave(&semantic->list.lock);
 }
 
 /* ---- for who looks for candidates ------------------------------------------------------------ */
 
-kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *visit, void *context,
-                          kh_error *error) {
-    struct semantic *semantic = db->semantic;
-    struct copied copied = {NULL, 0, 0};
-    bool is_short = false;
+struct visit {
+    semantic_visit_fn *visit;
+    void *context;
+};
+
+static bool visit_found(void *context, const struct recent_delta *recent, kh_delta_class kind,
+                        float similarity) {
+    const struct visit *visit = context;
+    (void)kind;
+    (void)similarity;
+    return visit->visit(visit->context, recent);
+}
+
+static bool visit_all(const struct semantic_run *run, const struct visit *visit) {
+    for (uint64_t number = run->from; number < run->to; number++)
+        if (!visit->visit(visit->context, semantic_run_at(run, number))) return false;
+    return true;
+}
+
+void semantic_recent(struct kh_db *db, uint64_t after, struct semantic_probe *probe,
+                     semantic_visit_fn *visit, void *context) {
+    struct semantic_list *list = &db->semantic->list;
+    struct visit each = {visit, context};
+    struct semantic_run run = {.to = 0};
+    uint64_t end = UINT64_MAX;
+    bool goes_on;
     do {
-        if (is_short && !make_room(semantic, &copied))
-            return status_no_memory(error, copied.count * sizeof *copied.items);
-        lock_take(&semantic->lock);
-        copy_above(semantic, find_above(semantic, after), &copied, &is_short);
-        lock_leave(&semantic->lock);
-    } while (is_short);
-    for (size_t i = 0; i < copied.count && visit(context, &copied.items[i]); i++) continue;
-    free_copied(semantic, &copied, true);
-    return KH_OK;
+        lock_take(&list->lock);
+        if (list->end < end) end = list->end;
+        uint64_t from = semantic_list_above(list, after);
+        semantic_list_pin(list, from > run.to ? from : run.to, &run);
+        lock_leave(&list->lock);
+        goes_on =
+            probe == NULL ? visit_all(&run, &each) : semantic_scan(probe, &run, visit_found, &each);
+        semantic_run_unpin(&run);
+    } while (goes_on && run.to < end);
 }

@@ -1,17 +1,17 @@
 /* semantic.h - what commits mean: the deltas of the newest ones, and the judgement of a workspace's
  * commit by them (khonsu/workspace.h has the rules).
  *
- * The list. Each commit that carried a delta leaves it here, in the order of commits, when its
- * versions are installed; a refused record takes it out again. The list is bounded by number and
- * bytes: what is forgotten raises the floor, and a guarded commit whose snapshot lies below the
- * floor is refused, since nobody can say what it would have met. After an opening it is empty, and
- * the floor is what was visible then: no snapshot is older.
+ * The list (semantic_list.h). Each commit that carried a delta leaves it there, in the order of
+ * commits, when its versions are installed; a refused record takes it out again. The list is
+ * bounded by number and bytes: what is forgotten raises the floor, and a guarded commit whose
+ * snapshot lies below the floor is refused, since nobody can say what it would have met. After an
+ * opening it is empty, and the floor is what was visible then: no snapshot is older.
  *
  * The judgement. What was not visible to the snapshot when the commit began is compared before the
- * section (semantic_search); inside it only what came since (semantic_judge), after keys and
- * isolation have said yes. A prepared transaction's delta is a hold: who conflicts with it in
- * meaning is told KH_HELD, if either of the two is guarded, since nothing may come between prepare
- * and decision.
+ * section (semantic_search, by semantic_scan.h, which holds no lock); inside it only what came
+ * since, pair by pair (semantic_judge), after keys and isolation have said yes. A prepared
+ * transaction's delta is a hold: who conflicts with it in meaning is told KH_HELD, if either of the
+ * two is guarded, since nothing may come between prepare and decision.
  *
  * A merge that the data allows is permitted if every commit of that key above the snapshot is in
  * the list, of a class that may be merged: asked in the section, of the ring of recent writes
@@ -25,33 +25,14 @@
 #define KHONSU_DB_SEMANTIC_H
 
 #include "db/db.h"
+#include "db/semantic_scan.h"
 #include "khonsu/workspace.h"
-
-struct recent_delta {
-    uint64_t commit;
-    kh_txn_id id;
-    kh_delta *delta; /* a reference */
-    uint8_t company; /* enum semantic_company */
-};
-
-/* Whose writes a commit has: its own; or those of several, who all say what they mean, or of whom
- * one does not. */
-enum semantic_company { COMPANY_NONE = 0, COMPANY_TOLD, COMPANY_UNTOLD };
 
 /* Of a database. */
 struct semantic {
     struct mem *mem;
     kh_semantic_mode mode;
-    uint32_t count_max;
-    uint64_t bytes_max;
-    struct lock lock;
-    /* under the lock */
-    struct recent_delta *ring; /* NULL until there is a delta */
-    size_t capacity;           /* a power of two */
-    uint64_t first;            /* sequence numbers of what is kept: [first, end) */
-    uint64_t end;
-    uint64_t floor; /* of commits at or below it something may have been forgotten */
-    uint64_t bytes;
+    struct semantic_list list;
     /* statistics */
     _Atomic uint64_t merged, compared;
 };
@@ -65,7 +46,7 @@ struct semantic_claim {
     kh_delta *delta;             /* a reference; NULL: none */
     kh_semantic_mode mode;
     kh_delta_thresholds thresholds;
-    uint64_t searched; /* what is below this sequence number was compared */
+    uint64_t searched; /* what is below this number of the list was compared */
     /* what was found */
     struct recent_delta rival; /* delta: a reference, or NULL (forgotten) */
     kh_delta_class kind;
@@ -102,8 +83,8 @@ void semantic_note_members(struct kh_db *db, const kh_txn *txn, uint64_t result)
 void semantic_detach(kh_txn *txn);
 
 /* Compare with what is in the list, and make sure that the list has room. Outside of the section.
- * KH_NO_MEMORY. */
-kh_status semantic_search(kh_txn *txn, kh_error *error);
+ */
+void semantic_search(kh_txn *txn);
 /* KH_OK; or KH_SEMANTIC_CONFLICT, *rival is its commit; or KH_CONFLICT: *write, merged by the data,
  * may not be. In the section, certified. */
 kh_status semantic_judge(kh_txn *txn, const struct write **write, uint64_t *rival);
@@ -138,10 +119,11 @@ kh_status semantic_encode_members(kh_txn *txn, struct arena *arena,
 /* merged, compared, remembered and its bytes, into the statistics. */
 void semantic_count(struct kh_db *db, kh_stats *out);
 
-/* Visit what was committed after a timestamp, oldest first, with references for the time of the
- * visits, outside of locks; what the ring has dropped is not visited. KH_NO_MEMORY. */
+/* Visit what was committed after a timestamp and before the call, oldest first, pinned for the time
+ * of the visits, outside of locks; what the list has dropped is not visited. probe NULL: all of it,
+ * else what that delta is against. */
 typedef bool semantic_visit_fn(void *context, const struct recent_delta *recent);
-kh_status semantic_recent(struct kh_db *db, uint64_t after, semantic_visit_fn *visit, void *context,
-                          kh_error *error);
+void semantic_recent(struct kh_db *db, uint64_t after, struct semantic_probe *probe,
+                     semantic_visit_fn *visit, void *context);
 
 #endif

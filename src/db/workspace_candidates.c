@@ -104,6 +104,17 @@ static void give(struct search *search, kh_candidate *out, size_t capacity, size
     *count = search->count;
 }
 
+/* Of conflicts only those are visited that are some. */
+static void look_at_list(struct search *search, uint64_t window_ms) {
+    const kh_workspace *workspace = search->workspace;
+    uint64_t after = window_begin(workspace->db, window_ms);
+    struct semantic_probe probe;
+    semantic_probe_init(&probe, workspace->delta, &workspace->options->thresholds);
+    semantic_recent(workspace->db, after, search->is_against ? &probe : NULL, look_at_recent,
+                    search);
+    semantic_probe_fini(&probe);
+}
+
 static kh_status find(struct search *search, uint64_t window_ms, kh_candidate *out, size_t capacity,
                       size_t *count) {
     struct kh_db *db = search->workspace->db;
@@ -111,9 +122,8 @@ static kh_status find(struct search *search, uint64_t window_ms, kh_candidate *o
         return status_fail(search->error, KH_FORKED, "the database belongs to the parent process");
     if (search->workspace->delta == NULL) return KH_NOT_FOUND;
     arena_init(&search->arena, db->home.mem, NULL);
-    kh_status status =
-        semantic_recent(db, window_begin(db, window_ms), look_at_recent, search, search->error);
-    if (status == KH_OK) status = search->status;
+    look_at_list(search, window_ms);
+    kh_status status = search->status;
     if (status == KH_OK) status = look_at_open(search);
     if (status == KH_OK) give(search, out, capacity, count);
     arena_fini(&search->arena);

@@ -1,8 +1,6 @@
-/* delta_set.c - the list of recent vectors, and its two searches.
+/* delta_set.c - codes of 8 bits, and whom they rule out.
  *
- * The first pass of delta_set_beyond computes with codes of 8 bits, and only rows that it cannot
- * rule out are computed as they are. That no row is missed, for a row r and a query x, neither
- * zero:
+ * That no row is ruled out that is beyond a threshold, for a row r and a query x, neither zero:
  *
  *   |.| is the Euclidean norm, c = r.x / (|r| |x|) the true cosine, q and p the integer codes, s
  * and t their scales, r' = s q and x' = t p what the codes stand for. Whatever the codes are, r.x -
@@ -12,11 +10,12 @@
  *
  *   e and f are computed in double precision (relative error of a sum of 65,536 squares: below
  *   1e-11) and rounded up by 2^-20, which is more than that and the rounding to float.
- *   (q.p) is exact: at most 127 * 127 * 65,536 < 2^31. As a code errs by half a scale at most and
- *   |r| is at least its largest value, 127 scales, e and f are below 256 / 254 < 1.01, so that
- *   (s/|r|)(|q|) and the like are below 2.01, and the estimate below 4.05 in size. In floats it
+ *   (q.p) is exact: at most 127 * 127 * 65,536 < 2^31. As a code errs by half a scale at most (and
+ * by 2^-15 of one: the value over the scale is rounded before it is rounded to a whole number) and
+ *   |r| is at least its largest value, 127 scales, e and f are below 257 / 254 < 1.02, so that
+ *   (s/|r|)(|q|) and the like are below 2.02, and the estimate below 4.09 in size. In floats it
  *   takes two conversions of gains, one of q.p and two products: off by less than
- *   6 * 2^-24 * 4.05 < 1.5e-6. The bound (1) is below 3.1; in floats it takes six roundings: off by
+ *   6 * 2^-24 * 4.09 < 1.5e-6. The bound (1) is below 3.1; in floats it takes six roundings: off by
  *   less than 6 * 2^-24 * 3.1 < 1.2e-6. Adding and comparing: below 2^-23 * 8 < 1e-6.          (2)
  *
  *   What is compared with low and high is not c but the cosine as it is computed, z. In one lane m
@@ -28,43 +27,48 @@
  *       |z - c| <= 2 g + 8 u <= (2 m + 24) u, as m <= 4096.                                   (3)
  *
  * The margin of a row is (1) + (2) + (3): a row whose estimate is farther than that from both
- * thresholds is not beyond them. Zero rows and queries have estimate and losses 0, and z is 0, too.
- * delta_set_test.c compares with the full pass on random and clustered sets. */
+ * thresholds is not beyond them. delta_set_test.c compares with kh_delta_cosine on random and
+ * clustered sets. */
 #include "txn/delta_set.h"
 
-#include "base/limits.h"
 #include "base/status.h"
 #include <math.h>
 #include <string.h>
 
 /* Half of the codes' range: rows are stored with it added, as the instructions want one side
- * unsigned. */
+ * unsigned; added to a code of 8 bits it turns the highest one over. */
 enum { CODE_MAX = 127, CODE_BIAS = 128 };
 /* (2) */
 #define ROUNDING_MARGIN 4e-6f
+/* Added to a float below 2^22 in size and taken off again, leaves the nearest whole number. */
+#define ROUNDER 0x1.8p23f
 
-/* Rows at a time: their sums stay in the first cache. */
-enum { STEP_ROWS = 256 };
+/* Four values at a time, by the instructions that every machine has. */
+typedef float floats __attribute__((vector_size(16), may_alias));
+typedef int32_t ints __attribute__((vector_size(16), may_alias));
+typedef int8_t bytes __attribute__((vector_size(4), may_alias, aligned(1)));
+typedef double doubles __attribute__((vector_size(32)));
+enum { WIDTH = 4 };
 
 struct delta_set {
     struct mem *mem;
     size_t block_bytes;
     size_t dimension;
-    size_t blocks;      /* of floats, a row */
     size_t code_blocks; /* of codes, a row */
-    uint64_t capacity;
-    uint64_t next;
+    size_t row_count;
     float margin; /* (2) + (3) */
-    float *rows;
     uint8_t *codes;
-    float *magnitudes;
-    float *gains;  /* scale over |r| */
-    float *losses; /* e, rounded up */
-    uint64_t *ids;
+    float *gains;     /* scale over |r| */
+    float *losses;    /* e, rounded up */
+    uint8_t *indexes; /* of each row, ascending */
 };
 
-static size_t code_blocks_of(size_t dimension) {
-    return (dimension + DELTA_CODE_BLOCK - 1) / DELTA_CODE_BLOCK;
+static size_t code_bytes_of(size_t dimension) {
+    return (dimension + DELTA_CODE_BLOCK - 1) / DELTA_CODE_BLOCK * DELTA_CODE_BLOCK;
+}
+
+size_t delta_set_row_bytes(size_t dimension) {
+    return code_bytes_of(dimension) + 2 * sizeof(float) + 1;
 }
 
 static unsigned char *align(void *block) {
@@ -72,37 +76,99 @@ static unsigned char *align(void *block) {
     return (unsigned char *)(at & ~(uintptr_t)(DELTA_ALIGNMENT - 1));
 }
 
-kh_status delta_set_create(struct mem *mem, size_t dimension, size_t capacity,
-                           struct delta_set **out, kh_error *error) {
-    if (dimension == 0 || capacity == 0)
-        return status_fail(error, KH_INVALID, "a set of %zu rows of %zu values", capacity,
-                           dimension);
-    if (dimension > LIMIT_DELTA_DIMENSION || capacity > LIMIT_DELTA_SET_ROWS)
-        return status_fail(error, KH_TOO_BIG, "a set of %zu rows of %zu values", capacity,
-                           dimension);
-    size_t blocks = delta_blocks(dimension);
-    size_t code_blocks = code_blocks_of(dimension);
-    size_t rows_bytes = capacity * blocks * DELTA_LANES * sizeof(float);
-    size_t codes_bytes = capacity * code_blocks * DELTA_CODE_BLOCK;
-    size_t beside_bytes = capacity * (sizeof(uint64_t) + 3 * sizeof(float));
+/* ---- codes ----------------------------------------------------------------------------------- */
+
+struct coded {
+    float gain;
+    float loss;
+    int32_t sum; /* of the codes */
+};
+
+/* Sizes of floats are in the order of their bits without the sign. */
+static float largest_of(const kh_delta *delta) {
+    ints largest = {0};
+    size_t padded = delta_blocks(delta->dimension) * DELTA_LANES;
+    for (size_t at = 0; at < padded; at += WIDTH) {
+        ints sizes = *(const ints *)(const void *)(delta->values + at) & INT32_MAX;
+        ints is_larger = sizes > largest;
+        largest = (sizes & is_larger) | (largest & ~is_larger);
+    }
+    for (size_t i = 1; i < WIDTH; i++)
+        if (largest[i] > largest[0]) largest[0] = largest[i];
+    return ((floats)largest)[0];
+}
+
+static double sum_of(doubles sums) {
+    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+}
+
+/* The codes of a dense delta, with zeros behind them. Its largest value is above DELTA_TINY. A
+ * value over the scale may come out as 127 and a little, which rounds to 127. */
+static struct coded make_codes(const kh_delta *delta, int8_t *codes) {
+    size_t padded = delta_blocks(delta->dimension) * DELTA_LANES;
+    float largest = largest_of(delta);
+    float inverse = CODE_MAX / largest;
+    float scale = largest / CODE_MAX;
+    doubles squares = {0}; /* of |r| */
+    doubles lost = {0};    /* of |r - r'| */
+    ints sums = {0};
+    for (size_t at = 0; at < padded; at += WIDTH) {
+        floats values = *(const floats *)(const void *)(delta->values + at);
+        floats rounded = (values * inverse + ROUNDER) - ROUNDER;
+        doubles value = __builtin_convertvector(values, doubles);
+        doubles left = value - __builtin_convertvector(rounded, doubles) * (double)scale;
+        ints whole = __builtin_convertvector(rounded, ints);
+        squares += value * value;
+        lost += left * left;
+        sums += whole;
+        *(bytes *)(void *)(codes + at) = __builtin_convertvector(whole, bytes);
+    }
+    memset(codes + padded, 0, code_bytes_of(delta->dimension) - padded);
+    double square = sum_of(squares);
+    return (struct coded){(float)((double)scale / sqrt(square)),
+                          (float)(sqrt(sum_of(lost) / square) * (1 + 0x1p-20)),
+                          sums[0] + sums[1] + sums[2] + sums[3]};
+}
+
+/* ---- sets ------------------------------------------------------------------------------------ */
+
+static bool fits(const kh_delta *delta, size_t dimension) {
+    return delta != NULL && !delta->is_sparse && delta->dimension == dimension;
+}
+
+static void add_row(struct delta_set *set, const kh_delta *delta, size_t index) {
+    size_t stride = code_bytes_of(set->dimension);
+    uint8_t *codes = set->codes + set->row_count * stride;
+    struct coded coded = make_codes(delta, (int8_t *)codes);
+    for (size_t i = 0; i < stride; i++) codes[i] ^= CODE_BIAS;
+    set->gains[set->row_count] = coded.gain;
+    set->losses[set->row_count] = coded.loss;
+    set->indexes[set->row_count++] = (uint8_t)index;
+}
+
+kh_status delta_set_create(struct mem *mem, size_t dimension, const kh_delta *const *deltas,
+                           size_t count, struct delta_set **out, kh_error *error) {
+    size_t rows = 0;
+    kh_assert(count <= DELTA_SET_ROWS);
+    for (size_t i = 0; i < count; i++) rows += fits(deltas[i], dimension);
+    kh_assert(rows > 0);
     size_t size_bytes =
-        sizeof(struct delta_set) + DELTA_ALIGNMENT + rows_bytes + codes_bytes + beside_bytes;
+        sizeof(struct delta_set) + DELTA_ALIGNMENT + rows * delta_set_row_bytes(dimension);
     struct delta_set *set = mem_alloc(mem, NULL, size_bytes);
     if (set == NULL) return status_no_memory(error, size_bytes);
     unsigned char *at = align(set + 1);
     *set = (struct delta_set){.mem = mem,
                               .block_bytes = size_bytes,
                               .dimension = dimension,
-                              .blocks = blocks,
-                              .code_blocks = code_blocks,
-                              .capacity = capacity,
-                              .margin = ROUNDING_MARGIN + (float)(2 * blocks + 24) * 0x1p-24f,
-                              .rows = (float *)(void *)at,
-                              .codes = at + rows_bytes,
-                              .ids = (uint64_t *)(void *)(at + rows_bytes + codes_bytes)};
-    set->magnitudes = (float *)(void *)(set->ids + capacity);
-    set->gains = set->magnitudes + capacity;
-    set->losses = set->gains + capacity;
+                              .code_blocks = code_bytes_of(dimension) / DELTA_CODE_BLOCK,
+                              .margin = ROUNDING_MARGIN +
+                                        (float)(2 * delta_blocks(dimension) + 24) * 0x1p-24f,
+                              .codes = at};
+    set->gains = (float *)(void *)(at + rows * code_bytes_of(dimension));
+    set->losses = set->gains + rows;
+    set->indexes = (uint8_t *)(set->losses + rows);
+    for (size_t i = 0; i < count; i++)
+        if (fits(deltas[i], dimension)) add_row(set, deltas[i], i);
     *out = set;
     return KH_OK;
 }
@@ -111,114 +177,27 @@ void delta_set_destroy(struct delta_set *set) {
     if (set != NULL) mem_free(set->mem, NULL, set, set->block_bytes);
 }
 
-/* ---- codes ----------------------------------------------------------------------------------- */
-
-/* What is summed up while values become codes. */
-struct coder {
-    float scale;
-    double square; /* of |r| */
-    double lost;   /* the square of |r - r'| */
-    int32_t sum;   /* of the codes */
-};
-
-static struct coder coder_of(const float *values, size_t count) {
-    float largest = 0;
-    for (size_t i = 0; i < count; i++)
-        if (fabsf(values[i]) > largest) largest = fabsf(values[i]);
-    return (struct coder){largest / CODE_MAX, 0, 0, 0};
-}
-
-/* A value over the scale may come out as 127 and a little, which rounds to 127. */
-static int take_code(struct coder *coder, float value) {
-    if (!(coder->scale > 0)) return 0;
-    int code = (int)rintf(value / coder->scale);
-    double left = (double)value - (double)coder->scale * code;
-    coder->lost += left * left;
-    coder->square += (double)value * (double)value;
-    coder->sum += code;
-    return code;
-}
-
-static float gain_of(const struct coder *coder) {
-    return coder->square > 0 ? (float)((double)coder->scale / sqrt(coder->square)) : 0;
-}
-
-static float loss_of(const struct coder *coder) {
-    if (!(coder->square > 0)) return 0;
-    return (float)(sqrt(coder->lost / coder->square) * (1 + 0x1p-20));
-}
-
-/* ---- rows ------------------------------------------------------------------------------------ */
-
-static void place_codes(struct delta_set *set, size_t slot, const float *row) {
-    size_t stride = set->code_blocks * DELTA_CODE_BLOCK;
-    uint8_t *codes = set->codes + slot * stride;
-    struct coder coder = coder_of(row, set->dimension);
-    for (size_t i = 0; i < set->dimension; i++)
-        codes[i] = (uint8_t)(take_code(&coder, row[i]) + CODE_BIAS);
-    memset(codes + set->dimension, CODE_BIAS, stride - set->dimension);
-    set->gains[slot] = gain_of(&coder);
-    set->losses[slot] = loss_of(&coder);
-}
-
-uint64_t delta_set_add(struct delta_set *set, const kh_delta *delta, uint64_t id) {
-    size_t slot = (size_t)(set->next % set->capacity);
-    size_t stride = set->blocks * DELTA_LANES;
-    float *row = set->rows + slot * stride;
-    kh_assert(delta->dimension == set->dimension);
-    kh_delta_values(delta, row);
-    memset(row + set->dimension, 0, (stride - set->dimension) * sizeof *row);
-    place_codes(set, slot, row);
-    set->magnitudes[slot] = delta->magnitude;
-    set->ids[slot] = id;
-    return set->next++;
-}
-
-uint64_t delta_set_first(const struct delta_set *set) {
-    return set->next > set->capacity ? set->next - set->capacity : 0;
-}
-
-uint64_t delta_set_next(const struct delta_set *set) {
-    return set->next;
-}
-
-uint64_t delta_set_id(const struct delta_set *set, uint64_t number) {
-    return set->ids[number % set->capacity];
-}
-
-const float *delta_set_row(const struct delta_set *set, uint64_t number) {
-    return set->rows + number % set->capacity * set->blocks * DELTA_LANES;
-}
-
 /* ---- queries --------------------------------------------------------------------------------- */
 
 kh_status delta_query_init(struct delta_query *query, const kh_delta *delta, kh_error *error) {
-    size_t padded = code_blocks_of(delta->dimension) * DELTA_CODE_BLOCK;
-    size_t size_bytes = padded * (sizeof(float) + sizeof(int16_t) + 1) + DELTA_ALIGNMENT;
+    size_t padded = code_bytes_of(delta->dimension);
+    size_t size_bytes = padded * (sizeof(int16_t) + 1) + DELTA_ALIGNMENT;
+    kh_assert(!delta->is_sparse);
     unsigned char *block = mem_alloc(delta->mem, NULL, size_bytes);
     if (block == NULL) return status_no_memory(error, size_bytes);
-    unsigned char *at = align(block);
-    float *values = (float *)(void *)at;
-    int16_t *wide = (int16_t *)(void *)(at + padded * sizeof *values);
+    int16_t *wide = (int16_t *)(void *)align(block);
     int8_t *codes = (int8_t *)(wide + padded);
-    kh_delta_values(delta, values);
-    memset(values + delta->dimension, 0, (padded - delta->dimension) * sizeof *values);
-    struct coder coder = coder_of(values, delta->dimension);
-    for (size_t i = 0; i < padded; i++) {
-        wide[i] = (int16_t)take_code(&coder, values[i]);
-        codes[i] = (int8_t)wide[i];
-    }
+    struct coded coded = make_codes(delta, codes);
+    for (size_t i = 0; i < padded; i++) wide[i] = codes[i];
     *query = (struct delta_query){.mem = delta->mem,
                                   .block = block,
                                   .block_bytes = size_bytes,
                                   .dimension = delta->dimension,
-                                  .values = values,
                                   .codes = codes,
                                   .wide = wide,
-                                  .bias = CODE_BIAS * coder.sum,
-                                  .magnitude = delta->magnitude,
-                                  .gain = gain_of(&coder),
-                                  .loss = loss_of(&coder)};
+                                  .bias = CODE_BIAS * coded.sum,
+                                  .gain = coded.gain,
+                                  .loss = coded.loss};
     return KH_OK;
 }
 
@@ -229,82 +208,40 @@ void delta_query_fini(struct delta_query *query) {
 
 /* ---- searching ------------------------------------------------------------------------------- */
 
-/* How many rows from number on lie one behind the other, up to `to`. */
-static size_t run_of(const struct delta_set *set, uint64_t number, uint64_t to) {
-    uint64_t left = set->capacity - number % set->capacity;
-    return (size_t)(to - number < left ? to - number : left);
+static void fill(struct delta_suspects *out, size_t from, size_t to) {
+    memset(out, 0, sizeof *out);
+    for (size_t i = from; i < to; i++) out->bits[i / 64] |= UINT64_C(1) << i % 64;
 }
 
-static void check_range(const struct delta_set *set, const struct delta_query *query, uint64_t from,
-                        uint64_t to) {
-    kh_assert(query->dimension == set->dimension);
-    kh_assert(from <= to && to - from <= set->capacity);
+static void clear(struct delta_suspects *out, size_t index) {
+    out->bits[index / 64] &= ~(UINT64_C(1) << index % 64);
 }
 
-void delta_set_cosines(const struct delta_set *set, const struct delta_query *query, uint64_t from,
-                       uint64_t to, float *out) {
-    const struct delta_kernel *kernel = delta_kernel();
-    check_range(set, query, from, to);
-    while (from < to) {
-        size_t slot = (size_t)(from % set->capacity);
-        size_t count = run_of(set, from, to);
-        if (count > STEP_ROWS) count = STEP_ROWS;
-        kernel->dots(set->rows + slot * set->blocks * DELTA_LANES, count, set->blocks,
-                     query->values, out);
-        kernel->cosines(set->magnitudes + slot, count, query->magnitude, out);
-        out += count;
-        from += count;
+/* The first row whose index is not below. */
+static size_t row_of(const struct delta_set *set, size_t index) {
+    size_t row = 0;
+    while (row < set->row_count && set->indexes[row] < index) row++;
+    return row;
+}
+
+void delta_set_suspects(const struct delta_set *set, const struct delta_query *query, size_t from,
+                        size_t to, float low, float high, struct delta_suspects *out) {
+    int32_t sums[DELTA_SET_ROWS];
+    kh_assert(from <= to && to <= DELTA_SET_ROWS);
+    size_t first = row_of(set, from);
+    size_t end = row_of(set, to);
+    fill(out, from, to);
+    if (query->dimension != set->dimension) {
+        for (size_t row = first; row < end; row++) clear(out, set->indexes[row]);
+        return;
     }
-}
-
-struct search {
-    const struct delta_set *set;
-    const struct delta_query *query;
-    const struct delta_kernel *kernel;
-    float low;
-    float high;
-    delta_set_fn *visit;
-    void *context;
-};
-
-/* The row as it is. */
-static bool look_closely(const struct search *search, uint64_t number, size_t slot) {
-    const struct delta_set *set = search->set;
-    const float *row = delta_set_row(set, number);
-    float dot = search->kernel->dot(row, search->query->values, set->blocks);
-    float cosine = delta_kernel_cosine(dot, set->magnitudes[slot], search->query->magnitude);
-    if (!(cosine >= search->high || cosine <= search->low)) return true;
-    return search->visit(search->context, number, set->ids[slot], cosine);
-}
-
-/* Up to STEP_ROWS rows that lie one behind the other. */
-static bool search_step(const struct search *search, uint64_t number, size_t slot, size_t count) {
-    const struct delta_set *set = search->set;
-    const struct delta_query *query = search->query;
-    int32_t sums[STEP_ROWS];
     float margin = query->loss + set->margin;
     float factor = 1 + query->loss;
-    search->kernel->sums(set->codes + slot * set->code_blocks * DELTA_CODE_BLOCK, count,
+    delta_kernel()->sums(set->codes + first * set->code_blocks * DELTA_CODE_BLOCK, end - first,
                          set->code_blocks, query->codes, query->wide, sums);
-    for (size_t i = 0; i < count; i++) {
-        float estimate = (float)(sums[i] - query->bias) * (set->gains[slot + i] * query->gain);
-        float off = margin + set->losses[slot + i] * factor;
-        if (KH_LIKELY(estimate + off < search->high && estimate - off > search->low)) continue;
-        if (!look_closely(search, number + i, slot + i)) return false;
+    for (size_t row = first; row < end; row++) {
+        float estimate = (float)(sums[row - first] - query->bias) * (set->gains[row] * query->gain);
+        float off = margin + set->losses[row] * factor;
+        if (estimate + off < high && estimate - off > low) clear(out, set->indexes[row]);
     }
-    return true;
-}
-
-bool delta_set_beyond(const struct delta_set *set, const struct delta_query *query, uint64_t from,
-                      uint64_t to, float low, float high, delta_set_fn *visit, void *context) {
-    struct search search = {set, query, delta_kernel(), low, high, visit, context};
-    check_range(set, query, from, to);
-    while (from < to) {
-        size_t slot = (size_t)(from % set->capacity);
-        size_t count = run_of(set, from, to);
-        if (count > STEP_ROWS) count = STEP_ROWS;
-        if (!search_step(&search, from, slot, count)) return false;
-        from += count;
-    }
-    return true;
 }

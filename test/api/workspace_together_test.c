@@ -275,6 +275,34 @@ static void test_merged_with_a_company(void **state) {
     }
 }
 
+/* Of two that came together the list has forgotten the one that it would conflict with. */
+static void test_merged_with_half_a_company(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    kh_semantic_options semantic = KH_SEMANTIC_OPTIONS_INIT;
+    kh_batch *value = NULL;
+    semantic.recent_max = 1;
+    options.semantic = &semantic;
+    kit_close(db);
+    db = kit_open_with(&options);
+    store_rows("t", "1=10/100 2=20/200");
+    kh_workspace *late = begin_with(KH_SEMANTIC_MERGE, KH_READ_COMMITTED);
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_MERGE), begin(KH_SEMANTIC_MERGE)};
+    kit_is(kh_workspace_get(late, kit_key("t"), &value, NULL), KH_OK);
+    kh_batch_release(value);
+    means(all[0], 1, 0);
+    means(all[1], 0, 1);
+    put_rows(all[0], "t", "1=11/100 2=20/200");
+    put_rows(all[1], "t", "1=10/100 2=20/222");
+    together_is(all, 2, KH_OK, 2);
+    kit_is(kh_workspace_get(late, kit_key("other"), &value, NULL), KH_NOT_FOUND);
+    means(late, 1, 0);
+    put_rows(late, "t", "1=10/111 2=20/200");
+    kit_is(commit(late), KH_CONFLICT);
+    close_all(all, 2);
+    kh_workspace_close(late);
+}
+
 static void test_row_operations(void **state) {
     (void)state;
     store_rows("t", "1=10/100 2=20/200");
@@ -413,6 +441,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_merged_with_what_was_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_rival_of_another_class, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_a_company, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_merged_with_half_a_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_row_operations, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_rows_on_a_put, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_against_each_other, open_db, close_db),

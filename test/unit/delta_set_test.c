@@ -1,12 +1,11 @@
-/* delta_set_test.c - the ring of rows; every cosine is that of the deltas, bit for bit; and the
- * search in two steps finds what a look at every row finds, on random, clustered and awkward sets.
+/* delta_set_test.c - whoever is beyond a threshold is a suspect, by the cosine of the deltas, bit
+ * for bit: on random, clustered and awkward sets of mixed forms and dimensions, with every kernel.
+ * And the others mostly are not.
  */
 #include "txn/delta_set.h"
 
 #include "support/delta_kit.h"
 #include "support/home.h"
-
-enum { ROWS_MOST = 700 };
 
 struct world {
     struct home home;
@@ -29,110 +28,80 @@ static int close_world(void **state) {
     return (int)live;
 }
 
-static struct delta_set *create(struct world *world, size_t dimension, size_t capacity) {
+/* What a set is made of. */
+struct many {
+    kh_delta *deltas[DELTA_SET_ROWS];
+    size_t count;
+};
+
+static struct delta_set *create(struct world *world, size_t dimension, const struct many *many) {
     struct delta_set *set = NULL;
     kh_error error = {""};
-    assert_int_equal(delta_set_create(world->home.batch.mem, dimension, capacity, &set, &error),
+    assert_int_equal(delta_set_create(world->home.batch.mem, dimension,
+                                      (const kh_delta *const *)many->deltas, many->count, &set,
+                                      &error),
                      KH_OK);
     return set;
 }
 
-static void test_bounds(void **state) {
+static void release(struct many *many) {
+    for (size_t i = 0; i < many->count; i++) kh_delta_release(many->deltas[i]);
+}
+
+static void test_without_memory(void **state) {
     struct world *world = *state;
-    struct mem *mem = world->home.batch.mem;
+    struct delta_dice dice = {2};
+    struct many many = {{delta_kit_random(world->db, &dice, 10, 1)}, 1};
+    struct delta_query query;
     struct delta_set *set = NULL;
     kh_error error = {""};
-    assert_int_equal(delta_set_create(mem, 0, 1, &set, &error), KH_INVALID);
-    assert_int_equal(delta_set_create(mem, 1, 0, &set, &error), KH_INVALID);
-    assert_int_equal(delta_set_create(mem, 65537, 1, &set, &error), KH_TOO_BIG);
-    assert_int_equal(delta_set_create(mem, 1, ((size_t)1 << 24) + 1, &set, &error), KH_TOO_BIG);
-    assert_true(strlen(error.message) > 0);
     world->home.fail_at = world->home.calls + 1;
-    assert_int_equal(delta_set_create(mem, 8, 8, &set, &error), KH_NO_MEMORY);
+    assert_int_equal(delta_query_init(&query, many.deltas[0], &error), KH_NO_MEMORY);
+    world->home.fail_at = world->home.calls + 1;
+    assert_int_equal(delta_set_create(world->home.batch.mem, 10,
+                                      (const kh_delta *const *)many.deltas, 1, &set, &error),
+                     KH_NO_MEMORY);
     world->home.fail_at = 0;
     assert_null(set);
     delta_set_destroy(NULL);
-}
-
-/* Rows, their ids and cosines, before and after the ring has come round. */
-static void test_ring(void **state) {
-    enum { CAPACITY = 20, DIMENSION = 50, ADDED = 3 * CAPACITY + 7 };
-    struct world *world = *state;
-    struct delta_dice dice = {1};
-    struct delta_set *set = create(world, DIMENSION, CAPACITY);
-    kh_delta *deltas[ADDED];
-    kh_delta *asked = delta_kit_random(world->db, &dice, DIMENSION, 1);
-    struct delta_query query;
-    float out[CAPACITY];
-    assert_int_equal(delta_query_init(&query, asked, NULL), KH_OK);
-    assert_int_equal(delta_set_next(set), 0);
-    for (uint64_t i = 0; i < ADDED; i++) {
-        deltas[i] = delta_kit_random(world->db, &dice, DIMENSION, 1 + i % 4);
-        assert_int_equal(delta_set_add(set, deltas[i], 1000 + i), i);
-        assert_int_equal(delta_set_next(set), i + 1);
-        uint64_t first = i + 1 < CAPACITY ? 0 : i + 1 - CAPACITY;
-        assert_int_equal(delta_set_first(set), first);
-        delta_set_cosines(set, &query, first, i + 1, out);
-        for (uint64_t number = first; number <= i; number++) {
-            float expected;
-            assert_int_equal(kh_delta_cosine(deltas[number], asked, &expected), KH_OK);
-            assert_same_float(out[number - first], expected);
-            assert_int_equal(delta_set_id(set, number), 1000 + number);
-        }
-    }
-    for (size_t i = 0; i < ADDED; i++) kh_delta_release(deltas[i]);
-    delta_query_fini(&query);
-    kh_delta_release(asked);
-    delta_set_destroy(set);
-}
-
-static void test_query_without_memory(void **state) {
-    struct world *world = *state;
-    struct delta_dice dice = {2};
-    kh_delta *asked = delta_kit_random(world->db, &dice, 10, 1);
-    struct delta_query query;
-    kh_error error = {""};
-    world->home.fail_at = world->home.calls + 1;
-    assert_int_equal(delta_query_init(&query, asked, &error), KH_NO_MEMORY);
-    world->home.fail_at = 0;
-    kh_delta_release(asked);
+    release(&many);
 }
 
 /* ---- the search ------------------------------------------------------------------------------ */
 
-struct found {
-    uint64_t numbers[ROWS_MOST];
-    float cosines[ROWS_MOST];
-    size_t count;
-    size_t stop_at; /* 0: never */
-};
-
-static bool keep(void *context, uint64_t number, uint64_t id, float cosine) {
-    struct found *found = context;
-    assert_int_equal(id, number * 7);
-    found->numbers[found->count] = number;
-    found->cosines[found->count++] = cosine;
-    return found->count != found->stop_at;
+static bool has(const struct delta_suspects *suspects, size_t index) {
+    return (suspects->bits[index / 64] >> index % 64 & 1) != 0;
 }
 
-/* All rows are looked at, and what is beyond is what the search finds. */
-static void check_search(const struct delta_set *set, const struct delta_query *query,
-                         uint64_t from, uint64_t to, float low, float high) {
-    static struct found found;
-    static float all[ROWS_MOST];
-    size_t next = 0;
-    found.count = found.stop_at = 0;
-    delta_set_cosines(set, query, from, to, all);
-    assert_true(delta_set_beyond(set, query, from, to, low, high, keep, &found));
-    for (uint64_t number = from; number < to; number++) {
-        float cosine = all[number - from];
-        if (!(cosine >= high || cosine <= low)) continue;
-        assert_true(next < found.count);
-        assert_int_equal(found.numbers[next], number);
-        assert_same_float(found.cosines[next], cosine);
-        next++;
+static bool is_coded(const kh_delta *delta, size_t dimension) {
+    return delta != NULL && !kh_delta_is_sparse(delta) && kh_delta_dimension(delta) == dimension;
+}
+
+/* Who is beyond is a suspect, and who has no codes; nobody outside of the range. Returns how many
+ * suspects are neither. */
+static size_t check_search(const struct delta_set *set, const struct many *many,
+                           const kh_delta *asked, size_t from, size_t to, float low, float high) {
+    struct delta_suspects suspects;
+    struct delta_query query;
+    size_t dimension = kh_delta_dimension(asked);
+    size_t too_many = 0;
+    assert_int_equal(delta_query_init(&query, asked, NULL), KH_OK);
+    delta_set_suspects(set, &query, from, to, low, high, &suspects);
+    delta_query_fini(&query);
+    for (size_t i = 0; i < DELTA_SET_ROWS; i++) {
+        float cosine = 0;
+        if (i < from || i >= to) {
+            assert_false(has(&suspects, i));
+        } else if (!is_coded(many->deltas[i], dimension)) {
+            assert_true(has(&suspects, i));
+        } else {
+            assert_int_equal(kh_delta_cosine(many->deltas[i], asked, &cosine), KH_OK);
+            bool is_beyond = cosine >= high || cosine <= low;
+            if (is_beyond) assert_true(has(&suspects, i));
+            too_many += has(&suspects, i) && !is_beyond;
+        }
     }
-    assert_int_equal(next, found.count);
+    return too_many;
 }
 
 /* Kinds of sets. 0: random; 1: around the query at every distance; 2: clusters of near copies; 3:
@@ -158,50 +127,56 @@ static void draw_row(struct delta_dice *dice, int kind, const float *asked, floa
 
 /* Thresholds that are met exactly, that nothing or everything is beyond, and usual ones. */
 static void check_thresholds(struct delta_dice *dice, const struct delta_set *set,
-                             const struct delta_query *query, uint64_t from, uint64_t to) {
-    static float all[ROWS_MOST];
-    check_search(set, query, from, to, -0.95f, 0.7f);
-    if (from == to) return;
-    delta_set_cosines(set, query, from, to, all);
-    float met = all[delta_kit_below(dice, (size_t)(to - from))];
-    check_search(set, query, from, to, -1.5f, met);
-    check_search(set, query, from, to, met, 1.5f);
-    check_search(set, query, from, to, -1.5f, nextafterf(met, 2));
-    check_search(set, query, from, to, delta_kit_float(dice), delta_kit_float(dice));
+                             const struct many *many, const kh_delta *asked) {
+    float met = 0;
+    size_t from = delta_kit_below(dice, 2) == 0 ? 0 : delta_kit_below(dice, many->count + 1);
+    size_t to = many->count - delta_kit_below(dice, many->count - from + 1) / 4;
+    size_t at = delta_kit_below(dice, many->count);
+    if (is_coded(many->deltas[at], kh_delta_dimension(asked)))
+        assert_int_equal(kh_delta_cosine(many->deltas[at], asked, &met), KH_OK);
+    (void)check_search(set, many, asked, from, to, -0.95f, 0.7f);
+    (void)check_search(set, many, asked, from, to, -1.5f, met);
+    (void)check_search(set, many, asked, from, to, met, 1.5f);
+    (void)check_search(set, many, asked, from, to, -1.5f, nextafterf(met, 2));
+    (void)check_search(set, many, asked, from, to, nextafterf(met, -2), 1.5f);
+    (void)check_search(set, many, asked, from, to, delta_kit_float(dice), delta_kit_float(dice));
+    (void)check_search(set, many, asked, from, to, NAN, NAN);
 }
 
+/* The asked one itself, made dense, and rows around it: with some left out, of another dimension,
+ * and sparse ones. */
 static void one_set(struct world *world, uint64_t seed) {
     struct delta_dice dice = {seed};
+    struct many many = {{NULL}, 0};
     int kind = (int)delta_kit_below(&dice, KINDS);
     size_t dimension = 1 + delta_kit_below(&dice, delta_kit_below(&dice, 8) == 0 ? 700 : 80);
-    size_t capacity = 1 + delta_kit_below(&dice, delta_kit_below(&dice, 20) == 0 ? ROWS_MOST : 30);
-    size_t added = delta_kit_below(&dice, 2 * capacity + 1);
-    float *asked_values = calloc(2 * dimension, sizeof *asked_values);
+    size_t count = 1 + delta_kit_below(&dice, delta_kit_below(&dice, 20) == 0 ? 256 : 30);
+    bool is_mixed = delta_kit_below(&dice, 3) == 0;
+    float *asked_values = calloc(2 * dimension + 1, sizeof *asked_values);
     float *row = asked_values + dimension;
     assert_non_null(asked_values);
-    delta_kit_fill(&dice, asked_values, dimension, kind == 4 ? 15 : 1);
+    delta_kit_fill(&dice, asked_values, dimension, 1);
     if (kind == 6) draw_row(&dice, kind, NULL, asked_values, dimension);
+    for (size_t i = 0; i < dimension; i++)
+        if (fabsf(asked_values[i]) < 1e-3f) asked_values[i] = 0.5f;
     kh_delta *asked = delta_kit_build(world->db, asked_values, dimension);
-    struct delta_set *set = create(world, dimension, capacity);
-    struct delta_query query;
-    assert_int_equal(delta_query_init(&query, asked, NULL), KH_OK);
-    for (size_t i = 0; i < added; i++) {
+    many.deltas[many.count++] = kh_delta_retain(asked);
+    while (many.count < count) {
+        size_t odd = is_mixed ? delta_kit_below(&dice, 6) : 6;
         draw_row(&dice, kind, asked_values, row, dimension);
-        kh_delta *delta = delta_kit_build(world->db, row, dimension);
-        (void)delta_set_add(set, delta, i * 7);
-        kh_delta_release(delta);
+        row[dimension] = 1;
+        many.deltas[many.count++] =
+            odd == 0 ? NULL : delta_kit_build(world->db, row, odd == 1 ? dimension + 1 : dimension);
     }
-    uint64_t from = delta_set_first(set);
-    uint64_t to = delta_set_next(set);
-    if (to > from && seed % 3 == 0) from += delta_kit_below(&dice, (size_t)(to - from));
-    check_thresholds(&dice, set, &query, from, to);
-    delta_query_fini(&query);
-    kh_delta_release(asked);
+    struct delta_set *set = create(world, dimension, &many);
+    check_thresholds(&dice, set, &many, asked);
     delta_set_destroy(set);
+    release(&many);
+    kh_delta_release(asked);
     free(asked_values);
 }
 
-static void test_search_finds_all(void **state) {
+static void test_search_misses_none(void **state) {
     const char *seed = getenv("KH_TEST_SEED");
     const char *sets = getenv("KH_TEST_SETS");
     uint64_t first = seed == NULL ? 1 : strtoull(seed, NULL, 10);
@@ -217,20 +192,32 @@ static void test_search_finds_all(void **state) {
     (void)delta_kernel_choose();
 }
 
-static void test_stopping(void **state) {
+/* Of random rows none is near the thresholds: nobody is suspected in vain. A query of another
+ * dimension has no cosine with any of them. */
+static void test_search_rules_out(void **state) {
+    enum { DIMENSION = 384 };
     struct world *world = *state;
     struct delta_dice dice = {3};
-    struct delta_set *set = create(world, 16, 600);
-    kh_delta *asked = delta_kit_random(world->db, &dice, 16, 1);
+    struct many many = {{NULL}, 0};
+    float values[DIMENSION + 1];
+    while (many.count < DELTA_SET_ROWS) {
+        for (size_t i = 0; i < DIMENSION; i++) values[i] = delta_kit_float(&dice);
+        many.deltas[many.count++] = delta_kit_build(world->db, values, DIMENSION);
+    }
+    struct delta_set *set = create(world, DIMENSION, &many);
+    assert_int_equal(check_search(set, &many, many.deltas[7], 0, DELTA_SET_ROWS, -0.95f, 0.7f), 0);
+    assert_true(check_search(set, &many, many.deltas[7], 0, DELTA_SET_ROWS, -0.95f, 0.3f) < 4);
+    for (size_t i = 0; i < DIMENSION + 1; i++) values[i] = 1;
+    kh_delta *longer = delta_kit_build(world->db, values, DIMENSION + 1);
     struct delta_query query;
-    struct found found = {.stop_at = 300};
-    assert_int_equal(delta_query_init(&query, asked, NULL), KH_OK);
-    for (uint64_t i = 0; i < 600; i++) (void)delta_set_add(set, asked, i * 7);
-    assert_false(delta_set_beyond(set, &query, 0, 600, -1, 0.5f, keep, &found));
-    assert_int_equal(found.count, 300);
+    struct delta_suspects suspects;
+    assert_int_equal(delta_query_init(&query, longer, NULL), KH_OK);
+    delta_set_suspects(set, &query, 0, DELTA_SET_ROWS, 1, -1, &suspects);
+    for (size_t i = 0; i < DELTA_SET_ROWS; i++) assert_false(has(&suspects, i));
     delta_query_fini(&query);
-    kh_delta_release(asked);
+    kh_delta_release(longer);
     delta_set_destroy(set);
+    release(&many);
 }
 
 /* The longest rows: sums of codes at their largest, and the widest margin. */
@@ -238,34 +225,26 @@ static void test_longest(void **state) {
     enum { LONGEST = 65536, ROWS = 6 };
     struct world *world = *state;
     struct delta_dice dice = {4};
-    struct delta_set *set = create(world, LONGEST, ROWS);
+    struct many many = {{NULL}, 0};
     float *values = calloc(LONGEST, sizeof *values);
     assert_non_null(values);
-    for (uint64_t row = 0; row < ROWS; row++) {
+    for (size_t row = 0; row < ROWS; row++) {
         for (size_t i = 0; i < LONGEST; i++)
             values[i] = row < 2 ? (row == 0 ? 1.0f : -1.0f) : delta_kit_float(&dice) + 0.5f;
-        kh_delta *delta = delta_kit_build(world->db, values, LONGEST);
-        (void)delta_set_add(set, delta, row * 7);
-        kh_delta_release(delta);
+        many.deltas[many.count++] = delta_kit_build(world->db, values, LONGEST);
     }
-    for (size_t i = 0; i < LONGEST; i++) values[i] = 1;
-    kh_delta *asked = delta_kit_build(world->db, values, LONGEST);
-    struct delta_query query;
-    assert_int_equal(delta_query_init(&query, asked, NULL), KH_OK);
-    check_thresholds(&dice, set, &query, 0, ROWS);
-    delta_query_fini(&query);
-    kh_delta_release(asked);
+    struct delta_set *set = create(world, LONGEST, &many);
+    for (int i = 0; i < 20; i++) check_thresholds(&dice, set, &many, many.deltas[i % ROWS]);
     free(values);
     delta_set_destroy(set);
+    release(&many);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_bounds, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_ring, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_query_without_memory, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_search_finds_all, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stopping, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_without_memory, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_search_misses_none, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_search_rules_out, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_longest, open_world, close_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,8 @@ static void test_through_the_queue(void **state) {
     finish(&kit);
 }
 
-/* Who is waited for beside the circle is no part of it, whatever stands where in memory. */
+/* Who is waited for beside the circle, and waits himself, is no part of it, whatever stands where
+ * in memory. */
 static void test_a_stranger_beside(void **state) {
     (void)state;
     for (int turn = 0; turn < 12; turn++) {
@@ -122,6 +123,8 @@ static void test_a_stranger_beside(void **state) {
         for (int which = 0; which < 2; which++)
             assert_int_equal(lock_kit_try(&kit, which == turn % 2 ? first : stranger, "k"), KH_OK);
         assert_int_equal(lock_kit_try(&kit, last, "m!"), KH_OK);
+        assert_int_equal(lock_kit_try(&kit, 3, "z!"), KH_OK);
+        assert_int_equal(ask(&kit, &spaces, stranger, "z!"), KH_PENDING);
         assert_int_equal(ask(&kit, &spaces, first, "m!"), KH_PENDING);
         (void)ask(&kit, &spaces, last, "k!"); /* behind the first one and the stranger */
         assert_int_equal(doomed(&kit), 1u << (first > last ? first : last));
