@@ -249,6 +249,37 @@ static void test_a_key_that_the_transaction_wrote(void **state) {
     kh_batch_release(value);
 }
 
+/* ---- between the search and the section -------------------------------------------------------
+ */
+
+/* Called while the commit stages its values: its search is over, its section has not begun. */
+static kh_resolution contradict(void *context, kh_bytes key, const kh_batch *base,
+                                const kh_batch *mine, const kh_batch *theirs, kh_batch **out) {
+    kh_workspace *other = begin(KH_SEMANTIC_KEYS);
+    (void)context, (void)key, (void)base, (void)theirs;
+    put(other, "elsewhere", 1);
+    means(other, -1, 0);
+    ends(other, KH_OK);
+    *out = kh_batch_retain(mine);
+    return KH_RESOLVE_WRITE;
+}
+
+static void test_a_contradiction_in_between(void **state) {
+    (void)state;
+    for (int guarded = 0; guarded < 2; guarded++) {
+        kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+        kh_workspace *workspace;
+        options.mode = guarded == 1 ? KH_SEMANTIC_GUARD : KH_SEMANTIC_KEYS;
+        options.txn.policy = KH_CALLBACK;
+        options.txn.resolve = contradict;
+        kit_is(kh_workspace_begin(db, &options, &workspace, NULL), KH_OK);
+        put(workspace, "k", 1);
+        means(workspace, 1, 0);
+        kit_store(db, "k", 2);
+        ends(workspace, guarded == 1 ? KH_SEMANTIC_CONFLICT : KH_OK);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_db, close_db)
 
 int main(void) {
@@ -258,6 +289,7 @@ int main(void) {
         TEST(test_a_named_policy_comes_first),      TEST(test_embed_wants_vectors),
         TEST(test_an_embed_function_that_meddles),  TEST(test_a_decision_that_is_long_ago),
         TEST(test_retries_cost_no_memory),          TEST(test_a_key_that_the_transaction_wrote),
+        TEST(test_a_contradiction_in_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
