@@ -64,6 +64,15 @@ static uint32_t number_of(void *context, const kh_schema *schema) {
     abort();
 }
 
+static void check_member(const struct record_member *raw, const struct record_member *decoded) {
+    if (raw->id.low != decoded->id.low || raw->id.high != decoded->id.high ||
+        raw->delta.size_bytes != decoded->delta.size_bytes)
+        abort();
+    if (raw->delta.size_bytes > 0 &&
+        memcmp(raw->delta.data, decoded->delta.data, raw->delta.size_bytes) != 0)
+        abort();
+}
+
 /* decoded NULL: it did not decode. */
 static void check_members(const struct raw_record *raw, const struct record *decoded) {
     struct raw_members members;
@@ -72,15 +81,8 @@ static void check_members(const struct raw_record *raw, const struct record *dec
     kh_status status = raw_members(raw, &members, NULL);
     if (status == KH_OK && decoded != NULL && members.count != decoded->member_count) abort();
     while (status == KH_OK && (status = raw_next_member(&members, &member, NULL)) == KH_OK) {
+        if (decoded != NULL) check_member(&member, &decoded->members[count]);
         count++;
-        if (decoded == NULL) continue;
-        const struct record_member *own = &decoded->members[count - 1];
-        if (member.id.low != own->id.low || member.id.high != own->id.high ||
-            member.delta.size_bytes != own->delta.size_bytes)
-            abort();
-        if (member.delta.size_bytes > 0 &&
-            memcmp(member.delta.data, own->delta.data, member.delta.size_bytes) != 0)
-            abort();
     }
     if (status != KH_END && status != KH_CORRUPT) abort();
     if (decoded != NULL && (status != KH_END || count != decoded->member_count)) abort();

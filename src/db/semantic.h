@@ -75,6 +75,9 @@ bool semantic_may_merge(const struct semantic_claim *later, const struct semanti
 /* The same with what was committed under key above a timestamp, up to txn's snapshot: of claim. */
 bool semantic_may_merge_since(kh_txn *txn, struct semantic_claim *claim, const struct entry *entry,
                               kh_bytes key, uint64_t above);
+/* The first write that the data merges with a rival, and the meaning does not: *rival is its
+ * commit. NULL: none. In the section, under the list's lock. */
+const struct write *semantic_find_forbidden(kh_txn *txn, uint64_t *rival);
 /* Tell what was found of one claim to another of the same member. */
 void semantic_tell(struct semantic_claim *to, const struct semantic_claim *from);
 /* The outcome of its members, when it has some. In the section. */

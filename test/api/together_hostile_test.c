@@ -418,10 +418,6 @@ static void test_counters_add_up(void **state) {
     kh_stats stats = {.size = sizeof stats};
     kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
     uint64_t aborts = stats.aborts_conflict + stats.aborts_not_serializable + stats.aborts_other;
-    print_message("begins %llu commits %llu read-only %llu rollbacks %llu aborts %llu conflicts %llu\n",
-                  (unsigned long long)stats.begins, (unsigned long long)stats.commits,
-                  (unsigned long long)stats.commits_read_only, (unsigned long long)stats.rollbacks,
-                  (unsigned long long)aborts, (unsigned long long)stats.aborts_conflict);
     assert_int_equal(stats.begins,
                      stats.commits + stats.commits_read_only + stats.rollbacks + aborts);
     assert_true(stats.aborts_conflict > 0);

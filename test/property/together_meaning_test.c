@@ -63,21 +63,30 @@ static bool may_merge(const struct player *one, const struct player *other) {
     return kind == KH_DELTA_ORTHOGONAL || kind == KH_DELTA_AMBIGUOUS || kind == KH_DELTA_IDENTICAL;
 }
 
-static void check_pair(const struct player *later, const struct player *earlier) {
-    bool is_group = later->group != 0 && later->group == earlier->group;
-    bool is_unseen = !is_group && earlier->committed > later->snapshot &&
-                     earlier->committed < later->committed;
-    if (is_unseen && is_guarded(later)) assert_false(is_against(later, earlier));
-    if (is_group && (is_guarded(later) || is_guarded(earlier)))
-        assert_false(is_against(later, earlier));
+/* What one has written onto the other's write of the same key was merged. */
+static void check_merges(const struct player *later, const struct player *earlier) {
     for (int key = 0; key < KEYS; key++) {
         if (!later->wrote[key] || !earlier->wrote[key]) continue;
-        if (is_group && later->place < earlier->place) continue;
-        if (!is_unseen && !is_group) continue;
         assert_int_equal(later->mode, KH_SEMANTIC_MERGE); /* else it had been a conflict */
         assert_true(may_merge(later, earlier));
         merged_count++;
     }
+}
+
+static void check_group(const struct player *later, const struct player *earlier) {
+    if (is_guarded(later) || is_guarded(earlier)) assert_false(is_against(later, earlier));
+    if (later->place > earlier->place) check_merges(later, earlier);
+}
+
+static void check_pair(const struct player *later, const struct player *earlier) {
+    if (later->group != 0 && later->group == earlier->group) {
+        check_group(later, earlier);
+        return;
+    }
+    bool is_unseen = earlier->committed > later->snapshot && earlier->committed < later->committed;
+    if (!is_unseen) return;
+    if (is_guarded(later)) assert_false(is_against(later, earlier));
+    check_merges(later, earlier);
 }
 
 static void check_all(const struct history *history) {
@@ -191,6 +200,41 @@ static void commit_together(struct history *history) {
     together_count += count > 1;
 }
 
+static bool is_empty(const struct player *player) {
+    for (int key = 0; key < KEYS; key++)
+        if (player->wrote[key]) return false;
+    return true;
+}
+
+static void fill(struct history *history) {
+    for (int i = 0; i < KEYS; i++) {
+        kh_txn *txn = kit_begin(history->db, KH_REPEATABLE_READ);
+        kh_batch *batch = kit_rows(history->db, "1=1/1");
+        kit_is(kh_txn_put(txn, kit_key(key_names[i]), batch, NULL), KH_OK);
+        kh_batch_release(batch);
+        kit_commit_ok(txn);
+    }
+}
+
+static void step(struct history *history) {
+    int open = 0;
+    struct player *any = NULL;
+    for (int i = 0; i < history->count; i++)
+        if (history->players[i].workspace != NULL && draw((uint32_t)++open) == 0)
+            any = &history->players[i];
+    bool has_room = any == NULL || (open < OPEN && draw(2) == 0);
+    if (history->count < TXNS && has_room)
+        begin(history);
+    else if (any == NULL)
+        return;
+    else if (draw(7) == 0)
+        commit_together(history);
+    else if (draw(7) > 0)
+        write_one(history, any);
+    else if (!is_empty(any))
+        end(any, kh_workspace_commit(any->workspace, &any->committed, NULL));
+}
+
 static void play(uint64_t number) {
     static struct history history;
     kh_options options = kit_options();
@@ -201,39 +245,11 @@ static void play(uint64_t number) {
     options.semantic = &semantic;
     history.db = kit_open_with(&options);
     seed = number * 0x9e3779b97f4a7c15u;
-    for (int i = 0; i < KEYS && number % 2 == 0; i++) {
-        kh_txn *txn = kit_begin(history.db, KH_REPEATABLE_READ);
-        kh_batch *batch = kit_rows(history.db, "1=1/1");
-        kit_is(kh_txn_put(txn, kit_key(key_names[i]), batch, NULL), KH_OK);
-        kh_batch_release(batch);
-        kit_commit_ok(txn);
-    }
-    for (int step = 0; step < STEPS; step++) {
-        int open = 0;
-        struct player *any = NULL;
-        for (int i = 0; i < history.count; i++)
-            if (history.players[i].workspace != NULL && draw((uint32_t)++open) == 0)
-                any = &history.players[i];
-        if (history.count < TXNS && (any == NULL || (open < OPEN && draw(2) == 0)))
-            begin(&history);
-        else if (any != NULL && draw(7) == 0)
-            commit_together(&history);
-        else if (any != NULL && draw(7) == 0) {
-            bool is_empty = true;
-            for (int key = 0; key < KEYS; key++) is_empty &= !any->wrote[key];
-            if (!is_empty) end(any, kh_workspace_commit(any->workspace, &any->committed, NULL));
-        } else if (any != NULL)
-            write_one(&history, any);
-    }
+    if (number % 2 == 0) fill(&history);
+    for (int i = 0; i < STEPS; i++) step(&history);
     commit_together(&history);
-    for (int i = 0; i < history.count; i++) {
-        struct player *player = &history.players[i];
-        bool is_empty = true;
-        for (int key = 0; key < KEYS; key++) is_empty &= !player->wrote[key];
-        if (is_empty) { /* not judged */
-            player->is_committed = false;
-        }
-    }
+    for (int i = 0; i < history.count; i++) /* who has written nothing is not judged */
+        history.players[i].is_committed &= !is_empty(&history.players[i]);
     check_all(&history);
     for (int i = 0; i < history.count; i++) {
         kh_workspace_close(history.players[i].workspace);

@@ -121,12 +121,10 @@ static void commit_together(struct history *history) {
         members[count] = player;
         workspaces[count++] = player->workspace;
     }
-    if (history->fires != NULL && count > 0)
-        history->fire_in = 1 + (int)draw((uint32_t)count + 5);
+    if (history->fires != NULL && count > 0) history->fire_in = 1 + (int)draw((uint32_t)count + 5);
     bool has_fires = history->fire_in != 0;
-    kh_status status = count == 0 ? KH_OK
-                                  : kh_workspace_commit_together(workspaces, count, NULL, &culprit,
-                                                                 NULL);
+    kh_status status =
+        count == 0 ? KH_OK : kh_workspace_commit_together(workspaces, count, NULL, &culprit, NULL);
     if (has_fires && history->fire_in == 0) {
         between_count += history->fired == KH_OK;
         end(history, history->fires, history->fired);
@@ -143,6 +141,56 @@ static void commit_together(struct history *history) {
     together_count += count > 1;
 }
 
+static void fill(struct history *history) {
+    char text[KIT_TEXT_BYTES];
+    for (int key = 0; key < KEYS; key++) {
+        history->state[key][TXNS] = 1;
+        kh_txn *txn = kit_begin(history->db, KH_REPEATABLE_READ);
+        text_of(history->state[key], text, sizeof text);
+        kh_batch *batch = kit_rows(history->db, text);
+        kit_is(kh_txn_put(txn, kit_key(key_names[key]), batch, NULL), KH_OK);
+        kh_batch_release(batch);
+        kit_commit_ok(txn);
+    }
+}
+
+static void step(struct history *history) {
+    int open = 0;
+    struct player *any = NULL;
+    for (int i = 0; i < history->count; i++)
+        if (history->players[i].workspace != NULL && draw((uint32_t)++open) == 0)
+            any = &history->players[i];
+    bool has_room = any == NULL || (open < OPEN && draw(2) == 0);
+    if (history->count < TXNS && has_room)
+        begin(history);
+    else if (any == NULL)
+        return;
+    else if (draw(7) == 0)
+        commit_together(history);
+    else if (draw(7) == 0)
+        end(history, any, kh_workspace_commit(any->workspace, NULL, NULL));
+    else
+        operate(history, any);
+}
+
+/* The rows of a key as the database has them. */
+static void read_rows(const struct history *history, int key, char text[KIT_TEXT_BYTES],
+                      int64_t rows[TXNS + 1]) {
+    kh_txn *txn = kit_begin(history->db, KH_REPEATABLE_READ);
+    const kh_batch *batch = NULL;
+    kit_is(kh_txn_peek(txn, kit_key(key_names[key]), &batch, NULL), KH_OK);
+    kit_text(batch, text);
+    for (char *at = text; at != NULL && *at != '\0';) {
+        int id = 0;
+        int value = 0;
+        assert_int_equal(sscanf(at, "%d=%d/0", &id, &value), 2);
+        rows[id - 1] = value;
+        at = strchr(at, ' ');
+        if (at != NULL) at++;
+    }
+    kh_txn_close(txn);
+}
+
 static void play(uint64_t number) {
     static struct history history;
     kh_options options = kit_options();
@@ -152,51 +200,16 @@ static void play(uint64_t number) {
     options.clock = (kh_clock){wall, monotonic, &history};
     history.db = kit_open_with(&options);
     seed = number * 0x9e3779b97f4a7c15u;
-    for (int key = 0; key < KEYS; key++) {
-        history.state[key][TXNS] = 1;
-        kh_txn *txn = kit_begin(history.db, KH_REPEATABLE_READ);
-        text_of(history.state[key], expected, sizeof expected);
-        kh_batch *batch = kit_rows(history.db, expected);
-        kit_is(kh_txn_put(txn, kit_key(key_names[key]), batch, NULL), KH_OK);
-        kh_batch_release(batch);
-        kit_commit_ok(txn);
-    }
-    for (int step = 0; step < STEPS; step++) {
-        int open = 0;
-        struct player *any = NULL;
-        for (int i = 0; i < history.count; i++)
-            if (history.players[i].workspace != NULL && draw((uint32_t)++open) == 0)
-                any = &history.players[i];
-        if (history.count < TXNS && (any == NULL || (open < OPEN && draw(2) == 0)))
-            begin(&history);
-        else if (any != NULL && draw(7) == 0)
-            commit_together(&history);
-        else if (any != NULL && draw(7) == 0)
-            end(&history, any, kh_workspace_commit(any->workspace, NULL, NULL));
-        else if (any != NULL)
-            operate(&history, any);
-    }
+    fill(&history);
+    for (int i = 0; i < STEPS; i++) step(&history);
     commit_together(&history);
     for (int i = 0; i < history.count; i++) kh_workspace_close(history.players[i].workspace);
     for (int key = 0; key < KEYS; key++) {
         int64_t rows[TXNS + 1] = {0};
-        kh_txn *txn = kit_begin(history.db, KH_REPEATABLE_READ);
-        const kh_batch *batch = NULL;
-        kit_is(kh_txn_peek(txn, kit_key(key_names[key]), &batch, NULL), KH_OK);
-        kit_text(batch, found);
-        for (char *at = found; at != NULL && *at != '\0';) {
-            int id = 0;
-            int value = 0;
-            assert_int_equal(sscanf(at, "%d=%d/0", &id, &value), 2);
-            rows[id - 1] = value;
-            at = strchr(at, ' ');
-            if (at != NULL) at++;
-        }
-        kh_txn_close(txn);
-        if (memcmp(rows, history.state[key], sizeof rows) != 0) {
-            text_of(history.state[key], expected, sizeof expected);
-            fail_msg("history %llu: %s, not %s", (unsigned long long)number, found, expected);
-        }
+        read_rows(&history, key, found, rows);
+        if (memcmp(rows, history.state[key], sizeof rows) == 0) continue;
+        text_of(history.state[key], expected, sizeof expected);
+        fail_msg("history %llu: %s, not %s", (unsigned long long)number, found, expected);
     }
     kit_close(history.db);
 }

@@ -6,8 +6,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <time.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { ROUNDS = 300 };
+#else
+enum { ROUNDS = 3000 };
+#endif
 enum { ACCOUNTS = 6, START = 100, WORKERS = 3 };
 
 struct storm {
@@ -63,48 +67,59 @@ static kh_status move(struct storm *storm, kh_workspace *workspace, uint32_t acc
     return status;
 }
 
+static void begin_both(struct storm *storm, kh_workspace **both, uint64_t *seed) {
+    for (int i = 0; i < 2; i++) {
+        kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+        options.txn.isolation = draw(seed, 2) == 0 ? KH_SERIALIZABLE : KH_REPEATABLE_READ;
+        options.txn.timeout_ms = draw(seed, 10) == 0 ? 5 : 1000;
+        options.txn.lock_wait = draw(seed, 2) == 0 ? KH_LOCK_WAIT : KH_LOCK_REFUSE;
+        MUST(kh_workspace_begin(storm->db, &options, &both[i], NULL) == KH_OK);
+    }
+}
+
+/* As the header says it is after the call. */
+static void check_both(struct storm *storm, kh_workspace *const *both, kh_status status,
+                       size_t culprit) {
+    for (size_t i = 0; i < 2; i++) {
+        kh_outcome outcome;
+        kh_workspace_state wanted = status == KH_OK ? KH_WORKSPACE_COMMITTED
+                                    : i == culprit  ? KH_WORKSPACE_FAILED
+                                                    : KH_WORKSPACE_ACTIVE;
+        MUST(kh_workspace_state_of(both[i]) == wanted);
+        if (status != KH_OK) continue;
+        MUST(kh_db_outcome(storm->db, kh_workspace_id(both[i]), &outcome, NULL, NULL) == KH_OK);
+        MUST(outcome == KH_OUTCOME_COMMITTED);
+    }
+}
+
+static kh_status transfer(struct storm *storm, kh_workspace *const *both, uint64_t *seed) {
+    uint32_t from = draw(seed, ACCOUNTS);
+    uint32_t to = (from + 1 + draw(seed, ACCOUNTS - 1)) % ACCOUNTS;
+    int64_t amount = 1 + (int64_t)draw(seed, 5);
+    size_t culprit = 9;
+    kh_status status = move(storm, both[0], from, -amount, seed);
+    if (status == KH_OK) status = move(storm, both[1], to, amount, seed);
+    if (status == KH_OK && draw(seed, 20) == 0) sched_yield();
+    if (status != KH_OK) return status;
+    status = kh_workspace_commit_together(both, 2, NULL, &culprit, NULL);
+    check_both(storm, both, status, culprit);
+    return status;
+}
+
 static void *work(void *context) {
     struct storm *storm = context;
     static _Atomic uint64_t seeds;
     uint64_t seed = atomic_fetch_add(&seeds, 1) * 77777 + 5;
-    while (!atomic_load(&storm->is_over)) {
-        kh_workspace *all[2] = {NULL, NULL};
-        uint32_t from = draw(&seed, ACCOUNTS);
-        uint32_t to = (from + 1 + draw(&seed, ACCOUNTS - 1)) % ACCOUNTS;
-        int64_t amount = 1 + (int64_t)draw(&seed, 5);
-        kh_status status = KH_OK;
-        for (int i = 0; i < 2; i++) {
-            kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
-            options.txn.isolation = draw(&seed, 2) == 0 ? KH_SERIALIZABLE : KH_REPEATABLE_READ;
-            options.txn.timeout_ms = draw(&seed, 10) == 0 ? 5 : 1000;
-            options.txn.lock_wait = draw(&seed, 2) == 0 ? KH_LOCK_WAIT : KH_LOCK_REFUSE;
-            MUST(kh_workspace_begin(storm->db, &options, &all[i], NULL) == KH_OK);
-        }
-        status = move(storm, all[0], from, -amount, &seed);
-        if (status == KH_OK) status = move(storm, all[1], to, amount, &seed);
-        if (status == KH_OK && draw(&seed, 20) == 0) sched_yield();
-        size_t culprit = 9;
-        if (status == KH_OK) {
-            status = kh_workspace_commit_together(all, 2, NULL, &culprit, NULL);
-            for (size_t i = 0; i < 2; i++) {
-                kh_workspace_state state = kh_workspace_state_of(all[i]);
-                MUST(state == (status == KH_OK ? KH_WORKSPACE_COMMITTED
-                               : i == culprit  ? KH_WORKSPACE_FAILED
-                                               : KH_WORKSPACE_ACTIVE));
-                kh_outcome outcome;
-                if (status == KH_OK) {
-                    kh_txn_id id = kh_workspace_id(all[i]);
-                    MUST(kh_db_outcome(storm->db, id, &outcome, NULL, NULL) == KH_OK);
-                    MUST(outcome == KH_OUTCOME_COMMITTED);
-                }
-            }
-        }
+    for (int round = 0; round < ROUNDS; round++) {
+        kh_workspace *both[2] = {NULL, NULL};
+        begin_both(storm, both, &seed);
+        kh_status status = transfer(storm, both, &seed);
         atomic_fetch_add(status == KH_OK          ? &storm->committed
                          : status == KH_CANCELLED ? &storm->cancelled
                          : status == KH_EXPIRED   ? &storm->expired
                                                   : &storm->refused,
                          1);
-        for (int i = 0; i < 2; i++) kh_workspace_close(all[i]);
+        for (int i = 0; i < 2; i++) kh_workspace_close(both[i]);
     }
     return NULL;
 }
@@ -171,42 +186,48 @@ static void *look(void *context) {
     return NULL;
 }
 
-static void test_storm(void **state) {
-    (void)state;
-    struct storm storm = {0};
-    kh_options options = kit_options();
-    options.flags &= ~(uint32_t)KH_OPEN_NO_THREADS;
-    storm.db = kit_open_with(&options);
-    static const char *const names[ACCOUNTS] = {"a", "b", "c", "d", "e", "f"};
-    for (int i = 0; i < ACCOUNTS; i++) kit_store(storm.db, names[i], START);
-    pthread_t threads[WORKERS + 2];
-    for (int i = 0; i < WORKERS + 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL,
-                                        i < WORKERS    ? work
-                                        : i == WORKERS ? disturb
-                                                       : look,
-                                        &storm),
-                         0);
-    struct timespec pause = {0, 100000000};
-    for (uint64_t i = 0; i < kit_env("KH_TEST_STORM", 30); i++) nanosleep(&pause, NULL);
-    atomic_store(&storm.is_over, true);
-    for (int i = 0; i < WORKERS + 2; i++) pthread_join(threads[i], NULL);
-    int64_t sum = 0;
-    for (int i = 0; i < ACCOUNTS; i++) sum += kit_load(storm.db, names[i]);
-    assert_int_equal(sum, ACCOUNTS * START);
-    print_message("committed %llu, refused %llu, cancelled %llu, expired %llu, locked %llu, %llu\n",
-                  (unsigned long long)storm.committed, (unsigned long long)storm.refused,
-                  (unsigned long long)storm.cancelled, (unsigned long long)storm.expired,
-                  (unsigned long long)storm.locked, (unsigned long long)storm.looks);
+/* Everything that began has ended in one of these ways. */
+static void check_stats(kh_db *db) {
     kh_stats stats = {.size = sizeof stats};
-    kit_is(kh_db_stats(storm.db, &stats, NULL), KH_OK);
+    kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
     uint64_t aborts = stats.aborts_conflict + stats.aborts_not_serializable + stats.aborts_expired +
                       stats.aborts_cancelled + stats.aborts_busy + stats.aborts_held +
                       stats.aborts_rows + stats.aborts_other + stats.aborts_locked +
                       stats.aborts_deadlock + stats.aborts_semantic;
     assert_int_equal(stats.begins,
                      stats.commits + stats.commits_read_only + stats.rollbacks + aborts);
-    assert_true(storm.committed > 20);
+}
+
+static void run(struct storm *storm) {
+    pthread_t threads[WORKERS + 2];
+    for (int i = 0; i < WORKERS + 2; i++) {
+        void *(*role)(void *) = i < WORKERS ? work : i == WORKERS ? disturb : look;
+        assert_int_equal(pthread_create(&threads[i], NULL, role, storm), 0);
+    }
+    for (int i = 0; i < WORKERS + 2; i++) {
+        if (i == WORKERS) atomic_store(&storm->is_over, true);
+        (void)pthread_join(threads[i], NULL);
+    }
+}
+
+static void test_storm(void **state) {
+    (void)state;
+    static const char *const names[ACCOUNTS] = {"a", "b", "c", "d", "e", "f"};
+    struct storm storm = {0};
+    kh_options options = kit_options();
+    int64_t sum = 0;
+    options.flags &= ~(uint32_t)KH_OPEN_NO_THREADS;
+    storm.db = kit_open_with(&options);
+    for (int i = 0; i < ACCOUNTS; i++) kit_store(storm.db, names[i], START);
+    run(&storm);
+    for (int i = 0; i < ACCOUNTS; i++) sum += kit_load(storm.db, names[i]);
+    assert_int_equal(sum, ACCOUNTS * START);
+    print_message("committed %llu, refused %llu, cancelled %llu, expired %llu, locked %llu, %llu\n",
+                  (unsigned long long)storm.committed, (unsigned long long)storm.refused,
+                  (unsigned long long)storm.cancelled, (unsigned long long)storm.expired,
+                  (unsigned long long)storm.locked, (unsigned long long)storm.looks);
+    check_stats(storm.db);
+    assert_true(storm.committed > ROUNDS / 20);
     kit_close(storm.db);
 }
 
