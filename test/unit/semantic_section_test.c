@@ -177,7 +177,7 @@ static void test_forged_members(void **state) {
         size_t size_bytes;
         size_t count; /* that are there before the end */
     } cases[] = {{RECORD_COMMIT, 0, 0},  {RECORD_COMMIT, 7, 0},  {RECORD_COMMIT, 8, 0},
-                 {RECORD_COMMIT, 31, 0}, {RECORD_COMMIT, 40, 0}, {RECORD_COMMIT, 48, 1},
+                 {RECORD_COMMIT, 31, 0}, {RECORD_COMMIT, 40, 0}, {RECORD_COMMIT, 48, 0},
                  {RECORD_COMMIT, 56, 1}, {RECORD_PREPARE, 56, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         kh_bytes content = {two, cases[i].size_bytes};
