@@ -385,7 +385,9 @@ class Instructions(Case):
     def test_only_what_is_measured_counts(self):
         """Twice the transactions, nearly twice the count: loading and verifying are outside, the
         final reclamation is not."""
-        one, two = (self.profile("khonsu", "bank", count) for count in (300, 600))
+        one, two = (min((self.profile("khonsu", "bank", count) for _ in range(3)),
+                        key=callgrind.total)  # what the janitor does meanwhile only adds
+                    for count in (300, 600))
         self.assertAlmostEqual(callgrind.total(two) / callgrind.total(one), 2, delta=0.2)
         self.assertLessEqual({"db", "txn", "store", "batch", "driver"},
                              set(callgrind.by_room(one)))
