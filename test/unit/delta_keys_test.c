@@ -27,6 +27,16 @@ static int compare(kh_bytes a, kh_bytes b) {
     return a.size_bytes < b.size_bytes ? -1 : a.size_bytes > b.size_bytes;
 }
 
+static void test_as_many_as_there_may_be(void **state) {
+    struct delta_key_list list;
+    (void)state;
+    assert_int_equal(delta_keys_init(&list, mem_process(), LIMIT_DELTA_KEYS, NULL), KH_OK);
+    assert_int_equal(list.capacity, LIMIT_DELTA_KEYS);
+    delta_keys_fini(&list);
+    size_t more = (size_t)LIMIT_DELTA_KEYS + 1;
+    assert_int_equal(delta_keys_init(&list, mem_process(), more, NULL), KH_TOO_BIG);
+}
+
 static void test_lengths(void **state) {
     static const float value = 1;
     char *bytes = malloc(LIMIT_KEY_BYTES + 1);
@@ -207,6 +217,7 @@ static void test_equal_hashes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_as_many_as_there_may_be),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_against_a_plain_count),
         cmocka_unit_test(test_permutations),
