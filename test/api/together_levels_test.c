@@ -18,6 +18,10 @@ static void test_write_skew_among_them(void **state) {
         put(all[0], "x", 0);
         put(all[1], "y", 0);
         together_is(all, 2, level == 0 ? KH_OK : KH_NOT_SERIALIZABLE, level == 0 ? 2 : 0);
+        if (level == 1) { /* what it writes, the other one has read */
+            assert_true(kit_bytes_equal(conflict_of(all[0]).key, kit_key("x")));
+            assert_int_equal(conflict_of(all[0]).holder.low, kh_workspace_id(all[1]).low);
+        }
         close_all(all, 2);
     }
 }
@@ -74,10 +78,12 @@ static void test_a_circle_of_three(void **state) {
 static void test_reads_that_have_changed(void **state) {
     (void)state;
     kit_store(db, "r", 1);
+    kit_store(db, "same", 1);
     kh_workspace *all[3];
     for (int i = 0; i < 3; i++)
         all[i] = begin_with(KH_SEMANTIC_KEYS, i == 2 ? KH_REPEATABLE_READ : KH_SERIALIZABLE);
     read_is(all[0], "q", KIT_ABSENT);
+    read_is(all[0], "same", 1);
     read_is(all[1], "r", 1);
     read_is(all[2], "r", 1);
     kit_store(db, "r", 2);

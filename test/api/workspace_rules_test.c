@@ -249,6 +249,28 @@ static void test_a_key_that_the_transaction_wrote(void **state) {
     kh_batch_release(value);
 }
 
+/* Who has written the key since, nobody can say any more: so many came after him. */
+static void test_a_rival_long_ago(void **state) {
+    (void)state;
+    enum { FLOOD = 20000 }; /* the ring of recent writes has 16,384 */
+    for (int is_flooded = 0; is_flooded < 2; is_flooded++) {
+        char key[16];
+        store_rows("t", "1=1/1 2=2/2");
+        kh_workspace *late = begin_merge(KH_REPEATABLE_READ, 1, 0);
+        kh_workspace *rival = begin_merge(KH_REPEATABLE_READ, 0, 1);
+        put_rows(late, "t", "1=7/1 2=2/2");
+        put_rows(rival, "t", "1=1/1 2=2/9");
+        ends(rival, KH_OK);
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        for (int i = 0; i < FLOOD && is_flooded == 1; i++) {
+            (void)snprintf(key, sizeof key, "flood/%d", i);
+            kit_put(txn, key, i);
+        }
+        kit_commit_ok(txn);
+        ends(late, is_flooded == 1 ? KH_CONFLICT : KH_OK);
+    }
+}
+
 /* ---- between the search and the section -------------------------------------------------------
  */
 
@@ -289,7 +311,7 @@ int main(void) {
         TEST(test_a_named_policy_comes_first),      TEST(test_embed_wants_vectors),
         TEST(test_an_embed_function_that_meddles),  TEST(test_a_decision_that_is_long_ago),
         TEST(test_retries_cost_no_memory),          TEST(test_a_key_that_the_transaction_wrote),
-        TEST(test_a_contradiction_in_between),
+        TEST(test_a_contradiction_in_between),      TEST(test_a_rival_long_ago),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,6 +159,37 @@ static void test_an_embed_function_that_fails(void **state) {
     close_all(all, 2);
 }
 
+static kh_workspace *begin_with_id(const char *id_column) {
+    kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+    kh_workspace *workspace = NULL;
+    options.txn.id_column = id_column;
+    kit_is(kh_workspace_begin(db, &options, &workspace, NULL), KH_OK);
+    return workspace;
+}
+
+static void test_id_columns(void **state) {
+    (void)state;
+    static const struct {
+        const char *first;
+        const char *second;
+        kh_status expected;
+    } cases[] = {{"a", "b", KH_INVALID},
+                 {"a", "a", KH_OK},
+                 {NULL, "a", KH_INVALID},
+                 {"b", NULL, KH_INVALID},
+                 {"ab", "a", KH_INVALID}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        kh_workspace *all[] = {begin_with_id(cases[i].first), begin_with_id(cases[i].second)};
+        size_t culprit = 9;
+        put(all[0], "x", (int64_t)i);
+        put(all[1], "y", (int64_t)i);
+        kit_is(kh_workspace_commit_together(all, 2, NULL, &culprit, NULL), cases[i].expected);
+        if (cases[i].expected != KH_OK)
+            assert_int_equal(kh_workspace_state_of(all[0]), KH_WORKSPACE_ACTIVE);
+        close_all(all, 2);
+    }
+}
+
 /* ---- merges ---------------------------------------------------------------------------------- */
 
 static void test_merged_puts(void **state) {
@@ -303,6 +334,35 @@ static void test_merged_with_half_a_company(void **state) {
     kh_workspace_close(late);
 }
 
+/* Only those are asked who have written the key, whichever of theirs it is. */
+static void test_a_company_of_many_keys(void **state) {
+    (void)state;
+    static const char *const keys[] = {"a", "aa", "b", "c", "ca", "d", "e"};
+    for (size_t i = 0; i < 7; i++) store_rows(keys[i], "1=10/100 2=20/200");
+    for (size_t i = 0; i < 7; i++) {
+        kh_workspace *late[2] = {begin(KH_SEMANTIC_MERGE), begin(KH_SEMANTIC_MERGE)};
+        kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), begin(KH_SEMANTIC_KEYS)};
+        char rows[64];
+        (void)snprintf(rows, sizeof rows, "1=10/%zu 2=20/200", 101 + i);
+        means(all[0], 1, 0);
+        means(all[1], 0, 1);
+        for (size_t j = 0; j < 7; j++) /* the first has this key, and every other one */
+            put_rows(all[j % 2 == i % 2 ? 0 : 1], keys[j], rows);
+        together_is(all, 2, KH_OK, 2);
+        means(late[0], 0.5f, 0.866f);  /* ambiguous to the first */
+        means(late[1], 0.95f, 0.312f); /* conflicting with it */
+        for (int j = 0; j < 2; j++) {
+            (void)snprintf(rows, sizeof rows, "1=10/%zu 2=2%d/200", i == 0 ? 100 : 100 + i, j + 1);
+            put_rows(late[j], keys[i], rows);
+        }
+        /* Merged by its key; it is the second that a guard finds it against. */
+        kit_is(commit(late[0]), KH_SEMANTIC_CONFLICT);
+        kit_is(commit(late[1]), KH_CONFLICT);
+        close_all(all, 2);
+        close_all(late, 2);
+    }
+}
+
 static void test_row_operations(void **state) {
     (void)state;
     store_rows("t", "1=10/100 2=20/200");
@@ -435,6 +495,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_calls_out_of_order, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_of_two_databases, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_many, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_id_columns, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_a_company_of_many_keys, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_an_embed_function_that_fails, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_puts, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merges_that_are_none, open_db, close_db),
