@@ -254,7 +254,7 @@ static void test_a_rival_long_ago(void **state) {
     (void)state;
     enum { FLOOD = 20000 }; /* the ring of recent writes has 16,384 */
     for (int is_flooded = 0; is_flooded < 2; is_flooded++) {
-        char key[16];
+        char key[32];
         store_rows("t", "1=1/1 2=2/2");
         kh_workspace *late = begin_merge(KH_REPEATABLE_READ, 1, 0);
         kh_workspace *rival = begin_merge(KH_REPEATABLE_READ, 0, 1);
