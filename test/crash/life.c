@@ -189,22 +189,27 @@ static void probe_poisoned(struct life *life) {
     life_say("poisoned");
 }
 
-/* A full device is waited for; false: it failed, and the log with it. */
-static bool step(struct life *life, kh_txn *txn, const char *what, bool is_prepared,
-                 kh_status (*call)(kh_txn *, kh_error *)) {
+enum step_end { STEP_DONE, STEP_FULL, STEP_FAILED };
+
+/* Where the device is full a decision is tried again; anything else has ended the transaction,
+ * which is not there (STEP_FULL). STEP_FAILED: the log has, too. */
+static enum step_end step(struct life *life, kh_txn *txn, const char *what, bool is_prepared,
+                          kh_status (*call)(kh_txn *, kh_error *)) {
     kh_error error = {""};
     kh_status status = KH_NO_SPACE;
-    for (int i = 0; i < SPACE_TRIES && status == KH_NO_SPACE; i++) {
+    int tries = is_prepared ? SPACE_TRIES : 1;
+    for (int i = 0; i < tries && status == KH_NO_SPACE; i++) {
         status = call(txn, &error);
         if (status == KH_NO_SPACE) life_say_status(what, status, &error);
     }
-    if (status == KH_OK) return true;
+    if (status == KH_OK) return STEP_DONE;
+    if (status == KH_NO_SPACE && !is_prepared) return STEP_FULL;
     life_say_status(what, status, &error);
     life_must(status == KH_UNKNOWN || status == KH_POISONED, "%s answers %s", what,
               kh_status_name(status));
     const char *word = status == KH_UNKNOWN ? "lost" : is_prepared ? "undecided" : "refused";
     life_say("%s %" PRId64, word, life->count + 1);
-    return false;
+    return STEP_FAILED;
 }
 
 static kh_status commit_call(kh_txn *txn, kh_error *error) {
@@ -228,18 +233,29 @@ static void settle(struct life *life) {
     life_say("done %" PRId64, life->count);
 }
 
-static void commit_next(struct life *life, enum ballast ballast) {
+static enum step_end commit_once(struct life *life, enum ballast ballast) {
     int64_t i = life->count + 1;
     kh_txn *txn = begin(life, i);
     fill(life, txn, i);
     if (ballast != BALLAST_NONE) put_ballast(life, txn, i, ballast == BALLAST_APART);
     life_say("try %" PRId64 " %" PRIu64, i, kh_txn_get_id(txn).low);
-    bool is_prepared = i % 4 == 3 && step(life, txn, "prepare", false, kh_txn_prepare);
-    if (is_prepared) life_say("prepared %" PRId64, i);
-    bool is_done =
-        (is_prepared || i % 4 != 3) && step(life, txn, "commit", is_prepared, commit_call);
+    bool is_prepared = i % 4 == 3;
+    enum step_end end = STEP_DONE;
+    if (is_prepared) end = step(life, txn, "prepare", false, kh_txn_prepare);
+    if (is_prepared && end == STEP_DONE) life_say("prepared %" PRId64, i);
+    if (end == STEP_DONE) end = step(life, txn, "commit", is_prepared, commit_call);
     kh_txn_close(txn);
-    if (!is_done) {
+    return end;
+}
+
+/* A full device is waited for, with a new transaction each time. */
+static void commit_next(struct life *life, enum ballast ballast) {
+    int64_t i = life->count + 1;
+    enum step_end end = STEP_FULL;
+    for (int tries = 0; tries < SPACE_TRIES && end == STEP_FULL; tries++)
+        end = commit_once(life, ballast);
+    life_must(end != STEP_FULL, "the device stays full");
+    if (end == STEP_FAILED) {
         probe_poisoned(life);
         return;
     }
