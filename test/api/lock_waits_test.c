@@ -380,6 +380,28 @@ static void test_in_flight(void **state) {
     in_flight(false);
 }
 
+/* Without a thread: the grant asks the log for it. */
+static void test_in_flight_is_asked_for(void **state) {
+    (void)state;
+    struct held_log held;
+    held_log_init(&held, HELD_ON_FLUSH);
+    kh_options options = kit_options();
+    options.log = &held.log;
+    kh_db *db = kit_open_with(&options);
+    kh_txn *writer = kit_begin(db, KH_REPEATABLE_READ);
+    kit_put(writer, "k", 2);
+    kit_is(kh_txn_commit_start(writer, NULL), KH_OK);
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    kit_is(kh_txn_poll(writer, NULL), KH_PENDING);
+    kit_is(locking_try(txn, "k", KH_LOCK_SHARED), KH_OK);
+    kit_get_is(txn, "k", 2);
+    kit_is(kh_txn_poll(writer, NULL), KH_OK);
+    kh_txn_close(txn);
+    kh_txn_close(writer);
+    kit_close(db);
+    held_log_fini(&held);
+}
+
 /* ---- a grant in the middle of a commit ---- */
 
 static struct {
@@ -459,6 +481,7 @@ int main(void) {
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_holder_expires),
         cmocka_unit_test(test_in_flight),
+        cmocka_unit_test(test_in_flight_is_asked_for),
         cmocka_unit_test(test_grant_within_a_commit),
         cmocka_unit_test(test_log_refuses),
     };
