@@ -57,16 +57,8 @@ void commit_count_abort(kh_txn *txn, kh_status status) {
     case KH_SEMANTIC_CONFLICT:
         txn_count(&counters->aborts_semantic, 1);
         break;
-    case KH_ROW_EXISTS:
-    case KH_ROW_NOT_FOUND:
-    case KH_SCHEMA_MISMATCH:
-    case KH_NO_ID_COLUMN:
-    case KH_NULL_ID:
-    case KH_DUPLICATE_ID:
-        txn_count(&counters->aborts_rows, 1);
-        break;
     default:
-        txn_count(&counters->aborts_other, 1);
+        txn_count(status_is_of_rows(status) ? &counters->aborts_rows : &counters->aborts_other, 1);
     }
 }
 

@@ -184,11 +184,6 @@ static bool is_of_key(const struct together *together, const kh_txn *txn, kh_sta
     return write != NULL && together->txn->conflict.rival > stage_rival_bound(txn, write, entry);
 }
 
-static bool is_of_rows(kh_status status) {
-    return status == KH_ROW_EXISTS || status == KH_ROW_NOT_FOUND || status == KH_SCHEMA_MISMATCH ||
-           status == KH_NO_ID_COLUMN || status == KH_NULL_ID || status == KH_DUPLICATE_ID;
-}
-
 static bool is_first_to_expire(const struct together *together, const kh_txn *txn) {
     return txn_deadline(txn) <= txn_deadline(together->txn);
 }
@@ -220,7 +215,7 @@ static void find_culprit(struct together *together, kh_status status) {
     bool is_found = together->culprit != together->count;
     if (!is_found && has_key && status == KH_CONFLICT) find_reader(together);
     epoch_close(&together->db->store.epoch, &group->epoch);
-    if (has_key && is_of_rows(status) && group->conflict.key.size_bytes > 0)
+    if (has_key && status_is_of_rows(status) && group->conflict.key.size_bytes > 0)
         together_find_unfit(together, group->conflict.key);
 }
 

@@ -223,8 +223,7 @@ static kh_status place(const struct offer *offer, kh_batch *value, uint8_t polic
 }
 
 /* Who has read the key and fails by policy is not overruled by who comes after. */
-static kh_status place_rows(const struct offer *offer, const struct write *prior,
-                            kh_error *error) {
+static kh_status place_rows(const struct offer *offer, const struct write *prior, kh_error *error) {
     kh_txn *group = offer->together->txn;
     const struct write *write = &offer->write;
     uint8_t policy = prior != NULL && prior->policy == KH_FAIL ? KH_FAIL : write->policy;
@@ -327,18 +326,7 @@ static kh_status note_read(const struct offer *offer, kh_error *error) {
 
 /* What is written does not fit: the member's fault. Memory and devices are nobody's. */
 static bool is_of_data(kh_status status) {
-    switch (status) {
-    case KH_CONFLICT:
-    case KH_ROW_EXISTS:
-    case KH_ROW_NOT_FOUND:
-    case KH_SCHEMA_MISMATCH:
-    case KH_NO_ID_COLUMN:
-    case KH_NULL_ID:
-    case KH_DUPLICATE_ID:
-        return true;
-    default:
-        return false;
-    }
+    return status == KH_CONFLICT || status_is_of_rows(status);
 }
 
 /* The newest value of a key: a reference, NULL: none. False: it cannot be had. */
@@ -385,8 +373,8 @@ void together_find_unfit(struct together *together, kh_bytes key) {
 /* For kh_txn_resolved: whom it met up to S. A rival of the same commit has no timestamp yet: 0. */
 static void note_rival(const struct offer *offer, struct write *write) {
     uint64_t above = write->kind == WRITE_ROWS ? offer->member->txn->snapshot : offer->bound;
-    bool is_over = (write->kind == WRITE_ROWS || offer->write.policy == KH_REPLACE) &&
-                   offer->seen > above;
+    bool is_over =
+        (write->kind == WRITE_ROWS || offer->write.policy == KH_REPLACE) && offer->seen > above;
     write->fate = offer->is_late || offer->is_second || is_over ? FATE_RESOLVED : FATE_PLAIN;
     write->rival = offer->is_second ? 0 : offer->seen;
 }
