@@ -6,6 +6,7 @@
  * nor against anybody of its group (by either side's guard). Whoever was merged onto another's
  * write of its key, unseen or in the group before it, had a class that may be merged. */
 #include "support/kit.h"
+#include "support/middle_clock.h"
 
 enum { TXNS = 10, OPEN = 6, STEPS = 40, KEYS = 3 };
 
@@ -26,8 +27,7 @@ struct history {
     struct player players[TXNS];
     int count;
     int groups;
-    uint64_t now_ns;
-    int fire_in;
+    struct middle_clock clock;
     struct player *fires;
     kh_status fired;
 };
@@ -110,18 +110,10 @@ static void end(struct player *player, kh_status status) {
     player->workspace = NULL;
 }
 
-static uint64_t wall(void *context) {
+static void commit_between(void *context) {
     struct history *history = context;
-    return 1000000 + history->now_ns / 1000000;
-}
-
-static uint64_t monotonic(void *context) {
-    struct history *history = context;
-    history->now_ns += 1000;
-    if (history->fire_in == 0 || --history->fire_in > 0) return history->now_ns;
     history->fired =
         kh_workspace_commit(history->fires->workspace, &history->fires->committed, NULL);
-    return history->now_ns;
 }
 
 static void begin(struct history *history) {
@@ -155,7 +147,7 @@ static void write_one(struct history *history, struct player *player) {
 static void finish_between(struct history *history, bool was_fired) {
     struct player *player = history->fires;
     history->fires = NULL;
-    history->fire_in = 0;
+    history->clock.fire_in = 0;
     if (!was_fired) return;
     between_count += history->fired == KH_OK;
     end(player, history->fired);
@@ -181,10 +173,10 @@ static void commit_together(struct history *history) {
         history->fires = NULL;
         return;
     }
-    if (history->fires != NULL) history->fire_in = 1 + (int)draw((uint32_t)count + 5);
+    if (history->fires != NULL) history->clock.fire_in = 1 + (int)draw((uint32_t)count + 5);
     bool has_fires = history->fires != NULL;
     kh_status status = kh_workspace_commit_together(workspaces, count, &committed, &culprit, NULL);
-    finish_between(history, has_fires && history->fire_in == 0);
+    finish_between(history, has_fires && history->clock.fire_in == 0);
     if (status != KH_OK) {
         assert_true(culprit < count);
         end(members[culprit], status);
@@ -239,8 +231,8 @@ static void play(uint64_t number) {
     static struct history history;
     kh_options options = kit_options();
     kh_semantic_options semantic = KH_SEMANTIC_OPTIONS_INIT;
-    history = (struct history){.now_ns = 1000000000};
-    options.clock = (kh_clock){wall, monotonic, &history};
+    history = (struct history){.count = 0};
+    options.clock = middle_clock_open(&history.clock, commit_between, &history);
     if (number % 4 == 0) semantic.recent_max = 1 + (uint32_t)(number / 4 % 4);
     options.semantic = &semantic;
     history.db = kit_open_with(&options);

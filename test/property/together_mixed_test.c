@@ -9,6 +9,7 @@
  * Each weaker one has read what its level says, and has lost nobody's update. Who refuses what, and
  * why, is the engine's business, as long as enough commits. */
 #include "support/kit.h"
+#include "support/middle_clock.h"
 
 enum { KEYS = 4, TXNS = 8, OPEN = 5, STEPS = 34 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -54,8 +55,7 @@ struct history {
     struct txn *flights[TXNS];
     int flight_count;
     int64_t next_value;
-    uint64_t now_ns;
-    int fire_in; /* readings of the clock; 0: never */
+    struct middle_clock clock;
     struct txn *fires;
     kh_status fired;
 };
@@ -224,7 +224,7 @@ static bool writes(const struct txn *txn) {
 static void finish_between(struct history *history, struct tally *tally, bool was_fired) {
     struct txn *txn = history->fires;
     history->fires = NULL;
-    history->fire_in = 0;
+    history->clock.fire_in = 0;
     if (!was_fired) return;
     if (history->fired != KH_OK) {
         note_refusal(tally, history->fired);
@@ -262,7 +262,7 @@ static void gather(struct history *history, struct company *company) {
     }
     if (company->count > 0 && company->other_count > 0 && draw(3) > 0) {
         history->fires = company->others[draw((uint32_t)company->other_count)];
-        history->fire_in = 1 + (int)draw((uint32_t)company->count + 5);
+        history->clock.fire_in = 1 + (int)draw((uint32_t)company->count + 5);
     }
 }
 
@@ -296,7 +296,7 @@ static void commit_together(struct history *history, struct tally *tally) {
     kh_status status =
         kh_workspace_commit_together(company.workspaces, company.count, &committed, &culprit, NULL);
     settle(history);
-    bool was_fired = between != NULL && history->fire_in == 0;
+    bool was_fired = between != NULL && history->clock.fire_in == 0;
     bool is_after = was_fired && status == KH_OK && is_later(history, between, committed);
     if (!is_after) finish_between(history, tally, was_fired);
     if (status != KH_OK) {
@@ -314,17 +314,9 @@ static void commit_together(struct history *history, struct tally *tally) {
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-static uint64_t wall(void *context) {
+static void commit_between(void *context) {
     struct history *history = context;
-    return 1000000 + history->now_ns / 1000000;
-}
-
-static uint64_t monotonic(void *context) {
-    struct history *history = context;
-    history->now_ns += 1000;
-    if (history->fire_in == 0 || --history->fire_in > 0) return history->now_ns;
     history->fired = try_commit(history->fires);
-    return history->now_ns;
 }
 
 static void begin(struct history *history) {
@@ -500,8 +492,8 @@ static void play(uint64_t number, bool has_flights, struct tally *tally) {
     static struct history history;
     kh_options options = kit_options();
     const int64_t nothing[KEYS] = {0};
-    history = (struct history){.now_ns = 1000000000, .has_flights = has_flights};
-    options.clock = (kh_clock){wall, monotonic, &history};
+    history = (struct history){.has_flights = has_flights};
+    options.clock = middle_clock_open(&history.clock, commit_between, &history);
     history.db = kit_open_with(&options);
     seed = number * 0x9e3779b97f4a7c15u;
     for (int i = 0; i < STEPS; i++) step(&history, tally);

@@ -2,6 +2,7 @@
  * tables, alone, together, and in the middle of a group's commit. What all have done commutes, so
  * the tables have the rows of all that committed, whatever the order. */
 #include "support/kit.h"
+#include "support/middle_clock.h"
 
 enum { TXNS = 10, OPEN = 6, STEPS = 40, KEYS = 2 };
 
@@ -17,8 +18,7 @@ struct history {
     int count;
     int64_t state[KEYS][TXNS + 1];
     int64_t next_value;
-    uint64_t now_ns;
-    int fire_in;
+    struct middle_clock clock;
     struct player *fires;
     kh_status fired;
 };
@@ -59,17 +59,9 @@ static void end(struct history *history, struct player *player, kh_status status
     player->workspace = NULL;
 }
 
-static uint64_t wall(void *context) {
+static void commit_between(void *context) {
     struct history *history = context;
-    return 1000000 + history->now_ns / 1000000;
-}
-
-static uint64_t monotonic(void *context) {
-    struct history *history = context;
-    history->now_ns += 1000;
-    if (history->fire_in == 0 || --history->fire_in > 0) return history->now_ns;
     history->fired = kh_workspace_commit(history->fires->workspace, NULL, NULL);
-    return history->now_ns;
 }
 
 static void begin(struct history *history) {
@@ -121,16 +113,17 @@ static void commit_together(struct history *history) {
         members[count] = player;
         workspaces[count++] = player->workspace;
     }
-    if (history->fires != NULL && count > 0) history->fire_in = 1 + (int)draw((uint32_t)count + 5);
-    bool has_fires = history->fire_in != 0;
+    if (history->fires != NULL && count > 0)
+        history->clock.fire_in = 1 + (int)draw((uint32_t)count + 5);
+    bool has_fires = history->clock.fire_in != 0;
     kh_status status =
         count == 0 ? KH_OK : kh_workspace_commit_together(workspaces, count, NULL, &culprit, NULL);
-    if (has_fires && history->fire_in == 0) {
+    if (has_fires && history->clock.fire_in == 0) {
         between_count += history->fired == KH_OK;
         end(history, history->fires, history->fired);
     }
     history->fires = NULL;
-    history->fire_in = 0;
+    history->clock.fire_in = 0;
     if (count == 0) return;
     if (status != KH_OK) {
         assert_true(culprit < count);
@@ -196,8 +189,8 @@ static void play(uint64_t number) {
     kh_options options = kit_options();
     char expected[KIT_TEXT_BYTES];
     char found[KIT_TEXT_BYTES];
-    history = (struct history){.now_ns = 1000000000};
-    options.clock = (kh_clock){wall, monotonic, &history};
+    history = (struct history){.count = 0};
+    options.clock = middle_clock_open(&history.clock, commit_between, &history);
     history.db = kit_open_with(&options);
     seed = number * 0x9e3779b97f4a7c15u;
     fill(&history);
