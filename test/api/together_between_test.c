@@ -1,9 +1,7 @@
-/* A hostile reviewer's tests of workspaces that commit together. */
-#include "support/workspace_kit.h"
-
-static void close_all(kh_workspace **workspaces, size_t count) {
-    for (size_t i = 0; i < count; i++) kh_workspace_close(workspaces[i]);
-}
+/* Workspaces that commit together: whose rows do not fit, whose time runs out, who comes between,
+ * and what those are who stay active. */
+#include "support/middle_clock.h"
+#include "support/together_kit.h"
 
 static void store_rows_in(kh_db *where, const char *key, const char *rows) {
     kh_txn *txn = kit_begin(where, KH_REPEATABLE_READ);
@@ -187,11 +185,9 @@ static void test_active_as_before(void **state) {
 
 /* ---- others come between --------------------------------------------------------------------- */
 
-/* A clock that, at one reading, lets another transaction commit: between any two steps. */
+/* Another transaction commits at one reading of the clock: between any two steps. */
 struct between {
-    uint64_t now_ns;
-    int readings;
-    int fire_at;
+    struct middle_clock clock;
     bool has_fired;
     bool does_pass; /* no rival: twenty milliseconds */
     kh_db *db;
@@ -200,17 +196,12 @@ struct between {
     kh_timestamp committed;
 };
 
-static uint64_t wall(void *context) {
+static void come_between(void *context) {
     struct between *between = context;
-    return 1000000 + between->now_ns / 1000000;
-}
-
-static uint64_t monotonic(void *context) {
-    struct between *between = context;
-    between->now_ns += 1000;
-    if (between->fire_at == 0 || ++between->readings != between->fire_at) return between->now_ns;
-    between->fire_at = 0;
-    if (between->does_pass) return between->now_ns += 20000000;
+    if (between->does_pass) {
+        between->clock.now_ns += 20000000;
+        return;
+    }
     kh_txn *txn = kit_begin(between->db, KH_REPEATABLE_READ);
     kh_batch *batch =
         between->rows == NULL ? kit_number(between->db, 99) : kit_rows(between->db, between->rows);
@@ -219,13 +210,12 @@ static uint64_t monotonic(void *context) {
     kit_is(kh_txn_commit(txn, &between->committed, NULL), KH_OK);
     kh_txn_close(txn);
     between->has_fired = true;
-    return between->now_ns;
 }
 
 static kh_db *open_between(struct between *between) {
     kh_options options = kit_options();
-    *between = (struct between){.now_ns = 1000000000};
-    options.clock = (kh_clock){wall, monotonic, between};
+    *between = (struct between){.db = NULL};
+    options.clock = middle_clock_open(&between->clock, come_between, between);
     between->db = kit_open_with(&options);
     return between->db;
 }
@@ -267,14 +257,13 @@ static void test_policy_of_rows_is_each_ones_own(void **state) {
         rows_in(all[1], where, "t", UPSERT, "3=30/300");
         between.key = "t";
         between.rows = "1=10/199 2=20/200";
-        between.readings = 0;
-        between.fire_at = moment;
+        between.clock.fire_in = moment;
         kh_status status = kh_workspace_commit_together(all, 2, &committed, NULL, NULL);
         if (between.has_fired) fired++;
         if (between.has_fired && status == KH_OK && between.committed < committed)
             fail_msg("moment %d: it has read what a rival had overwritten before it committed",
                      moment);
-        between.fire_at = 0;
+        between.clock.fire_in = 0;
         close_all(all, 2);
         kit_close(where);
     }
@@ -300,11 +289,10 @@ static void test_rows_on_a_merged_put(void **state) {
         rows_in(all[1], where, "t", UPSERT, "1=10/111"); /* says that a is 10 */
         between.key = "t";
         between.rows = "1=99/100 2=20/200";
-        between.readings = 0;
-        between.fire_at = moment;
+        between.clock.fire_in = moment;
         kh_status status = kh_workspace_commit_together(all, 2, &committed, NULL, NULL);
         bool was_before = between.has_fired && status == KH_OK && between.committed < committed;
-        between.fire_at = 0;
+        between.clock.fire_in = 0;
         text_of(where, "t", text);
         if (was_before && strcmp(text, "1=10/111 2=22/200") != 0)
             fail_msg("moment %d: %s is what no order gives", moment, text);
@@ -330,10 +318,9 @@ static void test_seen_before_a_late_merge(void **state) {
         get_rows(one, "t", "1=10/100 2=22/200");
         between.key = "t";
         between.rows = "1=99/100 2=20/200";
-        between.readings = 0;
-        between.fire_at = moment;
+        between.clock.fire_in = moment;
         kh_status status = kh_workspace_commit_together(&one, 1, &committed, NULL, NULL);
-        between.fire_at = 0;
+        between.clock.fire_in = 0;
         if (status == KH_CONFLICT) conflicts++;
         if (between.has_fired && status == KH_OK && between.committed < committed)
             fail_msg("moment %d: it has seen a value that was not stored", moment);
@@ -359,11 +346,10 @@ static void test_a_weak_reader_stays_weak(void **state) {
         kit_put(kh_workspace_txn(all[0]), "k", 2);
         kit_put(kh_workspace_txn(all[1]), "m", 2);
         between.key = "k";
-        between.readings = 0;
-        between.fire_at = moment;
+        between.clock.fire_in = moment;
         kh_status status = kh_workspace_commit_together(all, 2, NULL, &culprit, NULL);
         if (status != KH_OK) fail_msg("moment %d: status %d, culprit %zu", moment, status, culprit);
-        between.fire_at = 0;
+        between.clock.fire_in = 0;
         close_all(all, 2);
         kit_close(where);
     }
@@ -383,11 +369,10 @@ static void test_time_runs_out(void **state) {
         kit_is(kh_workspace_begin(where, &options, &all[1], NULL), KH_OK);
         kit_put(kh_workspace_txn(all[0]), "a", 1);
         kit_put(kh_workspace_txn(all[1]), "b", 1);
-        between.readings = 0;
         between.does_pass = true;
-        between.fire_at = moment;
+        between.clock.fire_in = moment;
         kh_status status = kh_workspace_commit_together(all, 2, NULL, &culprit, NULL);
-        between.fire_at = 0;
+        between.clock.fire_in = 0;
         if (status != KH_OK) {
             kit_is(status, KH_EXPIRED);
             assert_int_equal(culprit, 1);
