@@ -15,7 +15,9 @@
  *   commit would be merged: with the value that is the newest by then, from the member's own base.
  *   What comes of it is written with the policy fail: a rival above S is a conflict, since what
  *   each had changed cannot be told any more.
- * - All other writes keep their policy: their value at S is the one that they saw.
+ * - Of all other writes the value at S is the one that they saw. Fail, replace and merge go on
+ * above S as they are; ignore, append and callback are written with the policy fail; blind puts at
+ * read committed with replace, which is what they are.
  *
  * Happy path: workspaces start (together.c), members are entered and cannot be cancelled or expire
  * from there on; order, reads, writes (together_order.c, together_gather.c); meanings among
