@@ -285,6 +285,19 @@ KH_API void kh_ipc_reader_close(kh_ipc_reader *reader);
 KH_API KH_WARN_UNUSED kh_status kh_ipc_encode(const kh_batch *const *batches, size_t batch_count,
                                               kh_ipc_format format, kh_compression compression,
                                               kh_bytes *bytes, kh_error *error);
+/* How many bytes that is without compression: exactly, by a pass over the batches' shapes that
+ * copies no values. */
+KH_API KH_WARN_UNUSED kh_status kh_ipc_encoded_bytes(const kh_batch *const *batches,
+                                                     size_t batch_count, kh_ipc_format format,
+                                                     uint64_t *size_bytes, kh_error *error);
+/* The same, uncompressed, into memory of the caller (of a bytes object, a mapped file, shared
+ * memory), aligned to 8 bytes or more (64, for readers that want to use it in place): *size_bytes
+ * of it are filled. KH_TOO_BIG: memory_bytes are too few, kh_ipc_encoded_bytes says how many it
+ * takes; what the memory holds then means nothing. */
+KH_API KH_WARN_UNUSED kh_status kh_ipc_encode_into(const kh_batch *const *batches,
+                                                   size_t batch_count, kh_ipc_format format,
+                                                   void *memory, size_t memory_bytes,
+                                                   size_t *size_bytes, kh_error *error);
 /* *out is an array of *batch_count references, freed by kh_batches_free. */
 KH_API KH_WARN_UNUSED kh_status kh_ipc_decode(kh_db *db, kh_bytes bytes, kh_batch ***out,
                                               size_t *batch_count, kh_error *error);

@@ -213,6 +213,41 @@ static bool compression_take(const char *name, kh_compression *out) {
     return false;
 }
 
+/* Written once, into the bytes object. */
+static PyObject *encode_plain(const kh_batch *batch, kh_ipc_format format) {
+    uint64_t needed = 0;
+    size_t used = 0;
+    kh_error error = {""};
+    kh_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_ipc_encoded_bytes(&batch, 1, format, &needed, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return raise_status(status, &error);
+    PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)needed);
+    char *to = out == NULL ? NULL : PyBytes_AsString(out); /* nobody else has it yet */
+    if (to == NULL) return out;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_ipc_encode_into(&batch, 1, format, to, (size_t)needed, &used, &error);
+    Py_END_ALLOW_THREADS
+    if (status == KH_OK) return out;
+    Py_DECREF(out);
+    return raise_status(status, &error);
+}
+
+static PyObject *encode_compressed(const kh_batch *batch, kh_ipc_format format,
+                                   kh_compression compression) {
+    kh_bytes bytes = {NULL, 0};
+    kh_error error = {""};
+    kh_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = kh_ipc_encode(&batch, 1, format, compression, &bytes, &error);
+    Py_END_ALLOW_THREADS
+    if (status != KH_OK) return raise_status(status, &error);
+    PyObject *out = PyBytes_FromStringAndSize(bytes.data, (Py_ssize_t)bytes.size_bytes);
+    kh_bytes_free(bytes);
+    return out;
+}
+
 static PyObject *batch_to_ipc(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"file", "compression", NULL};
     int is_file = 0;
@@ -221,22 +256,9 @@ static PyObject *batch_to_ipc(PyObject *self, PyObject *args, PyObject *kwargs) 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pz:to_ipc", names, &is_file, &name) ||
         !compression_take(name, &compression))
         return NULL;
-    const kh_batch *batch = of(self);
-    kh_bytes bytes = {NULL, 0};
-    kh_error error = {""};
-    kh_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = kh_ipc_encode(&batch, 1, is_file ? KH_IPC_FILE : KH_IPC_STREAM, compression, &bytes,
-                           &error);
-    Py_END_ALLOW_THREADS
-    if (status != KH_OK) return raise_status(status, &error);
-    PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)bytes.size_bytes);
-    char *to = out == NULL ? NULL : PyBytes_AsString(out); /* nobody else has it yet */
-    Py_BEGIN_ALLOW_THREADS
-    if (to != NULL) memcpy(to, bytes.data, bytes.size_bytes);
-    kh_bytes_free(bytes);
-    Py_END_ALLOW_THREADS
-    return out;
+    kh_ipc_format format = is_file ? KH_IPC_FILE : KH_IPC_STREAM;
+    return compression == KH_COMPRESS_NONE ? encode_plain(of(self), format)
+                                           : encode_compressed(of(self), format, compression);
 }
 
 static PyObject *batch_arrow(PyObject *self, PyObject *unused) {

@@ -6,6 +6,8 @@
 
 #include "khonsu/batch.h"
 
+/* To be filled in. KH_NO_MEMORY. */
+kh_status bytes_alloc(size_t size_bytes, void **out, kh_error *error);
 /* A copy. KH_NO_MEMORY. */
 kh_status bytes_make(const void *bytes, size_t size_bytes, kh_bytes *out, kh_error *error);
 

@@ -19,10 +19,13 @@ struct ipc_buffer {
     size_t size_bytes;
     size_t capacity_bytes;
     bool is_failed;
+    bool is_fixed; /* the bytes are somebody else's, and all that there is */
 };
 
 void ipc_buffer_init(struct ipc_buffer *buffer, struct mem *mem);
 void ipc_buffer_fini(struct ipc_buffer *buffer);
+/* Over memory of the caller, which stays his: what does not fit fails. */
+void ipc_buffer_fix(struct ipc_buffer *buffer, void *bytes, size_t capacity_bytes);
 /* Room for so many more in one piece, where it is known beforehand: growing copies what is there.
  * No failure: what has no room then has none later. */
 void ipc_buffer_reserve(struct ipc_buffer *buffer, size_t more_bytes);

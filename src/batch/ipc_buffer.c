@@ -1,7 +1,8 @@
 /* ipc_buffer.c - bytes that grow at the end.
  *
- * Invariants: size <= capacity; bytes is NULL only while capacity is 0. Happy path: the room is
- * there and a pointer moves. Failure: is_failed is set, contents stay, later calls do nothing. */
+ * Invariants: size <= capacity, but for a message that is counted only (ipc_message.c); bytes is
+ * NULL only while capacity is 0. Happy path: the room is there and a pointer moves. Failure:
+ * is_failed is set, contents stay, later calls do nothing. */
 #include "batch/ipc.h"
 
 #include "base/assert.h"
@@ -16,8 +17,13 @@ void ipc_buffer_init(struct ipc_buffer *buffer, struct mem *mem) {
 }
 
 void ipc_buffer_fini(struct ipc_buffer *buffer) {
-    mem_free(buffer->mem, NULL, buffer->bytes, buffer->capacity_bytes);
+    if (!buffer->is_fixed) mem_free(buffer->mem, NULL, buffer->bytes, buffer->capacity_bytes);
     ipc_buffer_init(buffer, buffer->mem);
+}
+
+void ipc_buffer_fix(struct ipc_buffer *buffer, void *bytes, size_t capacity_bytes) {
+    *buffer = (struct ipc_buffer){
+        .mem = buffer->mem, .bytes = bytes, .capacity_bytes = capacity_bytes, .is_fixed = true};
 }
 
 static bool move_to(struct ipc_buffer *buffer, size_t capacity) {
@@ -36,7 +42,7 @@ static bool grow(struct ipc_buffer *buffer, size_t needed_bytes) {
     size_t capacity = buffer->capacity_bytes < FIRST_BYTES ? FIRST_BYTES : buffer->capacity_bytes;
     while (capacity < needed_bytes)
         capacity = capacity > SIZE_MAX / 2 ? needed_bytes : capacity * 2;
-    if (!move_to(buffer, capacity)) buffer->is_failed = true;
+    if (buffer->is_fixed || !move_to(buffer, capacity)) buffer->is_failed = true;
     return !buffer->is_failed;
 }
 

@@ -4,7 +4,8 @@
  * Elements are named by their position in the column's buffers (its offset included), so that a
  * slice writes its own rows and nothing else: offsets are rebased to 0, bitmaps shifted to bit 0.
  * Invariants: between open and shut of a buffer nothing else is appended; the places of nodes and
- * buffers were reserved by ipc_message_put. Failure: the first is kept in status, all later calls
+ * buffers were reserved by ipc_message_put. Dry: places and sizes are found as ever, and
+ * nothing is written. Failure: the first is kept in status, all later calls
  * do nothing. */
 #include "batch/ipc_wire.h"
 
@@ -17,8 +18,10 @@ static void fail(struct ipc_encoding *e, kh_status status) {
 }
 
 static void put_pair(struct ipc_encoding *e, size_t *at, int64_t first, int64_t second) {
-    raw_put_i64(e->out->bytes + *at, 0, first);
-    raw_put_i64(e->out->bytes + *at, 1, second);
+    if (!e->is_dry) {
+        raw_put_i64(e->out->bytes + *at, 0, first);
+        raw_put_i64(e->out->bytes + *at, 1, second);
+    }
     *at += IPC_PAIR_BYTES;
 }
 
@@ -27,14 +30,23 @@ void ipc_encode_node(struct ipc_encoding *e, int64_t length, int64_t null_count)
         put_pair(e, &e->node_at, length, null_count);
 }
 
+void ipc_encode_align(struct ipc_encoding *e) {
+    if (e->is_dry)
+        e->out->size_bytes += (e->body - e->out->size_bytes) & (e->alignment - 1);
+    else
+        ipc_buffer_align(e->out, e->body, e->alignment);
+}
+
 void *ipc_encode_open(struct ipc_encoding *e, uint64_t size_bytes) {
     if (e->status != KH_OK)
         return NULL;
     void *room = NULL;
-    ipc_buffer_align(e->out, e->body, e->alignment);
+    ipc_encode_align(e);
     e->open_at = e->out->size_bytes;
     if (size_bytes > LIMIT_BATCH_BYTES)
         fail(e, KH_TOO_BIG);
+    else if (e->is_dry)
+        e->out->size_bytes += size_bytes;
     else if (e->codec == NULL)
         room = ipc_buffer_extend(e->out, size_bytes);
     else
@@ -81,6 +93,16 @@ void ipc_encode_empty(struct ipc_encoding *e) {
     ipc_encode_shut(e);
 }
 
+void ipc_encode_bytes(struct ipc_encoding *e, const void *bytes, uint64_t size_bytes) {
+    bool is_appended = !e->is_dry && size_bytes <= LIMIT_BATCH_BYTES;
+    (void)ipc_encode_open(e, is_appended ? 0 : size_bytes);
+    if (is_appended && e->status == KH_OK)
+        ipc_buffer_append(e->codec == NULL ? e->out : &e->scratch, bytes, size_bytes);
+    if (e->out->is_failed || e->scratch.is_failed)
+        fail(e, KH_NO_MEMORY);
+    ipc_encode_shut(e);
+}
+
 void ipc_encode_validity(struct ipc_encoding *e, const struct column *c, int64_t first,
                          int64_t count) {
     int64_t null_count = 0;
@@ -122,14 +144,18 @@ static void encode_fixed(struct ipc_encoding *e, const struct column *c, int64_t
         fail(e, KH_TOO_BIG);
         return;
     }
+    if (bits > 1 && shift == 0) {
+        uint64_t width = bits / 8;
+        const unsigned char *values = c->values;
+        ipc_encode_bytes(e, count == 0 ? NULL : values + (uint64_t)first * width,
+                         (uint64_t)count * width);
+        return;
+    }
     unsigned char *out = ipc_encode_open(e, ((uint64_t)count * bits + 7) / 8);
     if (out != NULL && bits == 1)
         raw_copy_bits(out, c->values, first, count);
-    else if (out != NULL && shift != 0)
-        shift_indices(c, first, count, shift, out);
     else if (out != NULL)
-        memcpy(out, (const unsigned char *)c->values + (uint64_t)first * (bits / 8),
-               (uint64_t)count * (bits / 8));
+        shift_indices(c, first, count, shift, out);
     ipc_encode_shut(e);
 }
 
@@ -144,10 +170,8 @@ static void encode_var(struct ipc_encoding *e, const struct column *c, int64_t f
         end = is_wide ? raw_i64(c->offsets, first + count) : raw_i32(c->offsets, first + count);
     }
     ipc_encode_offsets(e, c, first, count);
-    void *bytes = ipc_encode_open(e, (uint64_t)(end - begin));
-    if (bytes != NULL)
-        memcpy(bytes, (const unsigned char *)c->values + begin, (size_t)(end - begin));
-    ipc_encode_shut(e);
+    ipc_encode_bytes(e, end == begin ? NULL : (const unsigned char *)c->values + begin,
+                     (uint64_t)(end - begin));
 }
 
 void ipc_encode_offsets(struct ipc_encoding *e, const struct column *c, int64_t first,
@@ -231,17 +255,19 @@ static void encode_views(struct ipc_encoding *e, const struct column *c, int64_t
         put_views(c, first, count, is_packed ? long_bytes : 0, views);
     ipc_encode_shut(e);
     for (int64_t i = 0; i < buffer_count; i++) {
-        uint64_t size_bytes = is_packed ? long_bytes : (uint64_t)c->view_sizes[i];
-        unsigned char *out = ipc_encode_open(e, size_bytes);
-        if (out != NULL && is_packed)
+        if (!is_packed) {
+            ipc_encode_bytes(e, c->view_buffers[i], (uint64_t)c->view_sizes[i]);
+            continue;
+        }
+        unsigned char *out = ipc_encode_open(e, long_bytes);
+        if (out != NULL)
             pack_long(c, first, count, out);
-        else if (out != NULL)
-            memcpy(out, c->view_buffers[i], size_bytes);
         ipc_encode_shut(e);
     }
     if (e->status != KH_OK)
         return;
-    raw_put_i64(e->out->bytes + e->variadic_at, 0, buffer_count);
+    if (!e->is_dry)
+        raw_put_i64(e->out->bytes + e->variadic_at, 0, buffer_count);
     e->variadic_at += 8;
 }
 

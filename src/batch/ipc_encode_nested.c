@@ -81,10 +81,8 @@ static void encode_same_rows(struct ipc_encoding *e, const struct column *c, int
 static void encode_codes(struct ipc_encoding *e, const struct column *c, int64_t first,
                          int64_t count) {
     ipc_encode_node(e, count, 0);
-    void *codes = ipc_encode_open(e, (uint64_t)count);
-    if (codes != NULL)
-        memcpy(codes, (const unsigned char *)c->values + first, (size_t)count);
-    ipc_encode_shut(e);
+    ipc_encode_bytes(e, count == 0 ? NULL : (const unsigned char *)c->values + first,
+                     (uint64_t)count);
 }
 
 static int child_of(const struct column *c, int64_t index) {

@@ -1,9 +1,11 @@
 /* ipc_message.c - encapsulated messages: continuation, size, Message table, padding, body.
  *
- * Happy path: the metadata is laid out for as many nodes and buffers as the columns can need, the
- * body is written right behind it and fills them in, so that nothing is copied twice; if views
- * needed fewer buffers, the body moves down over the rest. Invariant: out grows by whole messages
- * only. Failure: out is cut back. */
+ * Happy path: the metadata is laid out for as many nodes and buffers as the columns need, the body
+ * is written right behind it and fills them in, so that nothing is copied twice. How many buffers
+ * views need depends on what they show: they are gone through once before. Of a message that is
+ * counted only the metadata is written and the body's size added, so that out must be emptied
+ * before anything else is appended. Invariant: out grows by whole messages only. Failure: out is
+ * cut back. */
 #include "batch/ipc_wire.h"
 
 #include "base/status.h"
@@ -13,8 +15,10 @@
 /* What a record batch's metadata has to list. */
 struct parts {
     uint64_t nodes;
-    uint64_t buffers; /* at most */
+    uint64_t buffers; /* of views: at most, before they were measured */
     uint64_t views;
+    uint64_t body_bytes; /* when measured */
+    kh_status status;
 };
 
 static void count_parts(const struct column *c, struct parts *parts) {
@@ -67,8 +71,8 @@ static size_t put_note(struct ipc_buffer *out, size_t base, size_t from,
     return fields[1].at;
 }
 
-/* The RecordBatch table and its vectors, the one that may shrink last. Returns that one's place. */
-static size_t put_record(struct ipc_encoding *e, size_t base, size_t from, int64_t length,
+/* The RecordBatch table and its vectors. */
+static void put_record(struct ipc_encoding *e, size_t base, size_t from, int64_t length,
                          const struct parts *parts) {
     struct ipc_buffer *out = e->out;
     enum { LENGTH, NODES, BUFFERS, OPTIONAL };
@@ -102,21 +106,6 @@ static size_t put_record(struct ipc_encoding *e, size_t base, size_t from, int64
     size_t buffers = flat_put_vector(out, base, parts->buffers, IPC_PAIR_BYTES);
     flat_refer(out, fields[BUFFERS].at, buffers);
     e->buffer_at = buffers + 4;
-    return buffers;
-}
-
-/* Take back the room of buffers that were not needed. */
-static void close_gap(struct ipc_encoding *e, size_t start, size_t buffers_at) {
-    struct ipc_buffer *out = e->out;
-    uint32_t used = (uint32_t)((e->buffer_at - buffers_at - 4) / IPC_PAIR_BYTES);
-    memcpy(out->bytes + buffers_at, &used, sizeof used);
-    size_t over = (e->buffer_at - start) & (e->alignment - 1);
-    size_t body = over == 0 ? e->buffer_at : e->buffer_at + e->alignment - over;
-    if (body == e->body)
-        return;
-    memmove(out->bytes + body, out->bytes + e->body, out->size_bytes - e->body);
-    out->size_bytes -= e->body - body;
-    e->body = body;
 }
 
 static void put_body(struct ipc_encoding *e, const struct column *column, int64_t first,
@@ -126,9 +115,35 @@ static void put_body(struct ipc_encoding *e, const struct column *column, int64_
     else
         for (int32_t i = 0; i < column->field->child_count; i++)
             ipc_encode_column(e, &column->children[i], column->children[i].offset + first, count);
-    ipc_buffer_align(e->out, e->body, e->alignment);
+    ipc_encode_align(e);
     if (e->out->is_failed && e->status == KH_OK)
         e->status = KH_NO_MEMORY;
+}
+
+/* How many buffers the body has, and its size without compression. */
+static void measure_body(const struct ipc_encoding *e, const struct column *column, int64_t first,
+                         int64_t count, bool is_single, struct parts *parts) {
+    struct ipc_buffer nothing = {.mem = NULL};
+    struct ipc_encoding dry = {.out = &nothing,
+                               .shifts = e->shifts,
+                               .slot = e->slot,
+                               .alignment = e->alignment,
+                               .is_dry = true};
+    put_body(&dry, column, first, count, is_single);
+    parts->buffers = dry.buffer_at / IPC_PAIR_BYTES;
+    parts->body_bytes = nothing.size_bytes;
+    parts->status = dry.status;
+}
+
+/* The body right behind the metadata; or, of one that is counted only, its size. */
+static void put_or_count(struct ipc_encoding *e, const struct column *column, int64_t first,
+                         int64_t count, bool is_single, const struct parts *parts) {
+    if (!e->is_counting) {
+        put_body(e, column, first, count, is_single);
+        return;
+    }
+    if (e->status == KH_OK) e->status = parts->status;
+    e->out->size_bytes += parts->body_bytes;
 }
 
 kh_status ipc_message_put(struct ipc_encoding *e, const struct column *column, int64_t first,
@@ -143,6 +158,9 @@ kh_status ipc_message_put(struct ipc_encoding *e, const struct column *column, i
         count_parts(column, &parts);
     for (int32_t i = 0; note == NULL && i < column->field->child_count; i++)
         count_parts(&column->children[i], &parts);
+    e->slot = slot;
+    if (parts.views > 0 || e->is_counting)
+        measure_body(e, column, first, count, note != NULL, &parts);
     if (parts.buffers > IPC_METADATA_BYTES / 2 / IPC_PAIR_BYTES)
         return status_fail(error, KH_TOO_BIG, "IPC: a batch of more than %u buffers",
                            (unsigned)(IPC_METADATA_BYTES / 2 / IPC_PAIR_BYTES));
@@ -151,20 +169,18 @@ kh_status ipc_message_put(struct ipc_encoding *e, const struct column *column, i
     size_t from = fields[TABLE_HEADER].at;
     if (note != NULL)
         from = put_note(out, base, from, note);
-    size_t buffers_at = put_record(e, base, from, count, &parts);
+    put_record(e, base, from, count, &parts);
     ipc_buffer_align(out, start, e->alignment);
     e->status = out->is_failed ? KH_NO_MEMORY : KH_OK;
-    e->slot = slot;
     e->body = out->size_bytes;
     e->scratch.size_bytes = 0;
     e->scratch.is_failed = false;
-    put_body(e, column, first, count, note != NULL);
+    put_or_count(e, column, first, count, note != NULL, &parts);
     if (e->status != KH_OK) {
         out->size_bytes = start;
         return status_fail(error, e->status, "IPC: a batch of %lld rows cannot be encoded: %s",
                            (long long)count, kh_status_meaning(e->status));
     }
-    close_gap(e, start, buffers_at);
     int64_t body_bytes = (int64_t)(out->size_bytes - e->body);
     uint32_t prefix[2] = {IPC_CONTINUATION, (uint32_t)(e->body - base)};
     memcpy(out->bytes + start, prefix, sizeof prefix);

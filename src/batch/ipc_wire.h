@@ -128,6 +128,8 @@ struct ipc_encoding {
     struct ipc_codec *codec;   /* NULL: not compressed */
     const int64_t *shifts;     /* by slot: added to the indices; NULL: none */
     struct ipc_buffer scratch; /* one uncompressed buffer, when codec is set */
+    bool is_counting;          /* bodies are not written: out grows by their size only */
+    bool is_dry;               /* nothing is written: positions move, out's size does */
     size_t alignment;          /* of the message's end and of the body's buffers */
     /* What follows belongs to the message being written; positions are in out. */
     size_t body;
@@ -163,9 +165,14 @@ void ipc_encode_column(struct ipc_encoding *e, const struct column *c, int64_t f
                        int64_t count);
 /* For the two files of the encoder: one node; one buffer, filled between open and shut. */
 void ipc_encode_node(struct ipc_encoding *e, int64_t length, int64_t null_count);
-void *ipc_encode_open(struct ipc_encoding *e, uint64_t size_bytes); /* NULL: failed, or 0 bytes */
+/* NULL: there is nothing to fill in (0 bytes, counted only), or it failed. */
+void *ipc_encode_open(struct ipc_encoding *e, uint64_t size_bytes);
 void ipc_encode_shut(struct ipc_encoding *e);
 void ipc_encode_empty(struct ipc_encoding *e);
+/* A whole buffer of these bytes. */
+void ipc_encode_bytes(struct ipc_encoding *e, const void *bytes, uint64_t size_bytes);
+/* Zeroes up to the next multiple of the alignment in the body. */
+void ipc_encode_align(struct ipc_encoding *e);
 /* The node and the validity buffer of the layouts that have one. */
 void ipc_encode_validity(struct ipc_encoding *e, const struct column *c, int64_t first,
                          int64_t count);
@@ -266,6 +273,22 @@ kh_status ipc_dictionaries_accept(struct ipc_dictionaries *dictionaries,
 /* An ipc_values_fn. */
 kh_status ipc_dictionaries_values(void *context, uint32_t slot, bool is_all_null,
                                   struct ArrowArray *out, kh_error *error);
+
+/* ---- whole streams and files (ipc_write.c) ---- */
+
+/* Where a writer's bytes go: to a sink, or into memory of the caller. is_counting: the sink is told
+ * how many they are, and the bodies' bytes mean nothing; without compression. */
+struct ipc_target {
+    kh_sink sink; /* write NULL: the memory */
+    void *memory;
+    size_t size_bytes;
+    bool is_counting;
+};
+/* As kh_ipc_writer_open. KH_TOO_BIG, then or from a later call: the memory is too small. */
+kh_status ipc_writer_open(const struct ipc_target *target, kh_ipc_format format,
+                          kh_compression compression, const kh_schema *schema,
+                          kh_ipc_writer **out, kh_error *error);
+uint64_t ipc_writer_position(const kh_ipc_writer *writer); /* bytes written */
 
 /* ---- compression (ipc_compress.c) ---- */
 

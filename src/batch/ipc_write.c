@@ -3,8 +3,9 @@
  * Invariants: every message begins at a multiple of IPC_STREAM_ALIGNMENT, counted from the first
  * byte written, and so do the buffers of its body; the sink gets whole messages. Happy path: open
  * writes the schema, write the dictionaries that changed and the batch, finish the end marker (and
- * the file's footer). Failure: KH_IO from the sink, KH_NO_MEMORY, KH_TOO_BIG; what the sink has
- * then is a cut stream, and every further call answers the same status. */
+ * the file's footer). Without a sink all of it stays in out, which is the caller's memory.
+ * Failure: KH_IO from the sink, KH_NO_MEMORY, KH_TOO_BIG; what the sink has then is a cut stream,
+ * and every further call answers the same status. */
 #include "batch/ipc_wire.h"
 
 #include "base/status.h"
@@ -15,7 +16,7 @@
 
 struct kh_ipc_writer {
     struct mem *mem;
-    kh_sink sink;
+    kh_sink sink; /* write NULL: all stays in out */
     kh_schema *schema;
     bool is_file;
     bool is_finished;
@@ -30,12 +31,24 @@ struct kh_ipc_writer {
 };
 
 static kh_status flush(kh_ipc_writer *w, kh_error *error) {
+    if (w->sink.write == NULL) {
+        w->position = w->out.size_bytes;
+        return KH_OK;
+    }
     int code = w->sink.write(w->sink.context, w->out.bytes, w->out.size_bytes);
     if (code != 0)
         return status_fail(error, KH_IO, "IPC: the sink failed: error %d", code);
     w->position += w->out.size_bytes;
     w->out.size_bytes = 0;
     return KH_OK;
+}
+
+/* Memory of the caller's that did not do is no allocation that failed. */
+static kh_status judge(const kh_ipc_writer *w, kh_status status, kh_error *error) {
+    if (status != KH_NO_MEMORY || !w->out.is_fixed || !w->out.is_failed)
+        return status;
+    return status_fail(error, KH_TOO_BIG, "IPC: more than the %zu bytes that were given",
+                       w->out.capacity_bytes);
 }
 
 /* One message with rows, noted for the footer. */
@@ -67,17 +80,12 @@ static kh_status send_start(kh_ipc_writer *w, kh_error *error) {
     return status == KH_OK ? flush(w, error) : status;
 }
 
-kh_status kh_ipc_writer_open(const kh_sink *sink, kh_ipc_format format, kh_compression compression,
-                             const kh_schema *schema, kh_ipc_writer **out, kh_error *error) {
-    if (sink == NULL || sink->write == NULL || schema == NULL || out == NULL ||
-        (format != KH_IPC_STREAM && format != KH_IPC_FILE))
-        return status_fail(error, KH_INVALID, "kh_ipc_writer_open: bad argument");
+static kh_ipc_writer *make(kh_ipc_format format, const kh_schema *schema) {
     struct mem *mem = schema_mem(schema);
     kh_ipc_writer *writer = mem_alloc_zeroed(mem, NULL, sizeof *writer);
     if (writer == NULL)
-        return status_no_memory(error, sizeof *writer);
+        return NULL;
     writer->mem = mem;
-    writer->sink = *sink;
     writer->schema = kh_schema_retain(schema);
     writer->is_file = format == KH_IPC_FILE;
     ipc_buffer_init(&writer->out, mem);
@@ -87,18 +95,52 @@ kh_status kh_ipc_writer_open(const kh_sink *sink, kh_ipc_format format, kh_compr
     arena_init(&writer->arena, mem, NULL);
     writer->encoding.out = &writer->out;
     writer->encoding.alignment = IPC_STREAM_ALIGNMENT;
-    kh_status status = ipc_sent_init(&writer->sent, mem, schema, writer->is_file, error);
+    return writer;
+}
+
+/* The writer is closed on failure. */
+static kh_status start(kh_ipc_writer *writer, kh_compression compression, kh_ipc_writer **out,
+                       kh_error *error) {
+    kh_status status =
+        ipc_sent_init(&writer->sent, writer->mem, writer->schema, writer->is_file, error);
     writer->encoding.shifts = writer->sent.shifts;
     if (status == KH_OK)
-        status = ipc_codec_create(mem, compression, &writer->encoding.codec, error);
+        status = ipc_codec_create(writer->mem, compression, &writer->encoding.codec, error);
     if (status == KH_OK)
         status = send_start(writer, error);
     if (status != KH_OK) {
+        status = judge(writer, status, error);
         kh_ipc_writer_close(writer);
         return status;
     }
     *out = writer;
     return KH_OK;
+}
+
+kh_status ipc_writer_open(const struct ipc_target *target, kh_ipc_format format,
+                          kh_compression compression, const kh_schema *schema,
+                          kh_ipc_writer **out, kh_error *error) {
+    kh_ipc_writer *writer = make(format, schema);
+    if (writer == NULL)
+        return status_no_memory(error, sizeof *writer);
+    writer->sink = target->sink;
+    writer->encoding.is_counting = target->is_counting;
+    if (target->sink.write == NULL)
+        ipc_buffer_fix(&writer->out, target->memory, target->size_bytes);
+    return start(writer, compression, out, error);
+}
+
+kh_status kh_ipc_writer_open(const kh_sink *sink, kh_ipc_format format, kh_compression compression,
+                             const kh_schema *schema, kh_ipc_writer **out, kh_error *error) {
+    if (sink == NULL || sink->write == NULL || schema == NULL || out == NULL ||
+        (format != KH_IPC_STREAM && format != KH_IPC_FILE))
+        return status_fail(error, KH_INVALID, "kh_ipc_writer_open: bad argument");
+    struct ipc_target target = {.sink = *sink};
+    return ipc_writer_open(&target, format, compression, schema, out, error);
+}
+
+uint64_t ipc_writer_position(const kh_ipc_writer *writer) {
+    return writer->position;
 }
 
 static kh_status check_open(const kh_ipc_writer *w, kh_error *error) {
@@ -133,7 +175,7 @@ kh_status kh_ipc_writer_write(kh_ipc_writer *writer, const kh_batch *batch, kh_e
         return status_fail(error, KH_SCHEMA_MISMATCH,
                            "IPC: another schema than the writer's, which is the first: %s", how);
     }
-    writer->failed = write_batch(writer, batch, error);
+    writer->failed = judge(writer, write_batch(writer, batch, error), error);
     return writer->failed;
 }
 
@@ -155,9 +197,9 @@ kh_status kh_ipc_writer_finish(kh_ipc_writer *writer, kh_error *error) {
     }
     if (status == KH_OK)
         status = flush(writer, error);
-    writer->failed = status;
+    writer->failed = judge(writer, status, error);
     writer->is_finished = true;
-    return status;
+    return writer->failed;
 }
 
 void kh_ipc_writer_close(kh_ipc_writer *writer) {

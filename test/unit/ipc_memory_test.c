@@ -5,6 +5,28 @@
 static const kh_ipc_format formats[] = {KH_IPC_STREAM, KH_IPC_FILE};
 static const kh_compression codecs[] = {KH_COMPRESS_NONE, KH_COMPRESS_LZ4, KH_COMPRESS_ZSTD};
 
+/* Counted before, in memory of the caller, and by a writer into a sink: the same bytes. */
+static void same_elsewhere(const kh_batch *const *batches, size_t count, kh_ipc_format format,
+                           kh_bytes bytes) {
+    kh_error error = {""};
+    uint64_t needed = 0;
+    size_t used = 0;
+    ipc_kit_is(kh_ipc_encoded_bytes(batches, count, format, &needed, &error), KH_OK, &error);
+    assert_int_equal(needed, bytes.size_bytes);
+    unsigned char *memory = malloc(needed + 1);
+    assert_non_null(memory);
+    memory[needed] = 0xa5;
+    ipc_kit_is(kh_ipc_encode_into(batches, count, format, memory, needed, &used, &error), KH_OK,
+               &error);
+    assert_int_equal(used, needed);
+    assert_memory_equal(memory, bytes.data, used);
+    assert_int_equal(memory[needed], 0xa5);
+    assert_int_equal(kh_ipc_encode_into(batches, count, format, memory, needed - 1, &used, &error),
+                     KH_TOO_BIG);
+    assert_int_equal(used, needed);
+    free(memory);
+}
+
 static void round_trip(kh_db *db, const kh_batch *batch, kh_ipc_format format,
                        kh_compression compression) {
     kh_error error = {""};
@@ -14,6 +36,8 @@ static void round_trip(kh_db *db, const kh_batch *batch, kh_ipc_format format,
     ipc_kit_is(kh_ipc_decode(db, bytes, &out, &count, &error), KH_OK, &error);
     assert_int_equal(count, 1);
     ipc_kit_same(batch, out[0]);
+    const kh_batch *one = batch;
+    if (compression == KH_COMPRESS_NONE) same_elsewhere(&one, 1, format, bytes);
     kh_bytes again = ipc_kit_encode(out[0], format, compression);
     assert_int_equal(again.size_bytes, bytes.size_bytes);
     assert_memory_equal(again.data, bytes.data, bytes.size_bytes);
@@ -45,6 +69,46 @@ static void test_every_type(void **state) {
     assert_int_equal(foreign_live, 0);
 }
 
+static int gather(void *context, const void *bytes, size_t size_bytes) {
+    struct ipc_buffer *all = context;
+    ipc_buffer_append(all, bytes, size_bytes);
+    return 0;
+}
+
+/* Several, with dictionaries that differ: the writer's bytes, message by message. */
+static void test_the_same_as_a_writers(void **state) {
+    static const char *const types[] = {"l",    "vu",          "+l[u]",       "+l[+l[u]]",
+                                        "c{u}", "+s[c{u};vu]", "+ud:0,1[l;u]"};
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof types / sizeof types[0]; i++) {
+        kh_ipc_format format = formats[i % 2];
+        struct ipc_buffer all;
+        kh_batch *batches[3];
+        kh_ipc_writer *writer = NULL;
+        kh_bytes bytes;
+        kh_error error = {""};
+        kh_sink sink = {gather, &all};
+        ipc_buffer_init(&all, mem_process());
+        for (size_t k = 0; k < 3; k++) batches[k] = ipc_kit_batch(NULL, types[i / 2], 70, k);
+        ipc_kit_is(kh_ipc_writer_open(&sink, format, KH_COMPRESS_NONE, kh_batch_schema(batches[0]),
+                                      &writer, &error),
+                   KH_OK, &error);
+        for (size_t k = 0; k < 3; k++)
+            ipc_kit_is(kh_ipc_writer_write(writer, batches[k], &error), KH_OK, &error);
+        ipc_kit_is(kh_ipc_writer_finish(writer, &error), KH_OK, &error);
+        kh_ipc_writer_close(writer);
+        const kh_batch *const given[3] = {batches[0], batches[1], batches[2]};
+        ipc_kit_is(kh_ipc_encode(given, 3, format, KH_COMPRESS_NONE, &bytes, &error), KH_OK,
+                   &error);
+        assert_int_equal(bytes.size_bytes, all.size_bytes);
+        assert_memory_equal(bytes.data, all.bytes, all.size_bytes);
+        same_elsewhere(given, 3, format, bytes);
+        kh_bytes_free(bytes);
+        for (size_t k = 0; k < 3; k++) kh_batch_release(batches[k]);
+        ipc_buffer_fini(&all);
+    }
+}
+
 static void test_slices(void **state) {
     (void)state;
     for (int type = 0; type < foreign_type_count; type++)
@@ -58,8 +122,8 @@ static void test_slices(void **state) {
 }
 
 static void test_a_slice_writes_its_rows_only(void **state) {
-    static const char *const types[] = {"u", "+l[l]", "vu", "+vl[l]", "+w:3[l]", "+r[!i;u]",
-                                        "+ud:0,1[l;u]", "+s[u;l]"};
+    static const char *const types[] = {"u",       "+l[l]",    "vu",           "+vl[l]",
+                                        "+w:3[l]", "+r[!i;u]", "+ud:0,1[l;u]", "+s[u;l]"};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct foreign_random random = {i, true, true};
@@ -135,6 +199,22 @@ static void test_no_batches_and_other_schemas(void **state) {
     assert_int_equal(kh_ipc_encode(given, 1, KH_IPC_FILE, (kh_compression)9, &bytes, &error),
                      KH_INVALID);
     assert_int_equal(bytes.size_bytes, 7);
+    uint64_t needed = 3;
+    size_t used = 3;
+    unsigned char memory[64];
+    assert_int_equal(kh_ipc_encoded_bytes(given, 0, KH_IPC_FILE, &needed, &error), KH_INVALID);
+    assert_int_equal(kh_ipc_encoded_bytes(given, 1, KH_IPC_FILE, NULL, &error), KH_INVALID);
+    assert_int_equal(kh_ipc_encoded_bytes(given, 2, KH_IPC_FILE, &needed, &error),
+                     KH_SCHEMA_MISMATCH);
+    assert_int_equal(kh_ipc_encode_into(given, 0, KH_IPC_FILE, memory, 64, &used, &error),
+                     KH_INVALID);
+    assert_int_equal(kh_ipc_encode_into(given, 1, KH_IPC_FILE, NULL, 64, &used, &error),
+                     KH_INVALID);
+    assert_int_equal(kh_ipc_encode_into(given, 1, KH_IPC_FILE, memory, 0, &used, &error),
+                     KH_TOO_BIG);
+    assert_int_equal(kh_ipc_encode_into(given, 1, KH_IPC_FILE, memory, 64, &used, &error),
+                     KH_TOO_BIG);
+    assert_true(needed == 3 && used == 3);
     kh_batch **out = NULL;
     size_t count = 5;
     assert_int_equal(kh_ipc_decode(NULL, (kh_bytes){"", 0}, &out, &count, &error), KH_CORRUPT);
@@ -148,6 +228,7 @@ static void test_no_batches_and_other_schemas(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_type),
+        cmocka_unit_test(test_the_same_as_a_writers),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_a_slice_writes_its_rows_only),
         cmocka_unit_test(test_runs_are_cut),
