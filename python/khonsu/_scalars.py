@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 from . import _core
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-_PER_SECOND = {"s": 1, "m": 1_000, "u": 1_000_000, "n": 1_000_000_000}
+_NANOS = {"s": 1_000_000_000, "m": 1_000_000, "u": 1_000, "n": 1}
+_UNITS = {"s": "seconds", "m": "milliseconds", "u": "microseconds", "n": "nanoseconds"}
 
 
-def _of_delta(value: dt.timedelta, unit: str) -> int:
+def _of_delta(value: dt.timedelta, unit: str, told: object = None) -> int:
+    """told: what the value was made of, for the message."""
     micros = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
-    return micros * _PER_SECOND[unit] // 1_000_000
+    nanos = micros * 1_000 + getattr(value, "nanoseconds", 0)  # pandas' Timedelta has them
+    whole, rest = divmod(nanos, _NANOS[unit])
+    if rest:
+        raise ValueError(f"{value if told is None else told} is no whole number of {_UNITS[unit]}")
+    return whole
 
 
 def _of_timestamp(value: Any, unit: str) -> int:
     if not isinstance(value, dt.datetime):
         raise TypeError(f"a datetime or an int is expected, not {type(value).__name__}")
+    aware = value
     if value.tzinfo is None:  # Arrow's timestamps without a zone are wall clock readings
-        value = value.replace(tzinfo=dt.timezone.utc)
-    return _of_delta(value - _EPOCH, unit)
+        aware = value.replace(tzinfo=dt.timezone.utc)
+    return _of_delta(aware - _EPOCH, unit, value)
 
 
 def _of_time(value: Any, unit: str) -> int:
@@ -35,12 +42,20 @@ def _of_time(value: Any, unit: str) -> int:
         seconds=value.second,
         microseconds=value.microsecond,
     )
-    return _of_delta(since, unit)
+    return _of_delta(since, unit, value)
+
+
+def _no_nanos(value: dt.datetime) -> dict[str, Any]:
+    return {"nanosecond": 0} if hasattr(value, "nanosecond") else {}  # pandas' Timestamp
 
 
 def _of_date(value: Any, unit: str) -> int:
     if not isinstance(value, dt.date):
         raise TypeError(f"a date or an int is expected, not {type(value).__name__}")
+    if isinstance(value, dt.datetime) and value != value.replace(
+        hour=0, minute=0, second=0, microsecond=0, **_no_nanos(value)
+    ):
+        raise ValueError(f"{value} has a time of day, which a column of dates has not")
     days = value.toordinal() - _EPOCH.toordinal()
     return days if unit == "D" else days * 86_400_000
 
@@ -76,6 +91,27 @@ def scalar(format: str, value: Any) -> int | bytes:
     raise TypeError(
         f"no value of Python's for a column of format {format!r}: make the batch with pyarrow"
     )
+
+
+def row_values(names: list[str], row: Any) -> tuple[Any, ...]:
+    """The values of a row that is neither a tuple nor a list, in the order of the columns.
+
+    A mapping's are found by name; a column that it does not name is null.
+
+    Raises:
+        TypeError: It is text, bytes or a set: no row, although it can be iterated over.
+        ValueError: A mapping names a column that there is not.
+    """
+    if isinstance(row, Mapping):
+        unknown = [name for name in row if name not in names]
+        if unknown:
+            raise ValueError(f"the row names {unknown[0]!r}, the columns are {', '.join(names)}")
+        return tuple(row.get(name) for name in names)
+    if isinstance(row, (str, bytes, bytearray, memoryview, Set)):
+        raise TypeError(
+            f"a row is a sequence of values or a dict by names, not {type(row).__name__}"
+        )
+    return tuple(row)
 
 
 def ids_batch(ids: Collection[Any], column: str) -> _core.Batch:

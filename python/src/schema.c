@@ -90,6 +90,18 @@ static PyObject *schema_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return object;
 }
 
+typedef const char *column_text_fn(const kh_schema *schema, int64_t column);
+
+static PyObject *texts(const kh_schema *schema, column_text_fn *text_of) {
+    int64_t count = kh_schema_column_count(schema);
+    PyObject *list = PyList_New(count);
+    for (int64_t i = 0; list != NULL && i < count; i++) {
+        PyObject *text = PyUnicode_FromString(text_of(schema, i));
+        if (text == NULL || PyList_SetItem(list, i, text) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
 /* ---- batches of Python values ---------------------------------------------------------------- */
 
 static PyObject *finish_build(const kh_schema *schema, const kh_scalar *scalars, int64_t rows) {
@@ -146,8 +158,20 @@ struct rows {
     size_t columns;
 };
 
+/* A new tuple. What is neither a tuple nor a list is looked at by khonsu._scalars.row_values. */
+static PyObject *values_of(struct rows *rows, PyObject *row) {
+    if (PyTuple_Check(row) || PyList_Check(row)) return PySequence_Tuple(row);
+    PyObject *module = PyImport_ImportModule("khonsu._scalars");
+    PyObject *names = module == NULL ? NULL : texts(rows->schema, kh_schema_column_name);
+    PyObject *values =
+        names == NULL ? NULL : PyObject_CallMethod(module, "row_values", "OO", names, row);
+    Py_XDECREF(module);
+    Py_XDECREF(names);
+    return values;
+}
+
 static bool add_row(struct rows *rows, size_t index, PyObject *row) {
-    PyObject *values = PySequence_Tuple(row);
+    PyObject *values = values_of(rows, row);
     if (values == NULL) return false;
     rows->room.held[rows->room.count++] = values;
     if (!is_right_count(rows->schema, PyTuple_Size(values))) return false;
@@ -184,18 +208,6 @@ static PyObject *schema_rows(PyObject *self, PyObject *argument) {
 }
 
 /* ---- looking at it --------------------------------------------------------------------------- */
-
-typedef const char *column_text_fn(const kh_schema *schema, int64_t column);
-
-static PyObject *texts(const kh_schema *schema, column_text_fn *text_of) {
-    int64_t count = kh_schema_column_count(schema);
-    PyObject *list = PyList_New(count);
-    for (int64_t i = 0; list != NULL && i < count; i++) {
-        PyObject *text = PyUnicode_FromString(text_of(schema, i));
-        if (text == NULL || PyList_SetItem(list, i, text) < 0) Py_CLEAR(list);
-    }
-    return list;
-}
 
 static PyObject *schema_names(PyObject *self, void *closure) {
     (void)closure;
@@ -353,7 +365,8 @@ static PyMethodDef methods[] = {
      "not "
      "fit its column."},
     {"rows", schema_rows, METH_O,
-     "rows(rows)\n--\n\nA batch of an iterable of rows, each a sequence of values."},
+     "rows(rows)\n--\n\nA batch of an iterable of rows, each a sequence of values or a dict by "
+     "names: a column that it does not name is null."},
     {"to_pyarrow", schema_to_pyarrow, METH_NOARGS, "to_pyarrow()\n--\n\nThe pyarrow.Schema."},
     {"__arrow_c_schema__", schema_c_schema, METH_NOARGS, "The Arrow PyCapsule interface."},
     {NULL, NULL, 0, NULL}};
