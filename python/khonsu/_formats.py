@@ -54,7 +54,7 @@ _UNITS = {"s": "s", "ms": "m", "us": "u", "ns": "n"}
 _UNIT_NAMES = {letter: unit for unit, letter in _UNITS.items()}
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:,\s*(?:tz=)?([^\]]+))?\]")
-_DECIMAL = re.compile(r"decimal(128|256)?\((\d+),\s*(-?\d+)\)")
+_DECIMAL = re.compile(r"decimal(32|64|128|256)?\((\d+),\s*(-?\d+)\)")
 _FIXED = re.compile(r"fixed_size_binary\[(\d+)\]")
 
 
@@ -80,6 +80,11 @@ def schema_text(pair: tuple[list[str], list[str]]) -> str:
     """The repr of a Schema of names and formats."""
     texts = [f"{name} {type_name(format)}" for name, format in zip(*pair, strict=True)]
     return f"<khonsu.Schema: {', '.join(texts)}>"
+
+
+def type_names(formats: list[str]) -> list[str]:
+    """The names of several."""
+    return [type_name(format) for format in formats]
 
 
 def type_name(format: str) -> str:
@@ -137,7 +142,8 @@ def _known(text: str) -> str | None:
     if match := _TIMESTAMP.fullmatch(text):
         return f"ts{_UNITS[match[1]]}:{(match[2] or '').strip()}"
     if match := _DECIMAL.fullmatch(text):
-        return f"d:{match[2]},{match[3]}" + (",256" if match[1] == "256" else "")
+        bits = "" if match[1] in (None, "128") else f",{match[1]}"
+        return f"d:{match[2]},{match[3]}{bits}"
     if match := _FIXED.fullmatch(text):
         return f"w:{match[1]}"
     return None

@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping, Set
 from typing import Any
 
 from . import _core
+from ._errors import BY_NAME
+from ._optional import require
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NANOS = {"s": 1_000_000_000, "m": 1_000_000, "u": 1_000, "n": 1}
 _UNITS = {"s": "seconds", "m": "milliseconds", "u": "microseconds", "n": "nanoseconds"}
 
@@ -29,7 +31,7 @@ def _of_timestamp(value: Any, unit: str) -> int:
         raise TypeError(f"a datetime or an int is expected, not {type(value).__name__}")
     aware = value
     if value.tzinfo is None:  # Arrow's timestamps without a zone are wall clock readings
-        aware = value.replace(tzinfo=dt.timezone.utc)
+        aware = value.replace(tzinfo=dt.UTC)
     return _of_delta(aware - _EPOCH, unit, value)
 
 
@@ -114,8 +116,12 @@ def row_values(names: list[str], row: Any) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def ids_batch(ids: Collection[Any], column: str) -> _core.Batch:
-    """A batch with one column of ids: int (int64), str (utf8) or bytes (binary)."""
+def usual_ids(ids: Collection[Any], column: str) -> _core.Batch:
+    """A batch with one column of ids: int (int64), str (utf8) or bytes (binary).
+
+    Raises:
+        TypeError: They are others.
+    """
     kinds = {type(value) for value in ids}
     types = {int: "int64", str: "utf8", bytes: "binary"}
     if not kinds:
@@ -123,3 +129,28 @@ def ids_batch(ids: Collection[Any], column: str) -> _core.Batch:
     if len(kinds) != 1 or not kinds <= types.keys():
         raise TypeError("ids are all int, all str or all bytes; for other types give Arrow data")
     return _core.Schema({column: types[kinds.pop()]}).rows([(value,) for value in ids])
+
+
+def ids_like(ids: Collection[Any], column: str, schema: _core.Schema) -> _core.Batch:
+    """A batch with one column of ids, of the type that this column of a schema has.
+
+    Raises:
+        SchemaMismatchError: An id is of another type.
+        ValueError: An id does not fit the type.
+        ImportError: The column is dictionary-encoded, and pyarrow is not installed.
+    """
+    if any(isinstance(value, bool) for value in ids):
+        raise TypeError("a bool is no id")
+    name = schema.types[schema.names.index(column)]
+    if not name.startswith("dictionary["):
+        try:
+            return _core.Schema({column: name}).rows([(value,) for value in ids])
+        except TypeError as error:
+            words = f'the ids of column "{column}" are {name}: {error}'
+            raise BY_NAME["SchemaMismatchError"](words) from error
+    pa = require("pyarrow", "ids of a dictionary-encoded column")
+    kind = schema.to_pyarrow().field(column).type
+    encoded = pa.array(list(ids), kind.value_type).dictionary_encode()
+    indexes = encoded.indices.cast(kind.index_type)
+    values = pa.DictionaryArray.from_arrays(indexes, encoded.dictionary, ordered=kind.ordered)
+    return _core.Batch(pa.record_batch({column: values}))

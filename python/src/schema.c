@@ -359,6 +359,15 @@ static PyObject *schema_repr(PyObject *self) {
     return text;
 }
 
+static PyObject *schema_types(PyObject *self, void *closure) {
+    (void)closure;
+    PyObject *formats = marked_formats(((schema_object *)self)->schema);
+    PyObject *names =
+        formats == NULL ? NULL : call_python("khonsu._formats", "type_names", formats);
+    Py_XDECREF(formats);
+    return names;
+}
+
 static PyMethodDef methods[] = {
     {"row", FAST(schema_row), METH_FASTCALL,
      "row(*values)\n--\n\nA batch of one row; None is null. ValueError, TypeError: a value does "
@@ -375,6 +384,8 @@ static PyGetSetDef properties[] = {{"names", schema_names, NULL, "Names of the c
                                    {"formats", schema_formats, NULL,
                                     "Their types, as format strings of the Arrow C data interface.",
                                     NULL},
+                                   {"types", schema_types, NULL,
+                                    "Their types by name, as Schema takes them.", NULL},
                                    {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {

@@ -9,6 +9,7 @@ import types
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tables import ROWS
 
@@ -34,11 +35,102 @@ def test_rows_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", ["ab", ["ab"], [b"ab"], [bytearray(b"ab")], [{1, 2}], [{1: 1, 2: 2}.keys()], {"id": [1]}]
+    "rows",
+    ["ab", ["ab"], [b"ab"], [bytearray(b"ab")], [{1, 2}], [{1: 1, 2: 2}.keys()], {"id": [1]}],
 )
 def test_what_is_no_row(rows: Any) -> None:
     with pytest.raises(TypeError, match="a row is a sequence of values or a dict by names, not"):
         ROWS.rows(rows)
+
+
+# ---- ids -----------------------------------------------------------------------------------------
+
+DAY = dt.date(2013, 1, 31)
+WORDS = ["aa", "bb"]
+IDS = {
+    pa.string_view(): WORDS,
+    pa.large_string(): WORDS,
+    pa.dictionary(pa.int8(), pa.string()): WORDS,
+    pa.large_binary(): [b"aa", b"bb"],
+    pa.binary_view(): [b"aa", b"bb"],
+    pa.binary(2): [b"aa", b"bb"],
+    pa.int8(): [-7, 8],
+    pa.uint64(): [7, (1 << 64) - 1],
+    pa.date32(): [DAY, DAY + dt.timedelta(1)],
+    pa.timestamp("us", "UTC"): [NOON.replace(tzinfo=dt.UTC), NOON.replace(tzinfo=dt.UTC, hour=1)],
+    pa.decimal128(5, 2): [decimal.Decimal("1.50"), decimal.Decimal("2.50")],
+    pa.decimal64(5, 2): [decimal.Decimal("1.50"), decimal.Decimal("2.50")],
+}
+
+
+@pytest.mark.parametrize("kind", IDS, ids=str)
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_ids_of_the_type_that_is_stored(db: Any, kind: Any, is_committed: bool) -> None:
+    ids = IDS[kind]
+    if pa.types.is_dictionary(kind):
+        column = pa.array(ids, kind.value_type).dictionary_encode().cast(kind)
+    else:
+        column = pa.array(ids, kind)
+    rows = pa.record_batch({"id": column, "v": pa.array([1, 2])})
+    if not is_committed:  # what others see is of another type
+        with db.begin() as txn:
+            txn["k"] = pa.record_batch({"id": pa.array([0.5])})
+    txn = db.begin()
+    txn["k"] = rows
+    if is_committed:
+        txn.commit()
+        txn = db.begin()
+    txn.delete_rows("k", [ids[1]])
+    assert txn["k"].to_pylist() == [{"id": ids[0], "v": 1}]
+    txn.delete_rows("k", ids[:1])
+    assert txn["k"].num_rows == 0
+    txn.delete_rows("k", [])
+    txn.commit()
+
+
+def test_to_delete_rows_is_no_read(db: Any) -> None:
+    with db.begin() as txn:
+        txn["k"] = pa.record_batch({"id": pa.array(WORDS, pa.large_string())})
+    first, second = db.begin(isolation="serializable"), db.begin(isolation="serializable")
+    first.delete_rows("k", ["aa"])
+    second.delete_rows("k", ["bb"])
+    first["seen"] = second["seen too"] = ROWS.row(1, 1)
+    first.commit()
+    second.commit()
+    assert db.get("k").num_rows == 0
+
+
+def test_ids_that_do_not_fit(db: Any) -> None:
+    with db.begin() as txn:
+        txn["n"] = pa.record_batch({"id": pa.array([1], pa.int8())})
+        txn["s"] = pa.record_batch({"id": pa.array(["x"], pa.string_view())})
+    for key, ids, kind, words in (
+        ("n", [1000], ValueError, r"column .id. \(int8\), row 0: 1000 does not fit"),
+        ("n", [1 << 80], OverflowError, "too big|too large|int"),
+        ("n", ["x"], khonsu.SchemaMismatchError, "the ids of column .id. are int8: .*str"),
+        ("s", [1], khonsu.SchemaMismatchError, "the ids of column .id. are utf8_view: str was"),
+        ("n", [True], TypeError, "a bool is no id"),
+        ("n", [1, "x"], TypeError, "int"),
+        ("absent", [1.5], TypeError, "ids are all int, all str or all bytes"),
+    ):
+        with db.begin() as txn, pytest.raises(kind, match=words):
+            txn.delete_rows(key, ids)
+    assert db.get("n").num_rows == db.get("s").num_rows == 1
+
+
+def test_types_in_words(db: Any) -> None:
+    with db.begin() as txn:
+        txn["k"] = pa.record_batch({"id": [1], "v": pa.array([NOON], pa.timestamp("us", "UTC"))})
+        with pytest.raises(khonsu.SchemaMismatchError, match="is date32, the base's is timestamp"):
+            txn.patch("k", pa.record_batch({"id": [1], "v": [DAY]}))
+        words = pa.array(["a"]).dictionary_encode()
+        with pytest.raises(khonsu.SchemaMismatchError, match=r"int64 and dictionary\[int32"):
+            txn.delete_rows("k", pa.record_batch({"id": words}))
+        with pytest.raises(khonsu.SchemaMismatchError, match="int64 and int8: cast one of them"):
+            txn.delete_rows("k", pa.record_batch({"id": pa.array([1], pa.int8())}))
+        with pytest.raises(khonsu.SchemaMismatchError, match=r"is timestamp\[us, UTC\] and"):
+            txn["k"].concat(pa.record_batch({"id": [1], "v": pa.array([NOON])}))
+    assert txn.closed and db.get("k").schema.types == ["int64", "timestamp[us, UTC]"]
 
 
 # ---- what would be lost --------------------------------------------------------------------------

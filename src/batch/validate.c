@@ -76,8 +76,8 @@ static int64_t buffer_count(enum layout layout) {
     return 3;
 }
 
-/* Of the null type too many are forgiven: some producers (Polars) give it a bitmap, as older versions
- * of the format had it. Nobody looks at it. */
+/* Of the null type one too many is forgiven: some producers (Polars) give it a bitmap, which nobody
+ * looks at. */
 static bool is_buffer_count_right(const struct ArrowArray *array, enum layout layout) {
     int64_t expected = buffer_count(layout);
     if (layout == LAYOUT_VIEW) return array->n_buffers >= expected && array->n_buffers <= INT32_MAX;
