@@ -10,7 +10,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from . import _changes, _core, _files, _run, _save, _sql
 from ._errors import Error
@@ -30,6 +30,7 @@ from ._workspace import Workspace
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Args = TypeVarTuple("_Args")
 
 _log = logging.getLogger("khonsu")
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
@@ -202,9 +203,40 @@ class Database(_core.Database):
         """
         return Transaction(self, at=timestamp_of(moment))
 
+    # Three signatures, for type checkers: lambdas have their types from one without "...".
+    @overload
+    def run(
+        self,
+        fn: Callable[[Transaction], _R],
+        *,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> _R: ...
+
+    @overload
+    def run(
+        self,
+        fn: Callable[[Transaction, *_Args], _R],
+        *args: *_Args,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> _R: ...
+
+    @overload
     def run(
         self,
         fn: Callable[Concatenate[Transaction, ...], _R],
+        *args: Any,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> _R: ...
+
+    def run(  # type: ignore[misc]  # mypy 2 does not match "*args: Any" with the second
+        self,
+        fn: Callable[..., _R],
         *args: Any,
         attempts: int = 100,
         on_retry: _run.OnRetry | None = None,
