@@ -380,13 +380,12 @@ static PyMethodDef methods[] = {
     {"__arrow_c_schema__", schema_c_schema, METH_NOARGS, "The Arrow PyCapsule interface."},
     {NULL, NULL, 0, NULL}};
 
-static PyGetSetDef properties[] = {{"names", schema_names, NULL, "Names of the columns.", NULL},
-                                   {"formats", schema_formats, NULL,
-                                    "Their types, as format strings of the Arrow C data interface.",
-                                    NULL},
-                                   {"types", schema_types, NULL,
-                                    "Their types by name, as Schema takes them.", NULL},
-                                   {NULL, NULL, NULL, NULL, NULL}};
+static PyGetSetDef properties[] = {
+    {"names", schema_names, NULL, "Names of the columns.", NULL},
+    {"formats", schema_formats, NULL,
+     "Their types, as format strings of the Arrow C data interface.", NULL},
+    {"types", schema_types, NULL, "Their types by name, as Schema takes them.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Schema(columns)\n--\n\n"

@@ -335,6 +335,17 @@ static PyObject *still_pending(txn_object *txn) {
     Py_RETURN_NONE;
 }
 
+/* The library's answer to who asks for a commit that was not started. The transaction is as it was.
+ */
+static PyObject *not_started(txn_object *txn) {
+    PyObject *out =
+        txn->is_ended ? raise_words(KH_FINISHED, "the transaction is already committed or rolled "
+                                                 "back: there is no commit to wait for")
+                      : raise_words(KH_MISUSE, "no commit is under way: call commit_start() first");
+    txn_leave(txn);
+    return out;
+}
+
 static PyObject *txn_poll(PyObject *self, PyObject *unused) {
     txn_object *txn = of(self);
     kh_timestamp timestamp = 0;
@@ -342,6 +353,7 @@ static PyObject *txn_poll(PyObject *self, PyObject *unused) {
     if (!txn_enter(txn)) return NULL;
     kh_status status = kh_txn_poll(txn->txn, &timestamp);
     if (status == KH_PENDING) return still_pending(txn);
+    if (status == KH_MISUSE) return not_started(txn);
     return finish(txn, status, timestamp, NULL);
 }
 
@@ -354,6 +366,7 @@ static PyObject *wait_within(struct child *child, uint32_t timeout_ms) {
     status = kh_txn_wait(txn->txn, timeout_ms, &timestamp);
     Py_END_ALLOW_THREADS
     if (status == KH_PENDING) return still_pending(txn);
+    if (status == KH_MISUSE) return not_started(txn);
     return finish(txn, status, timestamp, NULL);
 }
 
@@ -364,7 +377,10 @@ static PyObject *txn_wait(PyObject *self, PyObject *args, PyObject *kwargs) {
 static PyObject *txn_fileno(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!txn_enter(of(self))) return NULL;
+    kh_timestamp unused_timestamp;
     int descriptor = kh_txn_descriptor(of(self)->txn);
+    if (descriptor < 0 && kh_txn_poll(of(self)->txn, &unused_timestamp) == KH_MISUSE)
+        return not_started(of(self));
     txn_leave(of(self));
     if (descriptor >= 0) return PyLong_FromLong(descriptor);
     PyErr_SetString(PyExc_OSError, "no descriptor can be had");
