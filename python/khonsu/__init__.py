@@ -41,12 +41,10 @@ from ._core import (
     __version__,
     backup_list,
     backup_purge,
-    backup_restore,
     classify_all,
     from_ipc,
     has_feature,
     merge_order,
-    restore,
     verify,
 )
 from ._database import Database, open
@@ -105,6 +103,7 @@ from ._options import (
     datetime_of,
     timestamp_of,
 )
+from ._restore import backup_restore, restore
 from ._save import Saved, SaveOptions
 from ._transaction import Transaction
 from ._workspace import Workspace, classify

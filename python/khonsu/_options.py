@@ -92,6 +92,8 @@ def timestamp_of(moment: Moment) -> int:
     """The first commit timestamp of a moment's millisecond. A naive datetime is local time."""
     if isinstance(moment, dt.datetime):
         return int(moment.timestamp() * 1000) << 16
+    if not hasattr(moment, "__index__"):
+        raise TypeError(f"a moment is a datetime or a commit timestamp, not {moment!r:.80}")
     return moment
 
 
