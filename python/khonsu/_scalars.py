@@ -47,6 +47,12 @@ def _of_time(value: Any, unit: str) -> int:
     return _of_delta(since, unit, value)
 
 
+def _within_a_day(value: int, unit: str) -> int:
+    if not 0 <= value * _NANOS[unit] < 86_400 * _NANOS["s"]:
+        raise ValueError(f"{value} {_UNITS[unit]} are no time of a day")
+    return value
+
+
 def _no_nanos(value: dt.datetime) -> dict[str, Any]:
     return {"nanosecond": 0} if hasattr(value, "nanosecond") else {}  # pandas' Timestamp
 
@@ -62,14 +68,35 @@ def _of_date(value: Any, unit: str) -> int:
     return days if unit == "D" else days * 86_400_000
 
 
+_DECIMALS = decimal.Context(prec=200)  # the usual context would round to 28 digits
+
+
 def _of_decimal(value: Any, format: str) -> bytes:
     """format: "d:precision,scale" or "d:precision,scale,bits"."""
-    _, scale, *bits = (int(part) for part in format[2:].split(","))
-    scaled = decimal.Decimal(value).scaleb(scale)
+    precision, scale, *bits = (int(part) for part in format[2:].split(","))
+    size = (bits[0] if bits else 128) // 8
+    if isinstance(value, bytes):
+        number = _DECIMALS.create_decimal(int.from_bytes(value, "little", signed=True))
+        number = _DECIMALS.scaleb(number, -scale)
+    else:
+        number = _number(value)
+    if number.adjusted() + 1 + scale > precision:
+        raise ValueError(f"{value!s:.80} has more than {precision - scale} digits before the point")
+    scaled = _DECIMALS.scaleb(number, scale)
     whole = int(scaled)
     if whole != scaled:
-        raise ValueError(f"{value} has more than {scale} digits behind the point")
-    return whole.to_bytes((bits[0] if bits else 128) // 8, "little", signed=True)
+        raise ValueError(f"{value!s:.80} has more than {scale} digits behind the point")
+    return whole.to_bytes(size, "little", signed=True)
+
+
+def _number(value: Any) -> decimal.Decimal:
+    try:
+        number = decimal.Decimal(value)
+    except decimal.InvalidOperation:
+        raise ValueError(f"{value!r:.80} is no decimal number") from None
+    if not number.is_finite():
+        raise ValueError(f"{value!s:.80} cannot be in a column of decimals")
+    return number
 
 
 def scalar(format: str, value: Any) -> int | bytes:
@@ -78,8 +105,10 @@ def scalar(format: str, value: Any) -> int | bytes:
     Raises:
         TypeError, ValueError: The value does not fit the column.
     """
-    if format.startswith("d:") and not isinstance(value, bytes):
+    if format.startswith("d:"):
         return _of_decimal(value, format)
+    if format.startswith("tt") and isinstance(value, int):
+        return _within_a_day(value, format[2])
     if isinstance(value, (int, bytes)):
         return value
     if format.startswith("td"):

@@ -158,6 +158,41 @@ def test_values_are_not_rounded(kind: str, value: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("decimal128(5, 2)", decimal.Decimal("1000"), "more than 3 digits before the point"),
+        ("decimal128(5, 2)", decimal.Decimal("-999.999"), "more than 2 digits behind the point"),
+        ("decimal128(5, 2)", 10**40, "more than 3 digits before the point"),
+        ("decimal128(5, 2)", decimal.Decimal("1e999999"), "more than 3 digits before the point"),
+        ("decimal32(5, 0)", "100000", "more than 5 digits before the point"),
+        ("decimal128(5, -2)", 10**7, "more than 7 digits before the point"),
+        ("decimal128(5, -2)", 10, "more than -2 digits behind the point"),
+        ("decimal128(5, 2)", (100_000).to_bytes(16, "little"), "more than 3 digits before"),
+        ("decimal128(5, 2)", "twelve", "'twelve' is no decimal number"),
+        ("decimal128(5, 2)", float("nan"), "cannot be in a column of decimals"),
+        ("decimal128(5, 2)", float("inf"), "cannot be in a column of decimals"),
+        ("time32[s]", 86_400, "86400 seconds are no time of a day"),
+        ("time64[us]", -1, "-1 microseconds are no time of a day"),
+        ("time64[ns]", 86_400 * 10**9, "are no time of a day"),
+    ],
+)
+def test_values_beyond_the_type(kind: str, value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        khonsu.Schema({"x": kind}).row(value)
+
+
+def test_long_decimals_are_whole() -> None:
+    for text in ("12345678901234567890123456789012345.678", "-" + "9" * 35 + ".999", "0", "1e34"):
+        batch = khonsu.Schema({"x": "decimal128(38, 3)"}).row(text)
+        assert batch.value("x") == decimal.Decimal(text)
+    number = 10**76 - 1
+    assert khonsu.Schema({"x": "decimal256(76, 0)"}).row(number).value("x") == number
+    raw = (99_999).to_bytes(16, "little")
+    assert khonsu.Schema({"x": "decimal128(5, 2)"}).row(raw).value("x") == decimal.Decimal("999.99")
+    assert khonsu.Schema({"x": "time32[s]"}).row(86_399).value("x") == dt.time(23, 59, 59)
+
+
+@pytest.mark.parametrize(
     ("kind", "value", "stored"),
     [
         ("timestamp[s]", NOON, NOON),
