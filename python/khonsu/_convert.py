@@ -83,10 +83,10 @@ def to_pyarrow_table(obj: Any) -> Any:
 
 
 def check_polars(frame: Any) -> None:
-    """That a polars.DataFrame has no column of Python objects: they have no Arrow data.
+    """That a polars.DataFrame has no column of Polars' own types: they have no Arrow data.
 
     Raises:
-        TypeError: It has.
+        TypeError: It has Python objects, or integers of 128 bits.
     """
     polars = require("polars", "a polars.DataFrame")
     if not hasattr(frame, "__arrow_c_stream__") or not hasattr(frame, "schema"):
@@ -97,6 +97,19 @@ def check_polars(frame: Any) -> None:
             raise TypeError(
                 f"column {name!r} has Python objects (polars.Object): cast it to a type of Arrow's"
             )
+        if _has_wide_integers(dtype):
+            raise TypeError(
+                f"column {name!r} is {dtype}, which Arrow has not: cast it, to polars.Int64 or "
+                "polars.Decimal(38, 0)"
+            )
+
+
+def _has_wide_integers(dtype: Any) -> bool:
+    if str(dtype) in ("Int128", "UInt128"):
+        return True
+    inner = [dtype.inner] if getattr(dtype, "inner", None) is not None else []
+    inner += [field.dtype for field in getattr(dtype, "fields", ())]
+    return any(_has_wide_integers(each) for each in inner)
 
 
 def is_pandas(obj: Any) -> bool:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from . import _changes, _core, _files, _run, _save, _sql
-from ._errors import Error
+from ._errors import BY_NAME, Error
 from ._options import (
     Isolation,
     Moment,
@@ -22,6 +22,7 @@ from ._options import (
     TransactionOptions,
     WorkspaceOptions,
     check_names,
+    explain,
     timestamp_of,
 )
 from ._sources import PathLike
@@ -41,7 +42,13 @@ class Database(_core.Database):
     """A database: :func:`khonsu.open` makes one. Any number of threads may use it at once."""
 
     def __init__(self, path: Any = None, **options: Any) -> None:
-        super().__init__(path, **options)
+        if options.get("as_of") is not None and not options.get("read_only"):
+            raise BY_NAME["InvalidError"]("as_of shows a past state: say read_only=True with it")
+        try:
+            super().__init__(path, **options)
+        except (TypeError, ValueError):
+            explain(options)
+            raise
         _open.add(self)
         self._tell()
 
@@ -100,7 +107,12 @@ class Database(_core.Database):
             moment = options.get("at")
             if moment is not None:
                 options["at"] = timestamp_of(moment)
-        return Transaction(self, **options)
+        try:
+            return Transaction(self, **options)
+        except (TypeError, ValueError):
+            check_names("begin", options, TransactionOptions)
+            explain(options)
+            raise
 
     def workspace(self, **options: Unpack[WorkspaceOptions]) -> Workspace:
         """Begin a workspace: a transaction that carries an embedding of its change.
@@ -122,7 +134,12 @@ class Database(_core.Database):
         Raises:
             BusyError: Too many transactions are open.
         """
-        return Workspace(self, **options)
+        try:
+            return Workspace(self, **options)
+        except (TypeError, ValueError):
+            check_names("workspace", options, WorkspaceOptions)
+            explain(options)
+            raise
 
     def commit_together(self, workspaces: Iterable[_core.Workspace]) -> int:
         """Commit several workspaces, all or none, as one commit; the timestamp that all have.

@@ -86,6 +86,7 @@ def save(
         OSError: A file cannot be written.
     """
     require("pyarrow", "save()")
+    _prefix.check_prefix(prefix)
     _prefix.check_separator(separator)
     kind = "parquet" if partition and format is None else format_of(target, format)
     with _transaction(reader) as txn:

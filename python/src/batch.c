@@ -27,7 +27,7 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {"rows", NULL};
     PyObject *rows;
     (void)type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Batch", names, &rows)) return NULL;
+    if (!arguments_take(args, kwargs, "O:Batch", names, &rows)) return NULL;
     kh_batch *batch = rows_take(NULL, rows);
     return batch == NULL ? NULL : batch_give(batch);
 }
@@ -117,8 +117,7 @@ static PyObject *batch_slice(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"offset", "length", NULL};
     long long offset = 0;
     PyObject *length_object = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|LO:slice", names, &offset, &length_object))
-        return NULL;
+    if (!arguments_take(args, kwargs, "|LO:slice", names, &offset, &length_object)) return NULL;
     long long rows = kh_batch_row_count(of(self));
     long long length = offset >= 0 && offset <= rows ? rows - offset : 0;
     if (length_object != Py_None) length = PyLong_AsLongLong(length_object);
@@ -149,7 +148,7 @@ static PyObject *change_rows(PyObject *self, PyObject *args, PyObject *kwargs, r
     static char *names[] = {"rows", "on", NULL};
     PyObject *object;
     const char *on = "id";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &object, &on)) return NULL;
+    if (!arguments_take(args, kwargs, "O|s", names, &object, &on)) return NULL;
     kh_batch *rows = rows_take(NULL, object);
     if (rows == NULL) return NULL;
     kh_batch *batch = NULL;
@@ -182,8 +181,7 @@ static PyObject *batch_merge(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"mine", "theirs", "on", NULL};
     PyObject *objects[2];
     const char *on = "id";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|s:merge", names, &objects[0], &objects[1],
-                                     &on))
+    if (!arguments_take(args, kwargs, "OO|s:merge", names, &objects[0], &objects[1], &on))
         return NULL;
     kh_batch *mine = rows_take(NULL, objects[0]);
     kh_batch *theirs = mine == NULL ? NULL : rows_take(NULL, objects[1]);
@@ -253,7 +251,7 @@ static PyObject *batch_to_ipc(PyObject *self, PyObject *args, PyObject *kwargs) 
     int is_file = 0;
     const char *name = NULL;
     kh_compression compression;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pz:to_ipc", names, &is_file, &name) ||
+    if (!arguments_take(args, kwargs, "|$pz:to_ipc", names, &is_file, &name) ||
         !compression_take(name, &compression))
         return NULL;
     kh_ipc_format format = is_file ? KH_IPC_FILE : KH_IPC_STREAM;
@@ -285,14 +283,14 @@ static PyObject *batch_pylist(PyObject *self, PyObject *unused) {
 static PyObject *batch_c_array(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"requested_schema", NULL};
     PyObject *wish = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &wish)) return NULL;
+    if (!arguments_take(args, kwargs, "|O", names, &wish)) return NULL;
     return array_capsules(of(self));
 }
 
 static PyObject *batch_c_stream(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"requested_schema", NULL};
     PyObject *wish = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &wish)) return NULL;
+    if (!arguments_take(args, kwargs, "|O", names, &wish)) return NULL;
     kh_batch *batch = ((batch_object *)self)->batch;
     return stream_capsule(kh_batch_schema(batch), &batch, 1);
 }

@@ -56,8 +56,8 @@ PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwar
     int is_keys_only = 0;
     struct key key = {{NULL, 0}, NULL};
     kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O&Op:feed", names, uint64_take, &since,
-                                     &prefix, &is_keys_only) ||
+    if (!arguments_take(args, kwargs, "|O&Op:feed", names, uint64_take, &since, &prefix,
+                        &is_keys_only) ||
         (prefix != NULL && !key_take(prefix, &key)))
         return NULL;
     options.prefix = key.bytes;

@@ -71,9 +71,7 @@ static kh_schema *build_of(PyObject *columns) {
     if (known != NULL) return schema_take(NULL, known);
     PyObject *pairs = call_python("khonsu._convert", "columns", columns);
     if (pairs == NULL) return NULL;
-    kh_schema *schema = PyList_Check(pairs) ? build(pairs) : NULL;
-    if (schema == NULL && !PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "a list of columns was expected");
+    kh_schema *schema = PyList_Check(pairs) ? build(pairs) : schema_take(NULL, pairs);
     Py_DECREF(pairs);
     return schema;
 }
@@ -82,7 +80,7 @@ static PyObject *schema_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     static char *names[] = {"columns", NULL};
     PyObject *columns;
     (void)type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Schema", names, &columns)) return NULL;
+    if (!arguments_take(args, kwargs, "O:Schema", names, &columns)) return NULL;
     kh_schema *schema = build_of(columns);
     if (schema == NULL) return NULL;
     PyObject *object = schema_give(schema);

@@ -96,11 +96,11 @@ static bool parse(PyObject *args, PyObject *kwargs, PyObject **database,
                             "timeout", "tag",       "id_column", "sync",      "at",
                             "resolve", "lock_wait", "priority",  NULL};
     *given = (struct begin_given)BEGIN_GIVEN_INIT;
-    return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "O!|$zzppOzOzOOOi:Transaction", names, core.database_type, database,
-        &given->isolation, &given->policy, &given->is_read_only, &given->is_deferrable,
-        &given->timeout, &given->tag, &given->id_column, &given->sync, &given->at, &given->resolve,
-        &given->lock_wait, &given->priority);
+    return arguments_take(args, kwargs, "O!|$zzppOzOzOOOi:Transaction", names, core.database_type,
+                          database, &given->isolation, &given->policy, &given->is_read_only,
+                          &given->is_deferrable, &given->timeout, &given->tag, &given->id_column,
+                          &given->sync, &given->at, &given->resolve, &given->lock_wait,
+                          &given->priority);
 }
 
 bool txn_fill(txn_object *txn, const struct begin_given *given, kh_txn_options *options) {

@@ -142,8 +142,8 @@ bool span_take(PyObject *args, PyObject *kwargs, struct span *out) {
     int is_reverse = 0;
     uint64_t limit = 0;
     *out = (struct span){.options = KH_SCAN_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOpO&:scan", names, &objects[0], &objects[1],
-                                     &objects[2], &is_reverse, uint64_take, &limit))
+    if (!arguments_take(args, kwargs, "|O$OOpO&:scan", names, &objects[0], &objects[1], &objects[2],
+                        &is_reverse, uint64_take, &limit))
         return false;
     kh_bytes *spans[] = {&out->options.prefix, &out->options.from, &out->options.to};
     for (int i = 0; i < 3; i++) {

@@ -117,7 +117,7 @@ static PyObject *txn_put(PyObject *self, PyObject *args, PyObject *kwargs) {
     PyObject *rows;
     const char *name = NULL;
     kh_policy policy;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|z:put", names, &key, &rows, &name) ||
+    if (!arguments_take(args, kwargs, "OO|z:put", names, &key, &rows, &name) ||
         !policy_take(name, &policy))
         return NULL;
     return put(of(self), key, rows, policy);
@@ -128,7 +128,7 @@ static PyObject *txn_delete(PyObject *self, PyObject *args, PyObject *kwargs) {
     PyObject *key;
     const char *name = NULL;
     kh_policy policy;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|z:delete", names, &key, &name) ||
+    if (!arguments_take(args, kwargs, "O|z:delete", names, &key, &name) ||
         !policy_take(name, &policy))
         return NULL;
     return delete (of(self), key, policy);
@@ -217,7 +217,7 @@ static PyObject *change(PyObject *self, PyObject *args, PyObject *kwargs,
     PyObject *rows;
     const char *on = NULL;
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|z", names, &object, &rows, &on) ||
+    if (!arguments_take(args, kwargs, "OO|z", names, &object, &rows, &on) ||
         !key_take(object, &key))
         return NULL;
     PyObject *out = NULL;
@@ -285,8 +285,8 @@ static PyObject *txn_swap(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"key", "expected", "rows", NULL};
     PyObject *objects[3];
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:compare_and_swap", names, &objects[0],
-                                     &objects[1], &objects[2]) ||
+    if (!arguments_take(args, kwargs, "OOO:compare_and_swap", names, &objects[0], &objects[1],
+                        &objects[2]) ||
         !key_take(objects[0], &key))
         return NULL;
     PyObject *out = NULL;

@@ -360,6 +360,7 @@ def test_conflicting_chunk_is_tried_again(db: Any, monkeypatch: pytest.MonkeyPat
 def test_bad_arguments(db: Any, tmp_path: Path, parquet: str) -> None:
     with pytest.raises(FileNotFoundError):
         db.load(str(tmp_path / "none.parquet"), "t")
+    (tmp_path / "none.xyz").touch()
     with pytest.raises(ValueError, match="format"):
         db.load(str(tmp_path / "none.xyz"), "t")
     with pytest.raises(ValueError, match="format"):
