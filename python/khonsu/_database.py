@@ -88,7 +88,7 @@ class Database(_core.Database):
             read_only: Only reads; has no timeout.
             deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot. A
                 signal does not end this wait, `timeout` does (BusyError).
-            timeout: Seconds from begin to commit.
+            timeout: Seconds from begin to commit; 0, as None, is the database's own.
             tag: Carried in the log's record and in the change feed.
             id_column: Of row operations and policies.
             sync: When a commit answers: "full", "group" or "none".
@@ -400,7 +400,7 @@ def open(
         isolation: Of transactions that do not say; default "repeatable_read".
         policy: Of writes that do not say; default "fail".
         id_column: Of row operations and of the policies append and merge; default "id".
-        timeout: Seconds that a writing transaction may take; default 5.
+        timeout: Seconds that a writing transaction may take; 0 or None: the default, 5.
         retention: How long history is kept, in seconds (or a timedelta); default 0.
         retention_bytes: And at most so many bytes of it; 0: no bound.
         memory: Bytes that the database may take; with a path, values that were not read lately

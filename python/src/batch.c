@@ -1,5 +1,6 @@
 /* batch.c - khonsu.Batch: an immutable record batch, shared with the store. */
 #include "core.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -358,26 +359,32 @@ static PyObject *batch_repr(PyObject *self) {
 static PyMethodDef methods[] = {
     {"value", FAST(batch_value), METH_FASTCALL | METH_KEYWORDS,
      "value(column, row=0)\n--\n\nOne value, by the column's name or number. Numbers, text and "
-     "bytes cost no import of pyarrow. KeyError, IndexError."},
+     "bytes cost no import of pyarrow. KeyError, IndexError." EXAMPLE_VALUE},
     {"row", FAST(batch_row), METH_FASTCALL | METH_KEYWORDS,
-     "row(row=0)\n--\n\nThe values of one row, a tuple."},
-    {"take", batch_take, METH_O, "take(indexes)\n--\n\nThe rows at these places, in that order."},
+     "row(row=0)\n--\n\nThe values of one row, a tuple." EXAMPLE_BATCH_ROW},
+    {"take", batch_take, METH_O,
+     "take(indexes)\n--\n\nThe rows at these places, in that order." EXAMPLE_TAKE},
     {"slice", KEYWORDS(batch_slice), METH_VARARGS | METH_KEYWORDS,
-     "slice(offset=0, length=None)\n--\n\nSome rows; shares memory where that is worth it."},
-    {"concat", batch_concat, METH_O, "concat(rows)\n--\n\nThese rows, then the others."},
+     "slice(offset=0, length=None)\n--\n\nSome rows; shares memory where that is worth "
+     "it." EXAMPLE_SLICE},
+    {"concat", batch_concat, METH_O,
+     "concat(rows)\n--\n\nThese rows, then the others." EXAMPLE_CONCAT},
     {"insert_rows", KEYWORDS(batch_insert), METH_VARARGS | METH_KEYWORDS,
      "insert_rows(rows, on='id')\n--\n\nWith rows added; RowExistsError if an id is there."},
     {"upsert", KEYWORDS(batch_upsert), METH_VARARGS | METH_KEYWORDS,
-     "upsert(rows, on='id')\n--\n\nWith rows of the same id replaced, the others added."},
+     "upsert(rows, on='id')\n--\n\nWith rows of the same id replaced, the others "
+     "added." EXAMPLE_BATCH_UPSERT},
     {"patch", KEYWORDS(batch_patch), METH_VARARGS | METH_KEYWORDS,
-     "patch(rows, on='id')\n--\n\nWith some cells replaced; RowNotFoundError if an id is absent."},
+     "patch(rows, on='id')\n--\n\nWith some cells replaced; RowNotFoundError if an id is "
+     "absent." EXAMPLE_BATCH_PATCH},
     {"delete_rows", KEYWORDS(batch_delete), METH_VARARGS | METH_KEYWORDS,
-     "delete_rows(ids, on='id')\n--\n\nWithout the rows of these ids."},
+     "delete_rows(ids, on='id')\n--\n\nWithout the rows of these ids." EXAMPLE_BATCH_DELETE},
     {"merge", KEYWORDS(batch_merge), METH_VARARGS | METH_KEYWORDS,
      "merge(mine, theirs, on='id')\n--\n\nThree-way merge; this batch is the base. "
-     "MergeConflictError."},
+     "MergeConflictError." EXAMPLE_MERGE},
     {"to_ipc", KEYWORDS(batch_to_ipc), METH_VARARGS | METH_KEYWORDS,
-     "to_ipc(*, file=False, compression=None)\n--\n\nAn Arrow IPC stream (or file) as bytes."},
+     "to_ipc(*, file=False, compression=None)\n--\n\nAn Arrow IPC stream (or file) as "
+     "bytes." EXAMPLE_TO_IPC},
     {"to_pyarrow", batch_arrow, METH_NOARGS,
      "to_pyarrow()\n--\n\nA pyarrow.RecordBatch over the same memory."},
     {"to_polars", batch_polars, METH_NOARGS, "to_polars()\n--\n\nA polars.DataFrame."},

@@ -1,5 +1,6 @@
 /* schema.c - khonsu.Schema: the columns of batches, and the quick way from Python values. */
 #include "scalars.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -370,10 +371,10 @@ static PyMethodDef methods[] = {
     {"row", FAST(schema_row), METH_FASTCALL,
      "row(*values)\n--\n\nA batch of one row; None is null. ValueError, TypeError: a value does "
      "not "
-     "fit its column."},
+     "fit its column." EXAMPLE_SCHEMA_ROW},
     {"rows", schema_rows, METH_O,
      "rows(rows)\n--\n\nA batch of an iterable of rows, each a sequence of values or a dict by "
-     "names: a column that it does not name is null."},
+     "names: a column that it does not name is null." EXAMPLE_SCHEMA_ROWS},
     {"to_pyarrow", schema_to_pyarrow, METH_NOARGS, "to_pyarrow()\n--\n\nThe pyarrow.Schema."},
     {"__arrow_c_schema__", schema_c_schema, METH_NOARGS, "The Arrow PyCapsule interface."},
     {NULL, NULL, 0, NULL}};
@@ -389,7 +390,7 @@ static PyType_Slot slots[] = {
     {Py_tp_doc, "Schema(columns)\n--\n\n"
                 "The columns of batches. columns: a dict or pairs of names and types (\"int64\", "
                 "\"utf8\", \"float64 not null\"), or an object with __arrow_c_schema__. Immutable; "
-                "any thread."},
+                "any thread." EXAMPLE_SCHEMA},
     {Py_tp_new, schema_new},
     {Py_tp_dealloc, schema_dealloc},
     {Py_tp_methods, methods},

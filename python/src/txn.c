@@ -1,5 +1,6 @@
 /* txn.c - khonsu._core.Transaction: begin and end. Reads: txn_read.c, writes: txn_write.c. */
 #include "core.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -524,11 +525,12 @@ static PyMethodDef methods[] = {
      "close()\n--\n\nGive the handle back; rolls back first if it has not ended."},
     {"lock", KEYWORDS(txn_lock), METH_VARARGS | METH_KEYWORDS,
      "lock(*keys, shared=False, timeout=None, wait=True)\n--\n\nLock keys until the end: all of "
-     "them or none, waiting so many seconds (None: until the transaction's own timeout). "
+     "them or none, waiting so many seconds (None: until the transaction's own timeout; 0, or "
+     "wait=False: not at all). "
      "LockConflictError: another has one, and this transaction goes on."},
     {"savepoint", txn_savepoint, METH_NOARGS,
      "savepoint()\n--\n\nA savepoint: a context manager that undoes the block's writes when it "
-     "raises. They nest."},
+     "raises. They nest." EXAMPLE_SAVEPOINT},
     {"resolved", txn_resolved, METH_NOARGS,
      "resolved()\n--\n\nThe writes that met a rival in a commit that succeeded: (key, 'resolved' "
      "or "
