@@ -65,7 +65,7 @@ KH_API int64_t kh_schema_find(const kh_schema *schema, const char *name);
  * is undetectable there at every level (through IPC everything is proved). */
 typedef enum kh_validation {
     KH_VALIDATE_FULL =
-        0, /* default: structure, offsets, UTF-8, views, unions, dictionaries, nulls */
+        0, /* default: structure, offsets, UTF-8, views, unions, dictionaries, nulls, decimals */
     KH_VALIDATE_STRUCTURE = 1, /* counts, lengths and pointers only: for producers that you trust */
 } kh_validation;
 

@@ -42,15 +42,14 @@ static const char *unit_of(char letter) {
     }
 }
 
+/* "d:precision,scale" or "d:precision,scale,bits". */
 static void write_decimal(const char *format, char *out, size_t room) {
-    int precision = 0;
-    int scale = 0;
-    int bits = 128;
-    if (sscanf(format, "d:%d,%d,%d", &precision, &scale, &bits) < 2) {
-        (void)snprintf(out, room, "%s", format);
-        return;
-    }
-    (void)snprintf(out, room, "decimal%d(%d, %d)", bits, precision, scale);
+    const char *scale = strchr(format, ',') + 1;
+    const char *bits = strchr(scale, ',');
+    int precision_bytes = (int)(scale - format) - 3;
+    int scale_bytes = bits == NULL ? (int)strlen(scale) : (int)(bits - scale);
+    (void)snprintf(out, room, "decimal%s(%.*s, %.*s)", bits == NULL ? "128" : bits + 1,
+                   precision_bytes, format + 2, scale_bytes, scale);
 }
 
 static void write_format(const char *format, char *out, size_t room) {
@@ -60,7 +59,7 @@ static void write_format(const char *format, char *out, size_t room) {
     } else if (strncmp(format, "ts", 2) == 0 && format[2] != 0 && format[3] == ':') {
         (void)snprintf(out, room, "timestamp[%s%s%s]", unit_of(format[2]),
                        format[4] == 0 ? "" : ", ", format + 4);
-    } else if (strncmp(format, "d:", 2) == 0) {
+    } else if (strncmp(format, "d:", 2) == 0 && strchr(format, ',') != NULL) {
         write_decimal(format, out, room);
     } else if (strncmp(format, "w:", 2) == 0) {
         (void)snprintf(out, room, "fixed_size_binary[%s]", format + 2);

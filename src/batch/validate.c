@@ -208,7 +208,8 @@ static kh_status walk(const struct frame *frame, int64_t first, int64_t count);
 
 /* Check the shape of a child and its elements [first, first + count), -1: all of it. */
 static kh_status enter(const struct frame *up, int32_t child, int64_t first, int64_t count) {
-    struct frame frame = {.up = up, .child = child, .level = up->level, .error = up->error};
+    struct frame frame = {
+        .up = up, .child = child, .level = up->level, .is_ours = up->is_ours, .error = up->error};
     kh_status status = KH_OK;
     frame.field = child < 0 ? up->field->dictionary : &up->field->children[child];
     frame.array = child < 0 ? up->array->dictionary : up->array->children[child];
@@ -286,7 +287,10 @@ static kh_status walk_layout(const struct frame *frame, int64_t first, int64_t c
     kh_status status = KH_OK;
     switch (frame->field->layout) {
     case LAYOUT_NULL:
+        break;
     case LAYOUT_FIXED:
+        if (is_full && frame->field->precision > 0 && !frame->is_ours)
+            KH_TRY(validate_decimals(frame, first, count));
         break;
     case LAYOUT_VAR32:
     case LAYOUT_VAR64:
@@ -347,7 +351,11 @@ done:
 
 kh_status validate_root(const struct field *root, const struct ArrowArray *array,
                         kh_validation level, kh_error *error) {
-    struct frame frame = {.field = root, .array = array, .level = level, .error = error};
+    struct frame frame = {.field = root,
+                          .array = array,
+                          .level = level,
+                          .is_ours = ipc_array_is(array),
+                          .error = error};
     kh_status status = KH_OK;
     KH_TRY(check_root(&frame));
     KH_TRY(walk(&frame, 0, array->length));
@@ -357,6 +365,10 @@ done:
 
 kh_status validate_column(const struct field *root, const struct ArrowArray *array, int32_t column,
                           kh_validation level, kh_error *error) {
-    struct frame frame = {.field = root, .array = array, .level = level, .error = error};
+    struct frame frame = {.field = root,
+                          .array = array,
+                          .level = level,
+                          .is_ours = ipc_array_is(array),
+                          .error = error};
     return enter(&frame, column, array->offset, array->length);
 }
