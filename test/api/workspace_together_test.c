@@ -306,6 +306,24 @@ static void test_merged_with_a_company(void **state) {
     }
 }
 
+/* Two of them have merged what they wrote under the key: both are asked. */
+static void test_merged_with_a_merged_company(void **state) {
+    (void)state;
+    store_rows("t", "1=10/100 2=20/200 3=30/300");
+    kh_workspace *late = begin(KH_SEMANTIC_MERGE);
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_MERGE), begin(KH_SEMANTIC_MERGE)};
+    means(all[0], 1, 0);
+    means(all[1], 0, 1);
+    put_rows(all[0], "t", "1=11/100 2=20/200 3=30/300");
+    put_rows(all[1], "t", "1=10/100 2=22/200 3=30/300");
+    together_is(all, 2, KH_OK, 2);
+    means(late, 0.95f, 0.312f); /* conflicting with the first only */
+    put_rows(late, "t", "1=10/100 2=20/200 3=33/300");
+    kit_is(commit(late), KH_CONFLICT);
+    close_all(all, 2);
+    kh_workspace_close(late);
+}
+
 /* Of two that came together the list has forgotten the one that it would conflict with. */
 static void test_merged_with_half_a_company(void **state) {
     (void)state;
@@ -503,6 +521,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_merged_with_what_was_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_rival_of_another_class, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_a_company, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_merged_with_a_merged_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_half_a_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_row_operations, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_rows_on_a_put, open_db, close_db),
