@@ -75,6 +75,29 @@ static void test_a_circle_of_three(void **state) {
     close_all(all, MOST);
 }
 
+/* What a savepoint has undone is not written: it makes no circle, and nobody fails by it. */
+static void test_undone_writes(void **state) {
+    (void)state;
+    for (int has_circle = 0; has_circle < 2; has_circle++) {
+        kh_workspace *all[2];
+        uint32_t savepoint = 0;
+        for (int i = 0; i < 2; i++) all[i] = begin_with(KH_SEMANTIC_KEYS, KH_SERIALIZABLE);
+        kh_txn *first = kh_workspace_txn(all[0]);
+        read_is(all[0], "z", KIT_ABSENT);
+        read_is(all[1], "undone", KIT_ABSENT);
+        read_is(all[1], "y", KIT_ABSENT);
+        kit_is(kh_txn_savepoint(first, &savepoint, NULL), KH_OK);
+        put(all[0], "undone", 1);
+        kit_is(kh_txn_rollback_to(first, savepoint, NULL), KH_OK);
+        put(all[0], has_circle == 1 ? "y" : "x", 1);
+        put(all[1], "z", 1);
+        together_is(all, 2, has_circle == 1 ? KH_NOT_SERIALIZABLE : KH_OK, has_circle == 1 ? 0 : 2);
+        if (has_circle == 1) assert_true(kit_bytes_equal(conflict_of(all[0]).key, kit_key("y")));
+        close_all(all, 2);
+        kit_store(db, "z", KIT_ABSENT);
+    }
+}
+
 static void test_reads_that_have_changed(void **state) {
     (void)state;
     kit_store(db, "r", 1);
@@ -92,6 +115,7 @@ static void test_reads_that_have_changed(void **state) {
     put(all[2], "c", 1);
     together_is(all, 3, KH_NOT_SERIALIZABLE, 1);
     assert_true(kit_bytes_equal(conflict_of(all[1]).key, kit_key("r")));
+    assert_int_equal(conflict_of(all[1]).holder.low, 0);
     kh_workspace *rest[] = {all[0], all[2]};
     together_is(rest, 2, KH_OK, 2);
     close_all(all, 3);
@@ -187,6 +211,25 @@ static void test_locks(void **state) {
     kh_workspace_close(other);
 }
 
+/* Who has had a lock for too long is stopped; the others go on. */
+static void test_locks_that_are_too_old(void **state) {
+    (void)state;
+    struct kit_clock clock = {1700000000000u, 1000000, 0};
+    kh_options options = kit_options();
+    options.clock = kit_clock_hook(&clock);
+    options.lock_timeout_ms = 10;
+    kit_close(db);
+    db = kit_open_with(&options);
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), begin(KH_SEMANTIC_KEYS)};
+    lock(all[1], "a", KH_LOCK_EXCLUSIVE);
+    put(all[0], "b", 1);
+    put(all[1], "a", 1);
+    kit_clock_advance(&clock, 20);
+    together_is(all, 2, KH_EXPIRED, 1);
+    together_is(all, 1, KH_OK, 1);
+    close_all(all, 2);
+}
+
 static void test_held_by_a_prepared_one(void **state) {
     (void)state;
     kh_workspace *holder = begin(KH_SEMANTIC_GUARD);
@@ -212,11 +255,13 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_write_skew_among_them, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_an_order_is_found, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_circle_of_three, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_undone_writes, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_reads_that_have_changed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_skew_with_another, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_read_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_seen_before_it_was_merged, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_locks, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_locks_that_are_too_old, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_held_by_a_prepared_one, open_db, close_db),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,10 @@ static void test_conflict_of_keys(void **state) {
     assert_true(kit_bytes_equal(conflict.key, kit_key("a")));
     assert_int_equal(conflict.rival, 0);
     assert_int_equal(conflict.holder.low, kh_workspace_id(all[0]).low);
+    kh_stats stats = {.size = sizeof stats};
+    kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
+    assert_int_equal(stats.hot_key_count, 1);
+    assert_int_equal(stats.hot_keys[0].key[0], 'a');
     kit_load_is(db, "a", KIT_ABSENT);
     put(all[1], "d", 4); /* they go on */
     together_is(all, 2, KH_OK, 2);
@@ -66,6 +70,7 @@ static void test_conflict_with_others(void **state) {
     put(all[1], "b", 1);
     together_is(all, 2, KH_CONFLICT, 1);
     assert_int_equal(conflict_of(all[1]).rival, kh_db_now(db));
+    assert_int_equal(conflict_of(all[1]).holder.low, 0);
     together_is(all, 1, KH_OK, 1);
     close_all(all, 2);
 }
@@ -111,7 +116,9 @@ static void test_of_two_databases(void **state) {
     kh_db *other = kit_open();
     kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), NULL};
     kit_is(kh_workspace_begin(other, NULL, &all[1], NULL), KH_OK);
+    kh_workspace *turned[2] = {all[1], all[0]};
     together_is(all, 2, KH_INVALID, 2);
+    together_is(turned, 2, KH_INVALID, 2);
     close_all(all, 2);
     kit_close(other);
 }
@@ -409,6 +416,32 @@ static void test_row_operations(void **state) {
     close_all(all, 2);
 }
 
+/* Both begin with nothing: there was never a value, or it was deleted. */
+static void test_onto_nothing(void **state) {
+    (void)state;
+    for (int was_deleted = 0; was_deleted < 2; was_deleted++) {
+        kh_workspace *all[2];
+        if (was_deleted == 1) kit_store(db, "t", KIT_ABSENT);
+        if (was_deleted == 1) kit_store(db, "u", KIT_ABSENT);
+        for (int i = 0; i < 2; i++) {
+            all[i] = begin(KH_SEMANTIC_MERGE);
+            means(all[i], (float)i, (float)(1 - i));
+            kh_batch *batch = kit_rows(db, "1=10/100");
+            kit_is(kh_txn_insert_rows(kh_workspace_txn(all[i]), kit_key("t"), batch, NULL), KH_OK);
+            kh_batch_release(batch);
+            put_rows(all[i], "u", i == 0 ? "1=10/100" : "2=20/200");
+        }
+        together_is(all, 2, KH_ROW_EXISTS, 1);
+        kit_is(kh_workspace_retry(all[1], NULL), KH_OK);
+        means(all[1], 1, 0);
+        put_rows(all[1], "u", "2=20/200");
+        together_is(all, 2, KH_OK, 2);
+        rows_are("t", "1=10/100");
+        rows_are("u", "1=10/100 2=20/200");
+        close_all(all, 2);
+    }
+}
+
 /* Rows on a key that another one puts are applied to what he puts. */
 static void test_rows_on_a_put(void **state) {
     (void)state;
@@ -524,6 +557,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_merged_with_a_merged_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_half_a_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_row_operations, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_onto_nothing, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_rows_on_a_put, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_against_each_other, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_against_what_was_committed, open_db, close_db),
