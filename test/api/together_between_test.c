@@ -441,9 +441,10 @@ static void test_who_is_told_of_a_rival(void **state) {
     assert_true(met > 2);
 }
 
-/* Whose time runs out in the middle is the one that it failed by. */
-static void time_runs_out(size_t whose) {
+/* Whose time runs out in the middle is the one that it failed by. The last moment for it. */
+static int time_runs_out(size_t whose) {
     int expired = 0;
+    int last = 0;
     for (int moment = 1; moment < 12; moment++) {
         struct between between;
         kh_db *where = open_between(&between);
@@ -465,17 +466,18 @@ static void time_runs_out(size_t whose) {
             assert_int_equal(kh_workspace_state_of(all[1 - whose]), KH_WORKSPACE_ACTIVE);
             assert_int_equal(kh_workspace_state_of(all[whose]), KH_WORKSPACE_FAILED);
             expired++;
+            last = moment;
         }
         close_all(all, 2);
         kit_close(where);
     }
     assert_true(expired > 1);
+    return last;
 }
 
 static void test_time_runs_out(void **state) {
     (void)state;
-    time_runs_out(0);
-    time_runs_out(1);
+    assert_int_equal(time_runs_out(0), time_runs_out(1));
 }
 
 /* ---- statistics ------------------------------------------------------------------------------ */

@@ -158,6 +158,25 @@ static void test_read_committed(void **state) {
     close_all(all, 3);
 }
 
+/* What it has read is the base: nothing that came since is merged. */
+static void test_merge_at_read_committed(void **state) {
+    (void)state;
+    kh_batch *seen = NULL;
+    store_rows("t", "1=10/100 2=20/200");
+    kh_workspace *late = begin_with(KH_SEMANTIC_MERGE, KH_READ_COMMITTED);
+    kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
+    kit_is(kh_workspace_get(late, kit_key("t"), &seen, NULL), KH_OK);
+    kh_batch_release(seen);
+    means(late, 1, 0);
+    means(rival, 0, 1);
+    put_rows(late, "t", "1=11/100 2=20/200");
+    put_rows(rival, "t", "1=10/100 2=22/200");
+    kit_is(commit(rival), KH_OK);
+    together_is(&late, 1, KH_CONFLICT, 0);
+    kh_workspace_close(late);
+    kh_workspace_close(rival);
+}
+
 /* A transaction sees what it has put: at serializable that is what has to be stored. */
 static void test_seen_before_it_was_merged(void **state) {
     (void)state;
@@ -211,25 +230,6 @@ static void test_locks(void **state) {
     kh_workspace_close(other);
 }
 
-/* Who has had a lock for too long is stopped; the others go on. */
-static void test_locks_that_are_too_old(void **state) {
-    (void)state;
-    struct kit_clock clock = {1700000000000u, 1000000, 0};
-    kh_options options = kit_options();
-    options.clock = kit_clock_hook(&clock);
-    options.lock_timeout_ms = 10;
-    kit_close(db);
-    db = kit_open_with(&options);
-    kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), begin(KH_SEMANTIC_KEYS)};
-    lock(all[1], "a", KH_LOCK_EXCLUSIVE);
-    put(all[0], "b", 1);
-    put(all[1], "a", 1);
-    kit_clock_advance(&clock, 20);
-    together_is(all, 2, KH_EXPIRED, 1);
-    together_is(all, 1, KH_OK, 1);
-    close_all(all, 2);
-}
-
 static void test_held_by_a_prepared_one(void **state) {
     (void)state;
     kh_workspace *holder = begin(KH_SEMANTIC_GUARD);
@@ -259,9 +259,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_reads_that_have_changed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_skew_with_another, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_read_committed, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_merge_at_read_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_seen_before_it_was_merged, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_locks, open_db, close_db),
-        cmocka_unit_test_setup_teardown(test_locks_that_are_too_old, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_held_by_a_prepared_one, open_db, close_db),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
