@@ -198,6 +198,31 @@ static void test_seen_before_it_was_merged(void **state) {
     }
 }
 
+/* ---- limits -----------------------------------------------------------------------------------
+ */
+
+/* Together they may write as much as one may. */
+static void test_bytes_of_all(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    kh_batch *value = kit_number(db, 1);
+    options.limits.txn_bytes = kh_batch_size_bytes(value);
+    kh_batch_release(value);
+    kit_close(db);
+    db = kit_open_with(&options);
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), begin(KH_SEMANTIC_KEYS)};
+    put(all[0], "a", 1);
+    kit_is(kh_workspace_delete(all[1], kit_key("b"), NULL), KH_OK); /* no bytes */
+    together_is(all, 2, KH_OK, 2);
+    close_all(all, 2);
+    for (int i = 0; i < 2; i++) {
+        all[i] = begin(KH_SEMANTIC_KEYS);
+        put(all[i], i == 0 ? "a" : "b", 2);
+    }
+    together_is(all, 2, KH_TOO_BIG, 2);
+    close_all(all, 2);
+}
+
 /* ---- locks and holds ------------------------------------------------------------------------- */
 
 static void lock(kh_workspace *workspace, const char *key, kh_lock_mode mode) {
@@ -261,6 +286,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_read_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merge_at_read_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_seen_before_it_was_merged, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_bytes_of_all, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_locks, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_held_by_a_prepared_one, open_db, close_db),
     };

@@ -35,9 +35,8 @@ static void means(kh_workspace *workspace, float x, float y) {
 }
 
 static void set_scene(struct scene *scene, const kh_options *options) {
-    static const kh_isolation levels[COUNT] = {KH_REPEATABLE_READ, KH_SERIALIZABLE,
-                                               KH_SERIALIZABLE, KH_READ_COMMITTED,
-                                               KH_REPEATABLE_READ};
+    static const kh_isolation levels[COUNT] = {KH_REPEATABLE_READ, KH_SERIALIZABLE, KH_SERIALIZABLE,
+                                               KH_READ_COMMITTED, KH_REPEATABLE_READ};
     scene->db = kit_open_with(options);
     kh_db *db = scene->db;
     store(db, "t", "1=10/100 2=20/200");
@@ -123,7 +122,84 @@ static void test_every_allocation(void **state) {
     assert_true(refused > 3);
 }
 
+/* The call alone: false, an allocation of it has failed. */
+static bool commit_with(struct kit_memory *memory, kh_workspace **all, size_t count,
+                        uint64_t fail_at, kh_status expected) {
+    size_t culprit = 99;
+    memory->failures = 0;
+    memory->fail_at = memory->calls + fail_at;
+    kh_status status = kh_workspace_commit_together(all, count, NULL, &culprit, NULL);
+    memory->fail_at = 0;
+    assert_true(status == expected || (status == KH_NO_MEMORY && memory->failures > 0));
+    return memory->failures == 0;
+}
+
+/* A key that needs memory of its own to be told. */
+static bool run_conflict(uint64_t fail_at) {
+    enum { KEY_BYTES = 60000 };
+    static char name[KEY_BYTES];
+    struct kit_memory memory = {0};
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    kh_workspace *all[2];
+    kh_batch *value = kit_number(db, 1);
+    for (int i = 0; i < 2; i++) {
+        kit_is(kh_workspace_begin(db, NULL, &all[i], NULL), KH_OK);
+        kit_is(kh_workspace_put(all[i], (kh_bytes){name, KEY_BYTES}, value, NULL), KH_OK);
+    }
+    kh_batch_release(value);
+    bool is_over = commit_with(&memory, all, 2, fail_at, KH_CONFLICT);
+    if (kh_workspace_cause(all[1]) == KH_CONFLICT) {
+        kh_conflict conflict = {.size = sizeof conflict};
+        kit_is(kh_txn_conflict(kh_workspace_txn(all[1]), &conflict), KH_OK);
+        size_t told = conflict.key.size_bytes;
+        assert_true(told == KEY_BYTES || (told == 0 && !is_over));
+    }
+    for (int i = 0; i < 2; i++) kh_workspace_close(all[i]);
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+    return is_over;
+}
+
+static void test_a_conflict_that_is_not_told(void **state) {
+    (void)state;
+    for (uint64_t fail_at = 1; !run_conflict(fail_at); fail_at++) assert_true(fail_at < 100);
+}
+
+static void begin_and_put(kh_db *db, size_t number, kh_workspace **out) {
+    char key[16];
+    (void)snprintf(key, sizeof key, "k%zu", number);
+    kh_batch *value = kit_number(db, 1);
+    kit_is(kh_workspace_begin(db, NULL, out, NULL), KH_OK);
+    kit_is(kh_workspace_put(*out, kit_key(key), value, NULL), KH_OK);
+    kh_batch_release(value);
+}
+
+/* So many that each list of them needs memory, whichever of them comes last. */
+static void test_many(void **state) {
+    (void)state;
+    enum { MANY = 256, STEP = 5 };
+    static kh_workspace *all[MANY];
+    struct kit_memory memory = {0};
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    for (size_t count = MANY; count > 1; count -= count < STEP ? 1 : STEP) {
+        bool is_over = false;
+        for (uint64_t fail_at = 1; !is_over; fail_at++) {
+            for (size_t i = 0; i < count; i++) begin_and_put(db, i, &all[i]);
+            is_over = commit_with(&memory, all, count, fail_at, KH_OK);
+            for (size_t i = 0; i < count; i++) kh_workspace_close(all[i]);
+        }
+    }
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation),
+                                       cmocka_unit_test(test_a_conflict_that_is_not_told),
+                                       cmocka_unit_test(test_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
