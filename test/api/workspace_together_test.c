@@ -227,6 +227,7 @@ static void test_merges_that_are_none(void **state) {
     put_rows(all[1], "t", "1=12/100"); /* the same cell */
     put_rows(all[2], "t", "1=10/200"); /* says nothing */
     together_is(all, 2, KH_CONFLICT, 1);
+    assert_int_equal(conflict_of(all[1]).rival, 0);
     kh_workspace *others[] = {all[0], all[2]};
     together_is(others, 2, KH_CONFLICT, 1);
     kh_workspace *turned[] = {all[2], all[0]};
@@ -236,6 +237,25 @@ static void test_merges_that_are_none(void **state) {
     together_is(turned, 1, KH_OK, 1);
     rows_are("t", "1=10/200");
     close_all(all, 3);
+}
+
+/* The rival is named, and nobody of the array. */
+static void test_the_same_cell_as_a_rival(void **state) {
+    (void)state;
+    store_rows("t", "1=10/100");
+    kh_workspace *late = begin(KH_SEMANTIC_MERGE);
+    kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
+    means(late, 1, 0);
+    means(rival, 0, 1);
+    put_rows(late, "t", "1=11/100");
+    put_rows(rival, "t", "1=12/100");
+    kit_is(commit(rival), KH_OK);
+    together_is(&late, 1, KH_CONFLICT, 0);
+    kh_conflict conflict = conflict_of(late);
+    assert_int_equal(conflict.rival, kh_db_now(db));
+    assert_true(conflict.holder.high == 0 && conflict.holder.low == 0);
+    kh_workspace_close(late);
+    kh_workspace_close(rival);
 }
 
 /* What the older one has not seen is merged with it first; then the two with each other. */
@@ -553,6 +573,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_an_embed_function_that_fails, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_puts, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merges_that_are_none, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_the_same_cell_as_a_rival, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_what_was_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_rival_of_another_class, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_a_company, open_db, close_db),

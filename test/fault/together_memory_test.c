@@ -1,6 +1,6 @@
 /* Workspaces that commit together when any one allocation fails: nothing of any was applied, nobody
  * but the culprit has failed, the others can be committed, and nothing leaks. */
-#include "support/kit.h"
+#include "support/held_log.h"
 
 enum { COUNT = 5 };
 
@@ -75,10 +75,21 @@ static void set_scene(struct scene *scene, const kh_options *options) {
     }
 }
 
-static bool run(uint64_t fail_at, bool *was_failed) {
+/* What is kept does not depend on what has failed. */
+static void record_is_whole(const struct held_log *held) {
+    static size_t expected;
+    size_t found = held->records[held->record_count - 1].size_bytes;
+    if (expected == 0) expected = found; /* of the first one, for which nothing fails */
+    assert_int_equal(found, expected);
+}
+
+static bool run(bool has_log, uint64_t fail_at, bool *was_failed) {
     struct kit_memory memory = {0};
     struct scene scene;
+    struct held_log held;
     kh_options options = kit_options();
+    held_log_init(&held, HELD_AT_ONCE);
+    if (has_log) options.log = &held.log;
     options.allocator = kit_memory_hook(&memory);
     set_scene(&scene, &options);
     kh_timestamp before = kh_db_now(scene.db);
@@ -88,6 +99,7 @@ static bool run(uint64_t fail_at, bool *was_failed) {
     kh_status status = kh_workspace_commit_together(scene.all, COUNT, NULL, &culprit, NULL);
     memory.fail_at = 0;
     *was_failed = memory.failures > 0;
+    if (has_log && status == KH_OK) record_is_whole(&held);
     if (status != KH_OK) {
         kit_is(status, KH_NO_MEMORY);
         assert_int_equal(kh_db_now(scene.db), before);
@@ -105,21 +117,28 @@ static bool run(uint64_t fail_at, bool *was_failed) {
     for (size_t i = 0; i < COUNT; i++) kh_workspace_close(scene.all[i]);
     kit_close(scene.db);
     assert_int_equal(memory.live_blocks, 0);
+    held_log_fini(&held);
     return status == KH_OK;
 }
 
-static void test_every_allocation(void **state) {
-    (void)state;
+static void fail_everywhere(bool has_log) {
     int refused = 0;
+    bool was_failed;
+    assert_true(run(has_log, UINT64_MAX / 2, &was_failed));
     for (uint64_t fail_at = 1;; fail_at++) {
-        bool was_failed;
-        bool is_ok = run(fail_at, &was_failed);
+        bool is_ok = run(has_log, fail_at, &was_failed);
         refused += !is_ok;
         if (!was_failed) break;
         if (fail_at > 2000) fail();
     }
     print_message("refused %d\n", refused);
     assert_true(refused > 3);
+}
+
+static void test_every_allocation(void **state) {
+    (void)state;
+    fail_everywhere(false);
+    fail_everywhere(true); /* with a record to be made */
 }
 
 /* The call alone: false, an allocation of it has failed. */
@@ -167,6 +186,30 @@ static void test_a_conflict_that_is_not_told(void **state) {
     for (uint64_t fail_at = 1; !run_conflict(fail_at); fail_at++) assert_true(fail_at < 100);
 }
 
+/* Whose rows do not fit is found out by applying them, and nothing of that stays. */
+static void test_rows_that_do_not_fit(void **state) {
+    (void)state;
+    struct kit_memory memory = {0};
+    kh_options options = kit_options();
+    options.allocator = kit_memory_hook(&memory);
+    kh_db *db = kit_open_with(&options);
+    kh_workspace *all[3];
+    store(db, "t", "1=10/100");
+    for (int i = 0; i < 3; i++) {
+        kh_batch *rows = kit_rows(db, i == 1 ? "1=11/100" : "2=20/200");
+        kit_is(kh_workspace_begin(db, NULL, &all[i], NULL), KH_OK);
+        kh_txn *txn = kh_workspace_txn(all[i]);
+        kit_is(i == 1 ? kh_txn_insert_rows(txn, kit_key("t"), rows, NULL)
+                      : kh_txn_upsert_rows(txn, kit_key("t"), rows, NULL),
+               KH_OK);
+        kh_batch_release(rows);
+    }
+    assert_true(commit_with(&memory, all, 3, UINT64_MAX / 2, KH_ROW_EXISTS));
+    for (int i = 0; i < 3; i++) kh_workspace_close(all[i]);
+    kit_close(db);
+    assert_int_equal(memory.live_blocks, 0);
+}
+
 static void begin_and_put(kh_db *db, size_t number, kh_workspace **out) {
     char key[16];
     (void)snprintf(key, sizeof key, "k%zu", number);
@@ -198,8 +241,8 @@ static void test_many(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation),
-                                       cmocka_unit_test(test_a_conflict_that_is_not_told),
-                                       cmocka_unit_test(test_many)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_allocation), cmocka_unit_test(test_a_conflict_that_is_not_told),
+        cmocka_unit_test(test_rows_that_do_not_fit), cmocka_unit_test(test_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -326,6 +326,10 @@ static void test_together_on_cold_values(void **state) {
     put_rows("t", "1=1/1 2=8/2", KH_FAIL);
     step();
     are_cold(2);
+    f.map.read_errno = EIO;
+    kit_is(kh_workspace_commit_together(all, 2, NULL, &culprit, NULL), KH_IO);
+    assert_int_equal(culprit, 2); /* nobody's fault */
+    f.map.read_errno = 0;
     kit_is(kh_workspace_commit_together(all, 2, NULL, &culprit, NULL), KH_OK);
     rows_are("t", "1=1/9 2=8/2 3=3/3");
     for (int i = 0; i < 2; i++) {

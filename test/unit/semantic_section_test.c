@@ -2,6 +2,7 @@
  * read back; and bytes that somebody else has written. */
 #include "db/semantic.h"
 #include "log/record_raw.h"
+#include "support/kit.h"
 #include "support/record_kit.h"
 
 enum { DIMENSIONS = 5, BYTES_MAX = 512 };
@@ -235,10 +236,29 @@ static void test_hostile_bytes(void **state) {
     end(&f);
 }
 
+/* A prepared transaction of a log whose meaning a newer library has written. */
+static void test_restoring_what_is_not_known(void **state) {
+    (void)state;
+    struct fixture f;
+    unsigned char bytes[BYTES_MAX];
+    begin(&f);
+    kh_bytes section = make_section(&f);
+    kh_db *db = kit_open();
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    memcpy(bytes, section.data, section.size_bytes);
+    bytes[0]++;
+    kh_bytes newer = {bytes, section.size_bytes};
+    assert_int_equal(semantic_restore(txn, newer, NULL), KH_UNSUPPORTED);
+    assert_null(txn->semantic);
+    kit_rollback(txn);
+    kit_close(db);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_forged_sections),
-        cmocka_unit_test(test_members), cmocka_unit_test(test_forged_members),
-        cmocka_unit_test(test_hostile_bytes)};
+        cmocka_unit_test(test_members),        cmocka_unit_test(test_forged_members),
+        cmocka_unit_test(test_hostile_bytes),  cmocka_unit_test(test_restoring_what_is_not_known)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
