@@ -292,24 +292,36 @@ static void test_a_rival_long_ago(void **state) {
     }
 }
 
-/* The ring of recent writes when it is nearly full, and when it just is. */
-static void test_a_rival_in_a_full_ring(void **state) {
-    (void)state;
-    enum { RING = 16384, SIZES = 6 };
-    for (int size = RING - SIZES / 2; size < RING + SIZES / 2; size++) {
-        char key[32];
-        kit_close(db);
-        db = kit_open();
-        store_rows("t", "1=1/1 2=2/2");
-        kh_workspace *late = begin_merge(KH_REPEATABLE_READ, 1, 0);
-        store_rows("t", "1=1/1 2=2/9"); /* says nothing */
+static void write_many(int count) {
+    enum { AT_ONCE = 1000 };
+    char key[32];
+    for (int done = 0; done < count; done += AT_ONCE) {
         kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
-        for (int i = 2; i < size; i++) {
+        for (int i = done; i < count && i < done + AT_ONCE; i++) {
             (void)snprintf(key, sizeof key, "flood/%d", i);
             kit_put(txn, key, i);
         }
         kit_commit_ok(txn);
+    }
+}
+
+/* The ring of recent writes when one place is left, when it is just full, and with one more. */
+static void test_a_rival_in_a_full_ring(void **state) {
+    (void)state;
+    enum { RING = 16384 };
+    for (int size = RING - 1; size <= RING + 1; size++) {
+        kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+        kh_workspace *late = NULL;
+        options.mode = KH_SEMANTIC_MERGE;
+        options.txn.timeout_ms = 600000;
+        kit_close(db);
+        db = kit_open();
+        store_rows("t", "1=1/1 2=2/2");
+        kit_is(kh_workspace_begin(db, &options, &late, NULL), KH_OK);
+        means(late, 1, 0);
         put_rows(late, "t", "1=7/1 2=2/2");
+        store_rows("t", "1=1/1 2=2/9"); /* says nothing */
+        write_many(size - 2);
         ends(late, KH_CONFLICT);
     }
 }

@@ -216,16 +216,21 @@ static void begin_and_put(kh_db *db, size_t number, kh_workspace **out) {
     kh_batch *value = kit_number(db, 1);
     kit_is(kh_workspace_begin(db, NULL, out, NULL), KH_OK);
     kit_is(kh_workspace_put(*out, kit_key(key), value, NULL), KH_OK);
+    means(*out, 1, 0);
+    kit_is(kh_workspace_compute_delta(*out, NULL), KH_OK);
     kh_batch_release(value);
 }
 
 /* So many that each list of them needs memory, whichever of them comes last. */
 static void test_many(void **state) {
     (void)state;
-    enum { MANY = 256, STEP = 5 };
+    enum { MANY = 100, STEP = 3 };
     static kh_workspace *all[MANY];
     struct kit_memory memory = {0};
+    struct held_log held;
     kh_options options = kit_options();
+    held_log_init(&held, HELD_AT_ONCE);
+    options.log = &held.log;
     options.allocator = kit_memory_hook(&memory);
     kh_db *db = kit_open_with(&options);
     for (size_t count = MANY; count > 1; count -= count < STEP ? 1 : STEP) {
@@ -237,6 +242,7 @@ static void test_many(void **state) {
         }
     }
     kit_close(db);
+    held_log_fini(&held);
     assert_int_equal(memory.live_blocks, 0);
 }
 
