@@ -211,7 +211,7 @@ static void test_rows_that_do_not_fit(void **state) {
 }
 
 static void begin_and_put(kh_db *db, size_t number, kh_workspace **out) {
-    char key[16];
+    char key[32];
     (void)snprintf(key, sizeof key, "k%zu", number);
     kh_batch *value = kit_number(db, 1);
     kit_is(kh_workspace_begin(db, NULL, out, NULL), KH_OK);
