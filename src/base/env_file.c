@@ -47,6 +47,15 @@ int env_dir_make(const char *path, bool *is_new) {
     return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
 }
 
+int env_path_resolve(const char *path, char *out, size_t size_bytes) {
+    char *real = realpath(path, NULL);
+    if (real == NULL) return errno;
+    size_t length = strlen(real);
+    if (length < size_bytes) memcpy(out, real, length + 1);
+    free(real);
+    return length < size_bytes ? 0 : ENAMETOOLONG;
+}
+
 int env_dir_is_empty(const char *path, bool *is_empty) {
     DIR *directory = opendir(path);
     if (directory == NULL) return errno;
@@ -197,8 +206,27 @@ int env_lock_shared(const char *path, uint64_t *owner) {
     return -code;
 }
 
+#if defined(KH_SLOW_CHECKS)
+static _Atomic uint64_t pretended_free_bytes = UINT64_MAX;
+
+void env_pretend_free_bytes(uint64_t size_bytes) {
+    pretended_free_bytes = size_bytes;
+}
+
+static bool is_pretended(uint64_t *size_bytes) {
+    *size_bytes = pretended_free_bytes;
+    return *size_bytes != UINT64_MAX;
+}
+#else
+static bool is_pretended(uint64_t *size_bytes) {
+    (void)size_bytes;
+    return false;
+}
+#endif
+
 int env_free_bytes(const char *path, uint64_t *size_bytes) {
     struct statvfs status;
+    if (is_pretended(size_bytes)) return 0;
     if (statvfs(path, &status) != 0) return errno;
     *size_bytes = (uint64_t)status.f_bavail * status.f_frsize;
     return 0;

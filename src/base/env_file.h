@@ -20,6 +20,10 @@ int env_path_look(const char *path, bool *is_there);
  * meets the failure. */
 bool env_path_exists(const char *path);
 
+/* The path from the root on, without links: what a later change of the working directory leaves
+ * alone. Of something that is there. ENAMETOOLONG: it has more than size_bytes - 1. */
+int env_path_resolve(const char *path, char *out, size_t size_bytes);
+
 enum env_open { ENV_READ, ENV_WRITE /* made if absent */, ENV_NEW /* EEXIST if not absent */ };
 int env_open(const char *path, enum env_open how);
 void env_close(int descriptor);
@@ -51,5 +55,8 @@ int env_lock_shared(const char *path, uint64_t *owner);
 
 /* Bytes that an ordinary user can still write in the file system of path. */
 int env_free_bytes(const char *path, uint64_t *size_bytes);
+#if defined(KH_SLOW_CHECKS)
+void env_pretend_free_bytes(uint64_t size_bytes); /* UINT64_MAX: no more */
+#endif
 
 #endif

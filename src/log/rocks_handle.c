@@ -88,22 +88,28 @@ static void set_log_options(rocksdb_options_t *options, bool is_recycling) {
     rocksdb_options_set_compression(options, rocksdb_no_compression);
 }
 
-/* Outcomes older than a day may go, whenever RocksDB comes by. */
+/* Old outcomes may go, whenever RocksDB comes by: of a transaction that committed and began below
+ * rocks->forgotten, so that what is not found tells by its id that it may have been one. */
 static unsigned char is_forgotten(void *state, int level, const char *key, size_t key_bytes,
                                   const char *value, size_t value_bytes, char **new_value,
                                   size_t *new_value_bytes, unsigned char *is_changed) {
-    (void)state;
+    struct rocks *rocks = state;
     (void)level;
     (void)new_value;
     (void)new_value_bytes;
     uint64_t commit;
     bool is_aborted;
+    kh_txn_id id;
     *is_changed = 0;
-    if (key_bytes == 0 || key[0] != STATE_OUTCOME ||
+    if (!state_parse_outcome_key((kh_bytes){key, key_bytes}, &id) ||
         !state_parse_outcome((kh_bytes){value, value_bytes}, &commit, &is_aborted))
         return 0;
-    struct env_clock clock = env_clock_system();
-    return KH_MS_OF_TIMESTAMP(commit) + STATE_OUTCOME_MS < env_wall_ms(&clock);
+    uint64_t forgotten = atomic_load_explicit(&rocks->forgotten, memory_order_acquire);
+    return commit < forgotten && state_id_ms(id) < KH_MS_OF_TIMESTAMP(forgotten);
+}
+
+void rocks_forget_below(struct rocks *values, kh_timestamp timestamp) {
+    atomic_store_explicit(&values->forgotten, timestamp, memory_order_release);
 }
 
 static void keep_state(void *state) {
@@ -118,7 +124,7 @@ static const char *filter_name(void *state) {
 static void set_values_options(struct rocks *rocks, rocksdb_options_t *options) {
     if (rocks->filter == NULL)
         rocks->filter =
-            rocksdb_compactionfilter_create(NULL, keep_state, is_forgotten, filter_name);
+            rocksdb_compactionfilter_create(rocks, keep_state, is_forgotten, filter_name);
     rocksdb_options_set_compaction_filter(options, rocks->filter);
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(within(rocks->memory_bytes, CACHE_BYTES));
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
