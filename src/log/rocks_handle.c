@@ -2,10 +2,12 @@
 #include "log/rocks_handle.h"
 
 #include "base/env.h"
+#include "base/env_file.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "log/rocks_load.h"
 #include "log/state_key.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,11 +180,22 @@ static kh_status open_once(struct rocks *rocks, enum rocks_open how, bool is_rec
     return rocks_status(message, "the store cannot be opened", error);
 }
 
+/* RocksDB has another kind of failure for each way of opening what is not there. */
+static kh_status check_there(const struct rocks *rocks, enum rocks_open how, kh_error *error) {
+    char current[4096];
+    bool is_there = true;
+    int length = snprintf(current, sizeof current, "%s/CURRENT", rocks->path);
+    if (how == ROCKS_CREATE || length < 0 || (size_t)length >= sizeof current) return KH_OK;
+    if (env_path_look(current, &is_there) != 0 || is_there) return KH_OK;
+    return status_fail(error, KH_CORRUPT, "%.200s is missing", current);
+}
+
 /* The log is opened twice: once in the ordinary mode, which reads the write-ahead log up to the
  * first record that is none (RocksDB 7.8 reads a recycled file for ever in the mode that allows
  * recycling), puts it into tables and begins an empty one; then for use. */
 kh_status rocks_open_instance(struct rocks *rocks, enum rocks_open how, kh_error *error) {
-    kh_status status = how == ROCKS_READ ? KH_OK : rocks_load_clear(rocks->path, error);
+    kh_status status = check_there(rocks, how, error);
+    if (status == KH_OK && how != ROCKS_READ) status = rocks_load_clear(rocks->path, error);
     if (status == KH_OK) status = open_once(rocks, how, false, error);
     if (status != KH_OK || rocks->kind != ROCKS_LOG || how == ROCKS_READ) return status;
     rocksdb_close(rocks->db);
