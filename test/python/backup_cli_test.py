@@ -136,6 +136,10 @@ class Copies(CliCase):
                        says="of the database itself")
         self.assertFalse(os.path.exists(os.path.join(self.source, "x")))
         self.run_wrong(2, "backup", self.source, "--purge", "few", says="whole number")
+        for command in (["backup", self.path("absent"), self.path("b")],
+                        ["compact", self.path("absent")]):
+            self.run_wrong(1, *command, says="is not a database of khonsu")
+            self.assertFalse(os.path.exists(self.path("absent")), "made for nothing")
         database = Database(path=self.source, retention_ms=KEPT_MS)
         self.run_wrong(1, "backup", self.source, self.path("b"), says=f"process {os.getpid()}")
         self.run_ok("restore", self.source, self.path("beside"))  # that can be done meanwhile
