@@ -12,6 +12,17 @@
 int env_dir_make(const char *path, bool *is_new);
 /* Is there anything in it? ENOENT, ENOTDIR as the system says. */
 int env_dir_is_empty(const char *path, bool *is_empty);
+/* Remove it, if it is empty; no failure when there is none. Not made durable. */
+int env_dir_remove(const char *path);
+/* Remove a file, a link, or a directory with all that is in it; no failure when there is none. Not
+ * made durable. */
+int env_tree_remove(const char *path);
+/* Is path the directory, or below it, when every link is followed? Neither needs to exist: of a
+ * path as much as there is of it counts. */
+int env_path_is_within(const char *path, const char *directory, bool *is_within);
+/* The nearest directory at or above path, by its real name, that has an entry of that name. ENOENT:
+ * none has. */
+int env_path_find_above(const char *path, const char *name, char out[4096]);
 /* Make the directory's entries durable. */
 int env_dir_sync(const char *path);
 /* Is there anything of that name? Whoever makes one where there is none must know. */
