@@ -62,10 +62,11 @@ KH_API int64_t kh_schema_find(const kh_schema *schema, const char *name);
 
 /* How much of a foreign array is checked before it is believed. Buffer SIZES cannot be known
  * through the Arrow C Data Interface: a producer whose buffers are shorter than its offsets claim
- * is undetectable there at every level (through IPC everything is proved). */
+ * is undetectable there at every level (through IPC everything is proved; only decimals of more
+ * digits than their precision are kept as they are there, for they can have been stored). */
 typedef enum kh_validation {
     KH_VALIDATE_FULL =
-        0, /* default: structure, offsets, UTF-8, views, unions, dictionaries, nulls */
+        0, /* default: structure, offsets, UTF-8, views, unions, dictionaries, nulls, decimals */
     KH_VALIDATE_STRUCTURE = 1, /* counts, lengths and pointers only: for producers that you trust */
 } kh_validation;
 

@@ -22,9 +22,6 @@ The guide is docs/python.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from . import _errors
 from ._changes import Change, ChangeFeed
 from ._core import (
     CONFLICT,
@@ -44,16 +41,54 @@ from ._core import (
     __version__,
     backup_list,
     backup_purge,
-    backup_restore,
     classify_all,
     from_ipc,
     has_feature,
     merge_order,
-    restore,
     verify,
 )
 from ._database import Database, open
-from ._errors import AskError, Error, RetryError, StopError
+from ._errors import (
+    AskError,
+    BusyError,
+    CancelledError,
+    ConflictError,
+    CorruptError,
+    DeadlockError,
+    DuplicateIdError,
+    Error,
+    ExpiredError,
+    FinishedError,
+    ForkedError,
+    HeldError,
+    InUseError,
+    InvalidDataError,
+    InvalidError,
+    LockConflictError,
+    MergeConflictError,
+    MismatchError,
+    MisuseError,
+    NoIdColumnError,
+    NoSpaceError,
+    NotFoundError,
+    NotSerializableError,
+    NullIdError,
+    OutcomeUnknownError,
+    OutOfMemoryError,
+    PendingError,
+    PoisonedError,
+    ReadOnlyError,
+    RetryError,
+    RowExistsError,
+    RowNotFoundError,
+    SchemaMismatchError,
+    SemanticConflictError,
+    StopError,
+    StorageError,
+    TooBigError,
+    TooOldError,
+    UnsupportedError,
+)
 from ._files import Loaded, LoadOptions
 from ._options import (
     Isolation,
@@ -68,50 +103,79 @@ from ._options import (
     datetime_of,
     timestamp_of,
 )
+from ._restore import backup_restore, restore
 from ._save import Saved, SaveOptions
 from ._transaction import Transaction
 from ._workspace import Workspace, classify
-
-if not TYPE_CHECKING:
-    globals().update(_errors.BY_NAME)
-else:
-
-    def __getattr__(name: str) -> Any: ...  # the exceptions of _errors.BY_NAME
-
 
 __all__ = [
     "CONFLICT",
     "DROP",
     "AskError",
     "Batch",
+    "BusyError",
+    "CancelledError",
     "Candidate",
     "Change",
     "ChangeFeed",
     "Classified",
+    "ConflictError",
+    "CorruptError",
     "Database",
+    "DeadlockError",
     "Delta",
+    "DuplicateIdError",
     "Error",
+    "ExpiredError",
+    "FinishedError",
+    "ForkedError",
+    "HeldError",
+    "InUseError",
+    "InvalidDataError",
+    "InvalidError",
     "Isolation",
     "LoadOptions",
     "Loaded",
+    "LockConflictError",
+    "MergeConflictError",
+    "MismatchError",
+    "MisuseError",
     "Mode",
     "Moment",
+    "NoIdColumnError",
+    "NoSpaceError",
+    "NotFoundError",
+    "NotSerializableError",
+    "NullIdError",
     "OpenWorkspace",
     "Operation",
+    "OutOfMemoryError",
+    "OutcomeUnknownError",
     "Pair",
+    "PendingError",
+    "PoisonedError",
     "Policy",
+    "ReadOnlyError",
     "RetryError",
+    "RowExistsError",
+    "RowNotFoundError",
     "SaveOptions",
     "Saved",
     "Savepoint",
     "Scan",
     "Schema",
+    "SchemaMismatchError",
+    "SemanticConflictError",
     "StopError",
+    "StorageError",
     "Sync",
     "Table",
     "Thresholds",
+    "TooBigError",
+    "TooOldError",
     "Transaction",
     "TransactionOptions",
+    "UnsupportedError",
     "Victim",
     "Watch",
     "Workspace",
@@ -131,4 +195,3 @@ __all__ = [
     "timestamp_of",
     "verify",
 ]
-__all__ += list(_errors.BY_NAME)

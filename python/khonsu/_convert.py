@@ -83,10 +83,10 @@ def to_pyarrow_table(obj: Any) -> Any:
 
 
 def check_polars(frame: Any) -> None:
-    """That a polars.DataFrame has no column of Python objects: they have no Arrow data.
+    """That a polars.DataFrame has no column of Polars' own types: they have no Arrow data.
 
     Raises:
-        TypeError: It has.
+        TypeError: It has Python objects, or integers of 128 bits.
     """
     polars = require("polars", "a polars.DataFrame")
     if not hasattr(frame, "__arrow_c_stream__") or not hasattr(frame, "schema"):
@@ -97,6 +97,19 @@ def check_polars(frame: Any) -> None:
             raise TypeError(
                 f"column {name!r} has Python objects (polars.Object): cast it to a type of Arrow's"
             )
+        if _has_wide_integers(dtype):
+            raise TypeError(
+                f"column {name!r} is {dtype}, which Arrow has not: cast it, to polars.Int64 or "
+                "polars.Decimal(38, 0)"
+            )
+
+
+def _has_wide_integers(dtype: Any) -> bool:
+    if str(dtype) in ("Int128", "UInt128"):
+        return True
+    inner = [dtype.inner] if getattr(dtype, "inner", None) is not None else []
+    inner += [field.dtype for field in getattr(dtype, "fields", ())]
+    return any(_has_wide_integers(each) for each in inner)
 
 
 def is_pandas(obj: Any) -> bool:
@@ -108,24 +121,38 @@ def from_pandas(frame: Any) -> Any:
     """A ``pyarrow.Table`` of a pandas.DataFrame's columns, without pandas' metadata.
 
     The columns are copied: a frame can be changed, what is stored must not change with it. An index
-    without a name only numbers the rows, and is left out.
+    of integers without a name only numbers the rows (or did, before they were filtered or sorted),
+    and is left out.
 
     Raises:
         ImportError: pyarrow is not installed.
         TypeError: The object is of pandas and no DataFrame.
-        ValueError: The frame's index has a name, so it is data.
+        ValueError: The frame's index is data: it has a name, or is not of integers.
     """
     pyarrow = require("pyarrow", "a pandas.DataFrame")
     if not hasattr(frame, "columns"):
         raise TypeError(f"a pandas.DataFrame is rows, a {type(frame).__name__} is not")
-    if any(name is not None for name in frame.index.names):
-        raise ValueError(
-            f"the frame's index {list(frame.index.names)} would be lost: make it columns by "
-            "frame.reset_index(), or leave it out by frame.reset_index(drop=True)"
-        )
+    _check_index(frame.index)
     frame = frame.copy()
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     return table.replace_schema_metadata(None)
+
+
+def _check_index(index: Any) -> None:
+    names = list(index.names)
+    if any(name is not None for name in names):
+        raise ValueError(
+            f"the frame's index {names} would be lost: make it columns by "
+            "frame.reset_index(), or leave it out by frame.reset_index(drop=True)"
+        )
+    is_of_integers = len(names) == 1 and getattr(index.dtype, "kind", "O") in "iu"
+    if len(index) and not is_of_integers:
+        kind = "of several levels" if len(names) > 1 else f"of {index.dtype}"
+        raise ValueError(
+            f"the frame's index {kind} without a name would be lost: name it "
+            "(frame.index.names = [...]) and make it columns by frame.reset_index(), or leave it "
+            "out by frame.reset_index(drop=True)"
+        )
 
 
 def empty_batch(schema: Any) -> Any:

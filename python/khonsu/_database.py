@@ -10,10 +10,10 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from . import _changes, _core, _files, _run, _save, _sql
-from ._errors import Error
+from ._errors import BY_NAME, Error
 from ._options import (
     Isolation,
     Moment,
@@ -22,6 +22,7 @@ from ._options import (
     TransactionOptions,
     WorkspaceOptions,
     check_names,
+    explain,
     timestamp_of,
 )
 from ._sources import PathLike
@@ -30,6 +31,7 @@ from ._workspace import Workspace
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Args = TypeVarTuple("_Args")
 
 _log = logging.getLogger("khonsu")
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
@@ -40,7 +42,13 @@ class Database(_core.Database):
     """A database: :func:`khonsu.open` makes one. Any number of threads may use it at once."""
 
     def __init__(self, path: Any = None, **options: Any) -> None:
-        super().__init__(path, **options)
+        if options.get("as_of") is not None and not options.get("read_only"):
+            raise BY_NAME["InvalidError"]("as_of shows a past state: say read_only=True with it")
+        try:
+            super().__init__(path, **options)
+        except (TypeError, ValueError):
+            explain(options)
+            raise
         _open.add(self)
         self._tell()
 
@@ -80,7 +88,7 @@ class Database(_core.Database):
             read_only: Only reads; has no timeout.
             deferrable: Read-only and serializable, and never aborted: waits for a safe snapshot. A
                 signal does not end this wait, `timeout` does (BusyError).
-            timeout: Seconds from begin to commit.
+            timeout: Seconds from begin to commit; 0, as None, is the database's own.
             tag: Carried in the log's record and in the change feed.
             id_column: Of row operations and policies.
             sync: When a commit answers: "full", "group" or "none".
@@ -99,7 +107,12 @@ class Database(_core.Database):
             moment = options.get("at")
             if moment is not None:
                 options["at"] = timestamp_of(moment)
-        return Transaction(self, **options)
+        try:
+            return Transaction(self, **options)
+        except (TypeError, ValueError):
+            check_names("begin", options, TransactionOptions)
+            explain(options)
+            raise
 
     def workspace(self, **options: Unpack[WorkspaceOptions]) -> Workspace:
         """Begin a workspace: a transaction that carries an embedding of its change.
@@ -121,7 +134,12 @@ class Database(_core.Database):
         Raises:
             BusyError: Too many transactions are open.
         """
-        return Workspace(self, **options)
+        try:
+            return Workspace(self, **options)
+        except (TypeError, ValueError):
+            check_names("workspace", options, WorkspaceOptions)
+            explain(options)
+            raise
 
     def commit_together(self, workspaces: Iterable[_core.Workspace]) -> int:
         """Commit several workspaces, all or none, as one commit; the timestamp that all have.
@@ -202,9 +220,40 @@ class Database(_core.Database):
         """
         return Transaction(self, at=timestamp_of(moment))
 
+    # Three signatures, for type checkers: lambdas have their types from one without "...".
+    @overload
+    def run(
+        self,
+        fn: Callable[[Transaction], _R],
+        *,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> _R: ...
+
+    @overload
+    def run(
+        self,
+        fn: Callable[[Transaction, *_Args], _R],
+        *args: *_Args,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> _R: ...
+
+    @overload
     def run(
         self,
         fn: Callable[Concatenate[Transaction, ...], _R],
+        *args: Any,
+        attempts: int = 100,
+        on_retry: _run.OnRetry | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> _R: ...
+
+    def run(  # type: ignore[misc]  # mypy 2 does not match "*args: Any" with the second
+        self,
+        fn: Callable[..., _R],
         *args: Any,
         attempts: int = 100,
         on_retry: _run.OnRetry | None = None,
@@ -351,7 +400,7 @@ def open(
         isolation: Of transactions that do not say; default "repeatable_read".
         policy: Of writes that do not say; default "fail".
         id_column: Of row operations and of the policies append and merge; default "id".
-        timeout: Seconds that a writing transaction may take; default 5.
+        timeout: Seconds that a writing transaction may take; 0 or None: the default, 5.
         retention: How long history is kept, in seconds (or a timedelta); default 0.
         retention_bytes: And at most so many bytes of it; 0: no bound.
         memory: Bytes that the database may take; with a path, values that were not read lately

@@ -39,7 +39,7 @@ class LoadOptions(TypedDict, total=False):
     """The keyword arguments of ``Database.load``, which :func:`load` explains."""
 
     format: Format | None
-    columns: Sequence[str] | None
+    columns: str | Sequence[str] | None
     if_exists: IfExists
     on: str | None
     batch_rows: int
@@ -71,7 +71,7 @@ def load(
     by: str | Sequence[str | tuple[str, str]] = (),
     *,
     format: Format | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     if_exists: IfExists = "append",
     on: str | None = None,
     batch_rows: int = 1 << 19,
@@ -81,9 +81,8 @@ def load(
 ) -> Loaded:
     """Store rows under keys ``prefix/<value>/<value>``, by the values of columns.
 
-    Rows are committed in chunks: readers see whole chunks, in the order of the source. Rows of a
-    key that has rows already are appended to it. A load that was interrupted goes on where it
-    stopped when it is called again; one that was completed stores nothing then (see the module).
+    Rows are committed in chunks: readers see whole chunks, in the order of the source. A load that
+    was interrupted goes on when it is called again; one that was completed stores nothing then.
 
     Args:
         db: The database.
@@ -94,7 +93,7 @@ def load(
             unit: year, month, day, hour, minute or second.
         format: "parquet", "csv" (".tsv": with tabs), "json" (an object a line), "ipc" (file,
             feather) or "stream"; None: by the suffix.
-        columns: Load only these; None: all. Those of `by` must be among them.
+        columns: Load only these, those of `by` among them; a str: only this one; None: all.
         if_exists: What to do about keys under the prefix that are there when the load begins:
             "append" to them, "replace" them (in the transaction of the first chunk), or "fail".
         on: An id column: rows take the place of those with the same id in their key.
@@ -106,7 +105,7 @@ def load(
             files (they begin anew otherwise) or when the same file is to be loaded twice.
 
     Raises:
-        KeyError: There is no such column.
+        KeyError, FileNotFoundError: There is no such column, or file.
         TypeError: `source` cannot be read, or a column of `by` is of a nested type.
         ValueError: An argument is outside its range; keys exist and if_exists is "fail"; another
             load of the same source is under way.
@@ -114,6 +113,7 @@ def load(
         Error: What else khonsu says. What was committed stays, and a next call goes on.
     """
     _check(prefix, if_exists, batch_rows, separator)
+    columns = _check_kinds(format, columns, on, progress, resume)
     work = _Load(db, open_source(source, format, columns), prefix, columns_of(by))
     work.separator = separator
     work.if_exists = if_exists
@@ -232,6 +232,7 @@ class _Load:
 
 
 def _check(prefix: str, if_exists: str, batch_rows: int, separator: str) -> None:
+    _prefix.check_prefix(prefix)
     if _prefix.check_separator(separator) == "%":
         raise ValueError("'%' escapes characters of values: take another separator")
     if not prefix or prefix.endswith("*"):
@@ -242,6 +243,34 @@ def _check(prefix: str, if_exists: str, batch_rows: int, separator: str) -> None
         raise TypeError(f"batch_rows is an int, not {batch_rows!r}")
     if not 1 <= batch_rows <= 900_000:  # each row may be a key; a transaction writes a million
         raise ValueError(f"batch_rows is from 1 to 900,000, not {batch_rows}")
+
+
+def _check_kinds(
+    format: object,
+    columns: str | Sequence[str] | None,
+    on: object,
+    progress: object,
+    resume: object,
+) -> Sequence[str] | None:
+    """The columns as a sequence.
+
+    Raises:
+        TypeError: One of them is of a type that it cannot be.
+    """
+    if format is not None and not isinstance(format, str):
+        raise TypeError(f"format is a str or None, not {format!r:.80}")
+    if columns is not None and not (
+        isinstance(columns, str)
+        or (isinstance(columns, Sequence) and all(isinstance(name, str) for name in columns))
+    ):
+        raise TypeError(f"columns is a list of names or None, not {columns!r:.80}")
+    if on is not None and not isinstance(on, str):
+        raise TypeError(f"on is the name of a column or None, not {on!r:.80}")
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise TypeError(f"progress is a bool, a function or None, not {progress!r:.80}")
+    if not isinstance(resume, bool | str):
+        raise TypeError(f"resume is a bool or the name of a load, not {resume!r:.80}")
+    return [columns] if isinstance(columns, str) else columns
 
 
 def _chunks(batches: Iterator[Any], batch_rows: int) -> Iterator[tuple[Any, bool]]:

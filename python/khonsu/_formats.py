@@ -54,17 +54,17 @@ _UNITS = {"s": "s", "ms": "m", "us": "u", "ns": "n"}
 _UNIT_NAMES = {letter: unit for unit, letter in _UNITS.items()}
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:,\s*(?:tz=)?([^\]]+))?\]")
-_DECIMAL = re.compile(r"decimal(128|256)?\((\d+),\s*(-?\d+)\)")
+_DECIMAL = re.compile(r"decimal(32|64|128|256)?\((\d+),\s*(-?\d+)\)")
 _FIXED = re.compile(r"fixed_size_binary\[(\d+)\]")
 
 
-def columns(columns: Any) -> list[tuple[str, str]]:
+def columns(columns: Any) -> Any:
     """Pairs of a name and a format, of a dict or an iterable of pairs of a name and a type.
 
     A type is a name ("int64", "utf8", "timestamp[us, UTC]", "decimal128(10, 2)"; with " not null"
     behind it for a column without nulls), a Python type (int, float, str, bool, bytes), or an
-    object with ``__arrow_c_schema__`` (a pyarrow.DataType). A format begins with "!" where nulls
-    are not allowed.
+    object with ``__arrow_c_schema__`` (a pyarrow.DataType or Field): then the answer is a
+    pyarrow.Schema. A format begins with "!" where nulls are not allowed.
 
     Raises:
         TypeError: These are no columns.
@@ -73,13 +73,38 @@ def columns(columns: Any) -> list[tuple[str, str]]:
     pairs = columns.items() if isinstance(columns, Mapping) else columns
     if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
         raise TypeError(f"columns are a dict or pairs of names and types, not {columns!r:.80}")
-    return [_column(pair) for pair in pairs]
+    named = [_named(pair) for pair in pairs]
+    if any(hasattr(kind, "__arrow_c_schema__") for _, kind in named):
+        return _whole(named)
+    return [(name, _format_of(name, kind)) for name, kind in named]
+
+
+def _whole(named: list[tuple[str, Any]]) -> Any:
+    """A pyarrow.Schema: types that are objects may have children, which formats do not tell."""
+    from khonsu import _core
+    from khonsu._optional import require
+
+    pa = require("pyarrow", "a type that is an object")
+    fields = []
+    for name, kind in named:
+        if isinstance(kind, pa.Field):
+            fields.append(kind.with_name(name))
+        elif hasattr(kind, "__arrow_c_schema__"):
+            fields.append(pa.field(name, kind))
+        else:
+            fields.append(_core.Schema({name: kind}).to_pyarrow().field(0))
+    return pa.schema(fields)
 
 
 def schema_text(pair: tuple[list[str], list[str]]) -> str:
     """The repr of a Schema of names and formats."""
     texts = [f"{name} {type_name(format)}" for name, format in zip(*pair, strict=True)]
     return f"<khonsu.Schema: {', '.join(texts)}>"
+
+
+def type_names(formats: list[str]) -> list[str]:
+    """The names of several."""
+    return [type_name(format) for format in formats]
 
 
 def type_name(format: str) -> str:
@@ -102,23 +127,17 @@ def type_name(format: str) -> str:
     return repr(format)
 
 
-def _column(pair: Any) -> tuple[str, str]:
+def _named(pair: Any) -> tuple[str, Any]:
     try:
         name, kind = pair
     except (TypeError, ValueError):
         raise TypeError(f"a column is a pair of a name and a type, not {pair!r:.80}") from None
     if not isinstance(name, str):
         raise TypeError(f"a column's name is a str, not {name!r:.80}")
-    return name, _format_of(name, kind)
+    return name, kind
 
 
 def _format_of(name: str, kind: Any) -> str:
-    if hasattr(kind, "__arrow_c_schema__"):
-        from khonsu import _core
-        from khonsu._optional import require
-
-        whole = require("pyarrow", "a type that is an object").schema([(name, kind)])
-        return _core.Schema(whole).formats[0]
     text = kind.__name__ if kind in (int, float, str, bool, bytes) else kind
     if not isinstance(text, str):
         raise TypeError(f"column {name!r}: a type is a name such as 'int64', not {kind!r:.80}")
@@ -137,7 +156,8 @@ def _known(text: str) -> str | None:
     if match := _TIMESTAMP.fullmatch(text):
         return f"ts{_UNITS[match[1]]}:{(match[2] or '').strip()}"
     if match := _DECIMAL.fullmatch(text):
-        return f"d:{match[2]},{match[3]}" + (",256" if match[1] == "256" else "")
+        bits = "" if match[1] in (None, "128") else f",{match[1]}"
+        return f"d:{match[2]},{match[3]}{bits}"
     if match := _FIXED.fullmatch(text):
         return f"w:{match[1]}"
     return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, SupportsFloat, TypeAlias, TypedDict, cast
 
 from ._core import Batch, Operation
 from ._errors import BY_NAME
@@ -88,10 +89,50 @@ def check_names(call: str, given: Iterable[str], known: type) -> None:
             )
 
 
+_TEXTS = "isolation policy tag id_column sync validation semantic lock_victim mode".split()
+_SECONDS = "timeout sync_delay lock_timeout retention".split()
+_COUNTS = "memory retention_bytes semantic_recent semantic_bytes operations_max node".split()
+
+
+def explain(options: Mapping[str, object]) -> None:
+    """After the C extension has refused options: which of them it was, if their types tell.
+
+    Raises:
+        TypeError: An option is of another type than it can be.
+        InvalidError: A number is outside its range.
+    """
+    for name, value in options.items():
+        if name in _TEXTS:
+            _check_type(name, value, "a str or None", value is None or isinstance(value, str))
+        elif name in _SECONDS:
+            is_number = isinstance(value, SupportsFloat) and not isinstance(value, str)
+            is_number = is_number or hasattr(value, "__index__")
+            _check_type(name, value, "a number of seconds", value is None or is_number)
+            _check_seconds(name, value)
+        elif name in _COUNTS or name == "priority":
+            _check_type(name, value, "an int", hasattr(value, "__index__"))
+        if name in _COUNTS and not 0 <= operator.index(cast(int, value)) < 1 << 64:
+            raise BY_NAME["InvalidError"](f"{name} is {value}: it is negative or too large")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    """Of those that the C extension does not name itself."""
+    if name in ("timeout", "lock_timeout") and value is not None:
+        if not 0 <= float(cast(float, value)) <= 4e6:
+            raise ValueError(f"{name} is between 0 and 4,000,000 seconds, not {value}")
+
+
+def _check_type(name: str, value: object, wanted: str, is_right: bool) -> None:
+    if not is_right:
+        raise TypeError(f"{name} is {wanted}, not {value!r:.80}")
+
+
 def timestamp_of(moment: Moment) -> int:
     """The first commit timestamp of a moment's millisecond. A naive datetime is local time."""
     if isinstance(moment, dt.datetime):
         return int(moment.timestamp() * 1000) << 16
+    if not hasattr(moment, "__index__"):
+        raise TypeError(f"a moment is a datetime or a commit timestamp, not {moment!r:.80}")
     return moment
 
 

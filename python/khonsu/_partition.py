@@ -1,7 +1,7 @@
 """Rows into groups by the values of columns, with whole columns at a time and no loop over rows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from khonsu._optional import require
@@ -43,10 +43,15 @@ def columns_of(by: str | Sequence[str | tuple[str, str]]) -> list[Column]:
         TypeError: Something is neither a name nor a pair of a name and a unit.
     """
     columns = []
+    if not isinstance(by, Iterable):
+        raise TypeError(f"by is a list of names of columns, not {by!r:.80}")
     for item in [by] if isinstance(by, str) else by:
-        name, unit = (item, None) if isinstance(item, str) else item
+        name: object = item
+        unit = None
+        if not isinstance(item, str) and isinstance(item, Sequence) and len(item) == 2:
+            name, unit = item[0], item[1]
         if not isinstance(name, str):
-            raise TypeError(f"rows are grouped by names of columns, not by {item!r}")
+            raise TypeError(f"by has names of columns, or pairs of a name and a unit, not {item!r}")
         if unit is not None and unit not in _CUT:
             raise ValueError(f"column {name!r}: a unit is one of {', '.join(_CUT)}, not {unit!r}")
         columns.append(Column(name, unit))

@@ -32,11 +32,25 @@ def check_separator(separator: str) -> str:
     """The separator, if it is one ASCII character.
 
     Raises:
-        ValueError: It is not.
+        TypeError: It is no str.
+        ValueError: It is another one.
     """
+    if not isinstance(separator, str):
+        raise TypeError(f"separator is a str, not {separator!r:.80}")
     if len(separator) != 1 or not separator.isascii() or separator in "*\0\x7f":
         raise ValueError(f"a separator is one ASCII character, not {separator!r}")
     return separator
+
+
+def check_prefix(prefix: str) -> str:
+    """The prefix, if it is text. Bytes are keys elsewhere; here a prefix is put together.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix is a str, not {prefix!r:.80}")
+    return prefix
 
 
 def span_of(name: str, separator: str) -> Span:

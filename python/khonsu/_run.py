@@ -112,6 +112,10 @@ def transactional(
 
 
 def _check(fn: Callable[..., object], attempts: int) -> None:
+    if not isinstance(attempts, int):
+        raise TypeError(f"attempts is an int, not {attempts!r:.80}")
+    if not callable(fn):
+        raise TypeError(f"a transaction is run by a function, not by {fn!r:.80}")
     if attempts < 1:
         raise ValueError(f"attempts is {attempts}: at least 1 is needed")
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):

@@ -3,7 +3,9 @@
 import base64
 import contextlib
 import datetime
+import functools
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -66,6 +68,9 @@ def save(
             ``%self.parquet`` if that is the file of a key below it.
         separator: One ASCII character between the components of a key.
 
+    JSON has no numbers for NaN and infinities: they are null in it. Bytes are base64, dates and
+    times are text as in ISO 8601, decimals text.
+
     Each file is written beside its place and renamed when it is whole: it is there whole, or as it
     was before.
 
@@ -81,6 +86,7 @@ def save(
         OSError: A file cannot be written.
     """
     require("pyarrow", "save()")
+    _prefix.check_prefix(prefix)
     _prefix.check_separator(separator)
     kind = "parquet" if partition and format is None else format_of(target, format)
     with _transaction(reader) as txn:
@@ -205,7 +211,29 @@ def _write_json(table: Any, path: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         for batch in table.to_batches(max_chunksize=1024):
             for row in batch.to_pylist():
-                file.write(json.dumps(row, ensure_ascii=False, default=_json_value) + "\n")
+                file.write(_json_line(row) + "\n")
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    dump = functools.partial(
+        json.dumps, ensure_ascii=False, allow_nan=False, default=_json_value
+    )
+    try:
+        line: str = dump(row)
+    except ValueError:  # a number that JSON has not
+        line = dump(_finite(row))
+    return line
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for NaN and infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def _json_value(value: Any) -> Any:

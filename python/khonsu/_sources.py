@@ -106,6 +106,8 @@ def open_source(source: Any, format: str | None, columns: Sequence[str] | None) 
         reader = _reader(pa, source)
         return Source("rows", None, total, _Stream(reader.schema, reader, columns))
     files, name, is_directory = _files(source)
+    if format is None:
+        os.stat(files[0])  # that it is absent is told before that its suffix tells no format
     kind = format_of(files[0], format)
     identity = [_identity(file) for file in files]
     if kind == "stream" or (kind == "ipc" and not _has_magic(files[0])):

@@ -6,7 +6,7 @@ A table named N stands for key N and all keys that start with N + "/"; a quoted 
 DuckDB reads from its own threads, a transaction takes one thread at a time. So a registered name
 reads its keys once into a Table, which is immutable and can be streamed by any thread, any number
 of times; no row is copied. Names are read again by the next statement, to show the transaction's
-own writes.
+own writes. See khonsu._tables.
 """
 
 import functools
@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from khonsu import _prefix
-from khonsu._core import Table, Transaction
+from khonsu import _frames
+from khonsu._core import Transaction
 from khonsu._errors import BY_NAME, Error
 from khonsu._optional import require
 from khonsu._run import Begins
 from khonsu._statements import Names
+from khonsu._tables import Source, Tables
 
 # Registering a view takes DuckDB some 0.2 ms. Others are registered when a statement names them.
 _LISTED_MAX = 1000
@@ -41,10 +42,11 @@ class Connection:
     ``con.df`` and so on. What DuckDB writes (``create table``) stays in DuckDB; results go back to
     khonsu by ``txn[key] = con.sql("...")``.
 
-    A connection is for one thread at a time, as the transaction is: a second one is refused with
-    MisuseError. That goes for its relations too, where nobody can refuse: DuckDB would wait for
-    them with the interpreter lock held. Relations stay valid when the transaction has ended, as far
-    as their tables were read before.
+    A connection is for one thread at a time: a second one is refused with MisuseError. That goes
+    for its relations too, where nobody can refuse: DuckDB would wait for them with the interpreter
+    lock held. Any thread may take a cursor(), and use it beside the others: they read the
+    transaction in turn, and run their queries at once. Relations stay valid when the transaction
+    has ended, as far as their tables were read before.
 
     DuckDB's names have no case, keys have: a name stands for the keys that are spelled as it is;
     where there are none, for the only ones that differ in case alone.
@@ -55,10 +57,8 @@ class Connection:
     ) -> None:
         """Wrap a DuckDB connection. No table is registered yet."""
         self._raw = raw
-        self._txn = txn
-        self._separator = _prefix.check_separator(separator)
-        self._key_column = key_column
-        self._sources: dict[str, _Source] = {}  # by lower name: DuckDB's names have no case
+        self._tables = Tables(txn, separator, key_column)
+        self._sources: dict[str, Source] = {}  # by lower name: DuckDB's names have no case
         self._held: set[str] = set()  # lower names that relations look up whenever they are read
         self._resolved: dict[str, str] = {}  # what names stood for while the transaction was open
         self._names = Names(raw)
@@ -98,17 +98,19 @@ class Connection:
         return self._whole("view", name, *args, **kwargs)
 
     def cursor(self) -> "Connection":
-        """Another connection to the same DuckDB database and the same transaction."""
-        with self._alone():
-            cursor = self._sibling()
-            cursor._need([source.name for source in self._sources.values()])
+        """Another connection to the same DuckDB database and the same transaction.
+
+        Any thread may ask for one at any time.
+        """
+        cursor = self._sibling()
+        cursor._need([source.name for source in list(self._sources.values())])
         return cursor
 
     duplicate = cursor
 
     def register_listed(self) -> None:
         """Register the first components of the keys: of the first thousand, in order."""
-        for name in _prefix.first_components(self._txn, self._separator, _LISTED_MAX):
+        for name in self._tables.first_components(_LISTED_MAX):
             # Two that differ in case are one to DuckDB: the first is listed.
             if name.lower() in self._sources:
                 continue
@@ -146,7 +148,7 @@ class Connection:
         @functools.wraps(found)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with self._alone():
-                result = found(*args, **kwargs)
+                result = _frames.call(found, *args, **kwargs)
             return self if result is self._raw else result
 
         return guarded
@@ -195,8 +197,12 @@ class Connection:
             return self._call(method, query, *args, **kwargs)
 
     def _sibling(self) -> "Connection":
+        tables = self._tables
         return Connection(
-            self._raw.cursor(), self._txn, separator=self._separator, key_column=self._key_column
+            self._raw.cursor(),
+            tables.txn,
+            separator=tables.separator,
+            key_column=tables.key_column,
         )
 
     def _prepare(self, query: Any, *, takes_over: bool = False, keeps: bool = False) -> bool:
@@ -264,14 +270,14 @@ class Connection:
     def _resolve(self, spelled: str) -> str | None:
         """The prefix of keys that a name stands for: its own spelling, or the only other one."""
         source = self._sources.get(spelled.lower())
-        if self._txn.closed:
+        if self._tables.txn.closed:
             return self._resolve_late(spelled, source)
         name = self._resolve_now(spelled, source)
         if name is not None:
             self._resolved[spelled] = name
         return name
 
-    def _resolve_late(self, spelled: str, source: "_Source | None") -> str | None:
+    def _resolve_late(self, spelled: str, source: Source | None) -> str | None:
         """The same when nobody can be asked which keys there were."""
         if source is None or spelled == source.name:
             return None if source is None else spelled
@@ -279,10 +285,10 @@ class Connection:
             raise BY_NAME["FinishedError"](f"the transaction has ended: {spelled!r} is not read")
         return source.name
 
-    def _resolve_now(self, spelled: str, source: "_Source | None") -> str | None:
-        if _prefix.has_keys(self._txn, spelled, self._separator):
+    def _resolve_now(self, spelled: str, source: Source | None) -> str | None:
+        if self._tables.has_keys(spelled):
             return spelled
-        listed = _prefix.first_components(self._txn, self._separator, _LISTED_MAX)
+        listed = self._tables.first_components(_LISTED_MAX)
         found = [name for name in listed if name.lower() == spelled.lower()]
         if len(found) > 1:
             raise _ambiguous(f"{spelled!r} may be any of {found}: spell it as one of them; these")
@@ -296,7 +302,7 @@ class Connection:
 
     def _need(self, names: list[str], *, takes_over: bool = False) -> None:
         """Register what DuckDB does not know yet."""
-        if self._txn.closed:
+        if self._tables.txn.closed:
             return
         for name in self._meant(names).values():
             if self._knows(name):
@@ -314,11 +320,11 @@ class Connection:
         return source is not None and source.name == name
 
     def _list_if_open(self) -> None:
-        if not self._txn.closed:
+        if not self._tables.txn.closed:
             self.register_listed()
 
     def _register(self, name: str) -> None:
-        source = _Source(self._txn, name, self._separator, self._key_column)
+        source = Source(self._tables, name)
         before = self._sources.get(name.lower())
         self._sources[name.lower()] = source
         source.is_listed_only = True  # DuckDB asks for the columns now, a statement may never come
@@ -334,7 +340,7 @@ class Connection:
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         self._take_failure()  # of an earlier call, which nobody asked for
         try:
-            result = getattr(self._raw, method)(*args, **kwargs)
+            result = _frames.call(getattr(self._raw, method), *args, **kwargs)
         except self._duckdb_error as error:
             failure = self._take_failure()
             if failure is None:
@@ -346,68 +352,6 @@ class Connection:
         """What khonsu raised inside DuckDB, which keeps the words only."""
         failures = [source.take_failure() for source in self._sources.values()]
         return next((failure for failure in failures if failure is not None), None)
-
-
-class _Source:
-    """What DuckDB has under a name: it asks for the schema, then for a stream, once per scan."""
-
-    def __init__(
-        self, txn: Transaction, name: str, separator: str, key_column: str | None
-    ) -> None:
-        self.name = name
-        self._failure: Exception | None = None
-        self.is_listed_only = False  # the columns are asked for, not the rows
-        self._txn = txn
-        self._separator = separator
-        self._key_column = key_column
-        self._table: Any = None
-        self._expired = True
-        self._lock = threading.Lock()
-
-    def expire(self) -> None:
-        """Have the keys read again by the next scan, if the transaction is still open then."""
-        self._expired = True
-
-    def take_failure(self) -> Exception | None:
-        """The last failure to read the keys, once."""
-        failure, self._failure = self._failure, None
-        return failure
-
-    def __arrow_c_schema__(self) -> object:
-        """The columns. DuckDB asks before each scan, in the thread that runs the statement."""
-        table = self._first() if self.is_listed_only else self._read()
-        # pyarrow's tables have their schema beside them.
-        return getattr(table, "schema", table).__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The rows. DuckDB asks in any of its threads."""
-        return self._read().__arrow_c_stream__(requested_schema)
-
-    def _first(self) -> Any:
-        """Of the first key only: the columns of all are the same, or a statement will say so."""
-        try:
-            return self._with_keys(_prefix.read(self._txn, self.name, self._separator, limit=1))
-        except Exception as error:
-            self._failure = error
-            raise
-
-    def _read(self) -> Any:
-        with self._lock:
-            if self._expired and not (self._table is not None and self._txn.closed):
-                self._expired = False  # first: it may expire again while it is read
-                try:
-                    tables = _prefix.read(self._txn, self.name, self._separator)
-                    self._table = self._with_keys(tables)
-                except Exception as error:
-                    self._expired = True
-                    self._failure = error
-                    raise
-            return self._table
-
-    def _with_keys(self, tables: list[Table]) -> Any:
-        if self._key_column is None:
-            return _prefix.join(tables)
-        return _with_keys(tables, self.name, self._key_column)
 
 
 def connect(
@@ -503,28 +447,5 @@ def _open(txn: Transaction, separator: str, key_column: str | None) -> Connectio
     module = require("duckdb", "SQL over a snapshot")
     if txn.closed:
         raise BY_NAME["FinishedError"]("the transaction has ended: its tables cannot be read")
-    # The variables of all callers, not only of the nearest, which is our own: so that DuckDB finds
-    # a DataFrame of the user's by its name, as it does without us.
-    raw = module.connect(":memory:", config={"python_scan_all_frames": True})
+    raw = module.connect(":memory:")
     return Connection(raw, txn, separator=separator, key_column=key_column)
-
-
-def _with_keys(tables: list[Table], name: str, column: str) -> Any:
-    """A pyarrow.Table of the rows with the key of each in one more column."""
-    pa = require("pyarrow", "key_column")
-    compute = require("pyarrow.compute", "key_column")
-    rows = pa.concat_tables([pa.table(table) for table in tables])
-    if column in rows.column_names:
-        raise ValueError(f"table {name!r} has a column {column!r}: take another key_column")
-    keys, ends, end = [], [], 0
-    for table in tables:
-        for key, batch in zip(table.keys, table.batches, strict=True):
-            if batch.num_rows:  # runs cannot be empty
-                end += batch.num_rows
-                keys.append(key)
-                ends.append(end)
-    numbers = pa.array(range(len(keys)), pa.int32())
-    runs = pa.RunEndEncodedArray.from_arrays(pa.array(ends, pa.int64()), numbers)
-    indices = compute.run_end_decode(runs)
-    names = pa.array(keys, pa.string())
-    return rows.append_column(column, pa.DictionaryArray.from_arrays(indices, names))

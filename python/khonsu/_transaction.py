@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Unpack
 
 from . import _core, _scalars, _sql
+from ._errors import BY_NAME, Error
 from ._options import TransactionOptions
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class Transaction(_core.Transaction):
     def delete_rows(self, key: _core.Key, ids: Any, on: str | None = None) -> None:
         """Remove the rows of these ids: Arrow data with an id column, or a sequence of ids.
 
+        A sequence's ids are those of the key's own type: text for any type of text, numbers for any
+        integers, dates for dates. One that this type cannot hold is a ValueError.
+
         >>> import khonsu
         >>> people = khonsu.Schema({"id": "int64", "name": "utf8"})
         >>> with khonsu.open() as db, db.begin() as txn:
@@ -48,8 +53,32 @@ class Transaction(_core.Transaction):
         1
         """
         if isinstance(ids, (list, tuple, set, frozenset, range)):
-            ids = _scalars.ids_batch(ids, on or self.id_column)
-        super().delete_rows(key, ids, on)
+            self._delete_listed(key, ids, on)
+        else:
+            super().delete_rows(key, ids, on)
+
+    def _delete_listed(self, key: _core.Key, ids: Collection[Any], on: str | None) -> None:
+        """By the type of what is stored, in its newest version: to look there is no read of the
+        transaction's, as its own get would be, and to delete rows is none."""
+        column = on or self.id_column
+        refused: Exception | None = None
+        for look in (self._newest, self.get):  # the second sees the transaction's own writes
+            stored = look(key)
+            if stored is None or column not in stored.column_names:
+                continue
+            try:
+                return super().delete_rows(key, _scalars.ids_like(ids, column, stored.schema), on)
+            except (Error, TypeError, ValueError, OverflowError) as error:
+                refused = error
+        if refused is not None:
+            raise refused
+        return super().delete_rows(key, _scalars.usual_ids(ids, column), on)
+
+    def _newest(self, key: _core.Key) -> _core.Batch | None:
+        try:
+            return self.db.get(key)
+        except BY_NAME["BusyError"]:  # no room for one more transaction
+            return None
 
     def sql(
         self,

@@ -1,5 +1,6 @@
 /* batch.c - khonsu.Batch: an immutable record batch, shared with the store. */
 #include "core.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {"rows", NULL};
     PyObject *rows;
     (void)type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Batch", names, &rows)) return NULL;
+    if (!arguments_take(args, kwargs, "O:Batch", names, &rows)) return NULL;
     kh_batch *batch = rows_take(NULL, rows);
     return batch == NULL ? NULL : batch_give(batch);
 }
@@ -117,8 +118,7 @@ static PyObject *batch_slice(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"offset", "length", NULL};
     long long offset = 0;
     PyObject *length_object = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|LO:slice", names, &offset, &length_object))
-        return NULL;
+    if (!arguments_take(args, kwargs, "|LO:slice", names, &offset, &length_object)) return NULL;
     long long rows = kh_batch_row_count(of(self));
     long long length = offset >= 0 && offset <= rows ? rows - offset : 0;
     if (length_object != Py_None) length = PyLong_AsLongLong(length_object);
@@ -149,7 +149,7 @@ static PyObject *change_rows(PyObject *self, PyObject *args, PyObject *kwargs, r
     static char *names[] = {"rows", "on", NULL};
     PyObject *object;
     const char *on = "id";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s", names, &object, &on)) return NULL;
+    if (!arguments_take(args, kwargs, "O|s", names, &object, &on)) return NULL;
     kh_batch *rows = rows_take(NULL, object);
     if (rows == NULL) return NULL;
     kh_batch *batch = NULL;
@@ -182,8 +182,7 @@ static PyObject *batch_merge(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"mine", "theirs", "on", NULL};
     PyObject *objects[2];
     const char *on = "id";
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|s:merge", names, &objects[0], &objects[1],
-                                     &on))
+    if (!arguments_take(args, kwargs, "OO|s:merge", names, &objects[0], &objects[1], &on))
         return NULL;
     kh_batch *mine = rows_take(NULL, objects[0]);
     kh_batch *theirs = mine == NULL ? NULL : rows_take(NULL, objects[1]);
@@ -253,7 +252,7 @@ static PyObject *batch_to_ipc(PyObject *self, PyObject *args, PyObject *kwargs) 
     int is_file = 0;
     const char *name = NULL;
     kh_compression compression;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pz:to_ipc", names, &is_file, &name) ||
+    if (!arguments_take(args, kwargs, "|$pz:to_ipc", names, &is_file, &name) ||
         !compression_take(name, &compression))
         return NULL;
     kh_ipc_format format = is_file ? KH_IPC_FILE : KH_IPC_STREAM;
@@ -285,14 +284,14 @@ static PyObject *batch_pylist(PyObject *self, PyObject *unused) {
 static PyObject *batch_c_array(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"requested_schema", NULL};
     PyObject *wish = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &wish)) return NULL;
+    if (!arguments_take(args, kwargs, "|O", names, &wish)) return NULL;
     return array_capsules(of(self));
 }
 
 static PyObject *batch_c_stream(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"requested_schema", NULL};
     PyObject *wish = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &wish)) return NULL;
+    if (!arguments_take(args, kwargs, "|O", names, &wish)) return NULL;
     kh_batch *batch = ((batch_object *)self)->batch;
     return stream_capsule(kh_batch_schema(batch), &batch, 1);
 }
@@ -360,26 +359,32 @@ static PyObject *batch_repr(PyObject *self) {
 static PyMethodDef methods[] = {
     {"value", FAST(batch_value), METH_FASTCALL | METH_KEYWORDS,
      "value(column, row=0)\n--\n\nOne value, by the column's name or number. Numbers, text and "
-     "bytes cost no import of pyarrow. KeyError, IndexError."},
+     "bytes cost no import of pyarrow. KeyError, IndexError." EXAMPLE_VALUE},
     {"row", FAST(batch_row), METH_FASTCALL | METH_KEYWORDS,
-     "row(row=0)\n--\n\nThe values of one row, a tuple."},
-    {"take", batch_take, METH_O, "take(indexes)\n--\n\nThe rows at these places, in that order."},
+     "row(row=0)\n--\n\nThe values of one row, a tuple." EXAMPLE_BATCH_ROW},
+    {"take", batch_take, METH_O,
+     "take(indexes)\n--\n\nThe rows at these places, in that order." EXAMPLE_TAKE},
     {"slice", KEYWORDS(batch_slice), METH_VARARGS | METH_KEYWORDS,
-     "slice(offset=0, length=None)\n--\n\nSome rows; shares memory where that is worth it."},
-    {"concat", batch_concat, METH_O, "concat(rows)\n--\n\nThese rows, then the others."},
+     "slice(offset=0, length=None)\n--\n\nSome rows; shares memory where that is worth "
+     "it." EXAMPLE_SLICE},
+    {"concat", batch_concat, METH_O,
+     "concat(rows)\n--\n\nThese rows, then the others." EXAMPLE_CONCAT},
     {"insert_rows", KEYWORDS(batch_insert), METH_VARARGS | METH_KEYWORDS,
      "insert_rows(rows, on='id')\n--\n\nWith rows added; RowExistsError if an id is there."},
     {"upsert", KEYWORDS(batch_upsert), METH_VARARGS | METH_KEYWORDS,
-     "upsert(rows, on='id')\n--\n\nWith rows of the same id replaced, the others added."},
+     "upsert(rows, on='id')\n--\n\nWith rows of the same id replaced, the others "
+     "added." EXAMPLE_BATCH_UPSERT},
     {"patch", KEYWORDS(batch_patch), METH_VARARGS | METH_KEYWORDS,
-     "patch(rows, on='id')\n--\n\nWith some cells replaced; RowNotFoundError if an id is absent."},
+     "patch(rows, on='id')\n--\n\nWith some cells replaced; RowNotFoundError if an id is "
+     "absent." EXAMPLE_BATCH_PATCH},
     {"delete_rows", KEYWORDS(batch_delete), METH_VARARGS | METH_KEYWORDS,
-     "delete_rows(ids, on='id')\n--\n\nWithout the rows of these ids."},
+     "delete_rows(ids, on='id')\n--\n\nWithout the rows of these ids." EXAMPLE_BATCH_DELETE},
     {"merge", KEYWORDS(batch_merge), METH_VARARGS | METH_KEYWORDS,
      "merge(mine, theirs, on='id')\n--\n\nThree-way merge; this batch is the base. "
-     "MergeConflictError."},
+     "MergeConflictError." EXAMPLE_MERGE},
     {"to_ipc", KEYWORDS(batch_to_ipc), METH_VARARGS | METH_KEYWORDS,
-     "to_ipc(*, file=False, compression=None)\n--\n\nAn Arrow IPC stream (or file) as bytes."},
+     "to_ipc(*, file=False, compression=None)\n--\n\nAn Arrow IPC stream (or file) as "
+     "bytes." EXAMPLE_TO_IPC},
     {"to_pyarrow", batch_arrow, METH_NOARGS,
      "to_pyarrow()\n--\n\nA pyarrow.RecordBatch over the same memory."},
     {"to_polars", batch_polars, METH_NOARGS, "to_polars()\n--\n\nA polars.DataFrame."},

@@ -57,8 +57,8 @@ PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwar
     int is_from_oldest = 0;
     struct key key = {{NULL, 0}, NULL};
     kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O&Opp:feed", names, uint64_take, &since,
-                                     &prefix, &is_keys_only, &is_from_oldest) ||
+    if (!arguments_take(args, kwargs, "|O&Opp:feed", names, uint64_take, &since, &prefix,
+                        &is_keys_only, &is_from_oldest) ||
         (prefix != NULL && !key_take(prefix, &key)))
         return NULL;
     options.prefix = key.bytes;

@@ -61,7 +61,7 @@ static PyObject *classify_all(PyObject *module, PyObject *args, PyObject *kwargs
     struct deltas deltas;
     kh_delta_thresholds thresholds;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:classify_all", names, &object, &limits) ||
+    if (!arguments_take(args, kwargs, "O|O:classify_all", names, &object, &limits) ||
         !thresholds_take(limits, &thresholds) || !deltas_take(object, true, &deltas))
         return NULL;
     struct pairs pairs = {PyList_New(0), false};

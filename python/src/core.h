@@ -273,6 +273,8 @@ PyObject *batch_to_pyarrow(const kh_batch *batch);
 PyObject *table_give(const kh_schema *schema, kh_batch **batches, size_t count, PyObject *keys);
 PyObject *value_give(const kh_batch *batch, int64_t column, int64_t row);
 /* The package's Python function of that name in that module, called with one argument. */
+/* PyArg_ParseTupleAndKeywords, but a TypeError names the argument. */
+int arguments_take(PyObject *args, PyObject *kwargs, const char *format, char **names, ...);
 PyObject *call_python(const char *module, const char *function, PyObject *argument);
 
 bool schema_ready(PyObject *module);

@@ -165,15 +165,15 @@ static bool parse(PyObject *args, PyObject *kwargs, struct given *given, const c
                             .lock_wait = Py_None,
                             .lock_timeout = Py_None,
                             .semantic = KH_SEMANTIC_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|O$pppzzzzOdO&O&OzOOO&OzO&O&OzO:Database", option_names, &path,
-            &given->flags[0], &given->flags[1], &given->flags[2], &given->words.isolation,
-            &given->words.policy, id_column, &given->words.validation, &given->timeout,
-            &given->retention, uint64_take, &given->retention_bytes, uint64_take, &given->memory,
-            &given->limits, &given->words.sync, &given->sync_delay, &given->as_of, uint32_take,
-            &given->node, &given->resolve, &given->mode, uint32_take, &given->semantic.recent_max,
-            uint64_take, &given->semantic.recent_bytes, &given->lock_timeout, &given->victim,
-            &given->lock_wait))
+    if (!arguments_take(args, kwargs, "|O$pppzzzzOdO&O&OzOOO&OzO&O&OzO:Database", option_names,
+                        &path, &given->flags[0], &given->flags[1], &given->flags[2],
+                        &given->words.isolation, &given->words.policy, id_column,
+                        &given->words.validation, &given->timeout, &given->retention, uint64_take,
+                        &given->retention_bytes, uint64_take, &given->memory, &given->limits,
+                        &given->words.sync, &given->sync_delay, &given->as_of, uint32_take,
+                        &given->node, &given->resolve, &given->mode, uint32_take,
+                        &given->semantic.recent_max, uint64_take, &given->semantic.recent_bytes,
+                        &given->lock_timeout, &given->victim, &given->lock_wait))
         return false;
     return path == Py_None || PyUnicode_FSConverter(path, &given->path);
 }
@@ -449,7 +449,7 @@ static PyObject *database_stats_text(PyObject *self, PyObject *args, PyObject *k
     kh_bytes text = {NULL, 0};
     kh_error error = {""};
     kh_status status;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|s:stats_text", names, &format)) return NULL;
+    if (!arguments_take(args, kwargs, "|s:stats_text", names, &format)) return NULL;
     bool is_json = strcmp(format, "json") == 0;
     if (!is_json && strcmp(format, "prometheus") != 0) {
         PyErr_SetString(PyExc_ValueError, "format is json or prometheus");

@@ -53,8 +53,7 @@ static PyObject *database_history(PyObject *self, PyObject *args, PyObject *kwar
     kh_timestamp to = UINT64_MAX;
     PyObject *stop = Py_None;
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O&O:history", names, &object, uint64_take,
-                                     &from, &stop))
+    if (!arguments_take(args, kwargs, "O|O&O:history", names, &object, uint64_take, &from, &stop))
         return NULL;
     if (stop != Py_None && !uint64_take(stop, &to)) return NULL;
     if (!key_take(object, &key)) return NULL;
@@ -102,7 +101,7 @@ static PyObject *database_decide(PyObject *self, PyObject *args, PyObject *kwarg
     kh_timestamp timestamp = 0;
     kh_error error = {""};
     kh_status status;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Op:decide", names, &object, &is_commit) ||
+    if (!arguments_take(args, kwargs, "Op:decide", names, &object, &is_commit) ||
         !txn_id_take(object, &id) || !database_enter(of(self)))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
@@ -213,8 +212,8 @@ static PyObject *database_backup(PyObject *self, PyObject *args, PyObject *kwarg
     kh_backup_entry entry;
     kh_error error = {""};
     kh_status status;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|p:backup", names, PyUnicode_FSConverter,
-                                     &directory, &is_quick))
+    if (!arguments_take(args, kwargs, "O&|p:backup", names, PyUnicode_FSConverter, &directory,
+                        &is_quick))
         return NULL;
     if (is_quick) options.flags = KH_BACKUP_QUICK;
     PyObject *out = NULL;
@@ -261,8 +260,7 @@ static PyObject *database_prove(PyObject *self, PyObject *args, PyObject *kwargs
     PyObject *object;
     kh_timestamp timestamp = 0;
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O&:prove", names, &object, uint64_take,
-                                     &timestamp) ||
+    if (!arguments_take(args, kwargs, "O|O&:prove", names, &object, uint64_take, &timestamp) ||
         !key_take(object, &key))
         return NULL;
     PyObject *out = NULL;

@@ -74,8 +74,7 @@ static PyObject *delta_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *transaction = Py_None;
     struct floats values;
     (void)type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:Delta", names, &object, &keys,
-                                     &transaction) ||
+    if (!arguments_take(args, kwargs, "O|OO:Delta", names, &object, &keys, &transaction) ||
         !floats_take(object, &values))
         return NULL;
     PyObject *out = build(NULL, &values, keys, transaction);
@@ -91,8 +90,8 @@ static PyObject *delta_between(PyObject *unused, PyObject *args, PyObject *kwarg
     struct floats before;
     struct floats after;
     (void)unused;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|OO:between", names, &objects[0], &objects[1],
-                                     &keys, &transaction) ||
+    if (!arguments_take(args, kwargs, "OO|OO:between", names, &objects[0], &objects[1], &keys,
+                        &transaction) ||
         !floats_take(objects[0], &before))
         return NULL;
     PyObject *out = NULL;
@@ -196,7 +195,7 @@ static PyObject *delta_average(PyObject *unused, PyObject *args, PyObject *kwarg
     struct floats weights;
     PyObject *out = NULL;
     (void)unused;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:average", names, &object, &numbers) ||
+    if (!arguments_take(args, kwargs, "O|O:average", names, &object, &numbers) ||
         !deltas_take(object, false, &deltas))
         return NULL;
     if (weights_take(numbers, deltas.count, &weights)) {

@@ -145,7 +145,12 @@ bool seconds_take(PyObject *object, uint32_t none, uint32_t *out_ms) {
     *out_ms = none;
     if (object == NULL || object == Py_None) return true;
     double seconds = PyFloat_AsDouble(object);
-    if (seconds == -1.0 && PyErr_Occurred()) return false;
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError))
+            PyErr_Format(PyExc_TypeError, "a timeout is a number of seconds or None, not %R",
+                         (PyObject *)Py_TYPE(object));
+        return false;
+    }
     if (!(seconds >= 0.0) || seconds > 4e6) {
         PyErr_SetString(PyExc_ValueError, "a time in seconds is between 0 and 4,000,000");
         return false;

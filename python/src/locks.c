@@ -15,10 +15,10 @@ static bool parse(PyObject *args, PyObject *kwargs, struct wish *wish, kh_lock_m
     int does_wait = 1;
     PyObject *timeout = Py_None;
     PyObject *nothing = PyTuple_New(0);
-    bool is_parsed = nothing != NULL &&
-                     PyArg_ParseTupleAndKeywords(nothing, kwargs, "|$pOp:lock", names, &is_shared,
-                                                 &timeout, &does_wait) &&
-                     seconds_take(timeout, 0, &wish->options.timeout_ms);
+    bool is_parsed =
+        nothing != NULL &&
+        arguments_take(nothing, kwargs, "|$pOp:lock", names, &is_shared, &timeout, &does_wait) &&
+        seconds_take(timeout, 0, &wish->options.timeout_ms);
     Py_XDECREF(nothing);
     if (!is_parsed) return false;
     if (PyTuple_Size(args) == 0) {

@@ -41,8 +41,8 @@ static PyObject *verify(PyObject *module, PyObject *args, PyObject *kwargs) {
     kh_error error = {""};
     kh_status status = KH_INVALID;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|z#O&:verify", names, PyUnicode_FSConverter,
-                                     &path, &expect, &expect_bytes, uint64_take, &number))
+    if (!arguments_take(args, kwargs, "O&|z#O&:verify", names, PyUnicode_FSConverter, &path,
+                        &expect, &expect_bytes, uint64_take, &number))
         return NULL;
     options.expect = (const uint8_t *)expect;
     options.expect_number = number;
@@ -82,8 +82,8 @@ static PyObject *restore(PyObject *module, PyObject *args, PyObject *kwargs) {
     kh_error error = {""};
     kh_status status;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|O&:restore", names, PyUnicode_FSConverter,
-                                     &paths[0], PyUnicode_FSConverter, &paths[1], uint64_take, &to))
+    if (!arguments_take(args, kwargs, "O&O&|O&:restore", names, PyUnicode_FSConverter, &paths[0],
+                        PyUnicode_FSConverter, &paths[1], uint64_take, &to))
         return NULL;
     options.to = to;
     if (!forked_begin_disk(true)) {
@@ -109,9 +109,9 @@ static PyObject *backup_restore(PyObject *module, PyObject *args, PyObject *kwar
     kh_error error = {""};
     kh_status status;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&|O&O&:backup_restore", names,
-                                     PyUnicode_FSConverter, &paths[0], PyUnicode_FSConverter,
-                                     &paths[1], uint64_take, &number, uint64_take, &to))
+    if (!arguments_take(args, kwargs, "O&O&|O&O&:backup_restore", names, PyUnicode_FSConverter,
+                        &paths[0], PyUnicode_FSConverter, &paths[1], uint64_take, &number,
+                        uint64_take, &to))
         return NULL;
     options.to = to;
     if (!forked_begin_disk(true)) {
@@ -179,8 +179,8 @@ static PyObject *backup_purge(PyObject *module, PyObject *args, PyObject *kwargs
     kh_error error = {""};
     kh_status status;
     (void)module;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&:backup_purge", names,
-                                     PyUnicode_FSConverter, &path, uint32_take, &keep))
+    if (!arguments_take(args, kwargs, "O&O&:backup_purge", names, PyUnicode_FSConverter, &path,
+                        uint32_take, &keep))
         return NULL;
     const char *text = PyBytes_AsString(path);
     Py_BEGIN_ALLOW_THREADS

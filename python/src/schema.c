@@ -1,5 +1,6 @@
 /* schema.c - khonsu.Schema: the columns of batches, and the quick way from Python values. */
 #include "scalars.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,9 +72,7 @@ static kh_schema *build_of(PyObject *columns) {
     if (known != NULL) return schema_take(NULL, known);
     PyObject *pairs = call_python("khonsu._convert", "columns", columns);
     if (pairs == NULL) return NULL;
-    kh_schema *schema = PyList_Check(pairs) ? build(pairs) : NULL;
-    if (schema == NULL && !PyErr_Occurred())
-        PyErr_SetString(PyExc_TypeError, "a list of columns was expected");
+    kh_schema *schema = PyList_Check(pairs) ? build(pairs) : schema_take(NULL, pairs);
     Py_DECREF(pairs);
     return schema;
 }
@@ -82,12 +81,24 @@ static PyObject *schema_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     static char *names[] = {"columns", NULL};
     PyObject *columns;
     (void)type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Schema", names, &columns)) return NULL;
+    if (!arguments_take(args, kwargs, "O:Schema", names, &columns)) return NULL;
     kh_schema *schema = build_of(columns);
     if (schema == NULL) return NULL;
     PyObject *object = schema_give(schema);
     kh_schema_release(schema);
     return object;
+}
+
+typedef const char *column_text_fn(const kh_schema *schema, int64_t column);
+
+static PyObject *texts(const kh_schema *schema, column_text_fn *text_of) {
+    int64_t count = kh_schema_column_count(schema);
+    PyObject *list = PyList_New(count);
+    for (int64_t i = 0; list != NULL && i < count; i++) {
+        PyObject *text = PyUnicode_FromString(text_of(schema, i));
+        if (text == NULL || PyList_SetItem(list, i, text) < 0) Py_CLEAR(list);
+    }
+    return list;
 }
 
 /* ---- batches of Python values ---------------------------------------------------------------- */
@@ -146,8 +157,20 @@ struct rows {
     size_t columns;
 };
 
+/* A new tuple. What is neither a tuple nor a list is looked at by khonsu._scalars.row_values. */
+static PyObject *values_of(struct rows *rows, PyObject *row) {
+    if (PyTuple_Check(row) || PyList_Check(row)) return PySequence_Tuple(row);
+    PyObject *module = PyImport_ImportModule("khonsu._scalars");
+    PyObject *names = module == NULL ? NULL : texts(rows->schema, kh_schema_column_name);
+    PyObject *values =
+        names == NULL ? NULL : PyObject_CallMethod(module, "row_values", "OO", names, row);
+    Py_XDECREF(module);
+    Py_XDECREF(names);
+    return values;
+}
+
 static bool add_row(struct rows *rows, size_t index, PyObject *row) {
-    PyObject *values = PySequence_Tuple(row);
+    PyObject *values = values_of(rows, row);
     if (values == NULL) return false;
     rows->room.held[rows->room.count++] = values;
     if (!is_right_count(rows->schema, PyTuple_Size(values))) return false;
@@ -184,18 +207,6 @@ static PyObject *schema_rows(PyObject *self, PyObject *argument) {
 }
 
 /* ---- looking at it --------------------------------------------------------------------------- */
-
-typedef const char *column_text_fn(const kh_schema *schema, int64_t column);
-
-static PyObject *texts(const kh_schema *schema, column_text_fn *text_of) {
-    int64_t count = kh_schema_column_count(schema);
-    PyObject *list = PyList_New(count);
-    for (int64_t i = 0; list != NULL && i < count; i++) {
-        PyObject *text = PyUnicode_FromString(text_of(schema, i));
-        if (text == NULL || PyList_SetItem(list, i, text) < 0) Py_CLEAR(list);
-    }
-    return list;
-}
 
 static PyObject *schema_names(PyObject *self, void *closure) {
     (void)closure;
@@ -347,28 +358,39 @@ static PyObject *schema_repr(PyObject *self) {
     return text;
 }
 
+static PyObject *schema_types(PyObject *self, void *closure) {
+    (void)closure;
+    PyObject *formats = marked_formats(((schema_object *)self)->schema);
+    PyObject *names =
+        formats == NULL ? NULL : call_python("khonsu._formats", "type_names", formats);
+    Py_XDECREF(formats);
+    return names;
+}
+
 static PyMethodDef methods[] = {
     {"row", FAST(schema_row), METH_FASTCALL,
      "row(*values)\n--\n\nA batch of one row; None is null. ValueError, TypeError: a value does "
      "not "
-     "fit its column."},
+     "fit its column." EXAMPLE_SCHEMA_ROW},
     {"rows", schema_rows, METH_O,
-     "rows(rows)\n--\n\nA batch of an iterable of rows, each a sequence of values."},
+     "rows(rows)\n--\n\nA batch of an iterable of rows, each a sequence of values or a dict by "
+     "names: a column that it does not name is null." EXAMPLE_SCHEMA_ROWS},
     {"to_pyarrow", schema_to_pyarrow, METH_NOARGS, "to_pyarrow()\n--\n\nThe pyarrow.Schema."},
     {"__arrow_c_schema__", schema_c_schema, METH_NOARGS, "The Arrow PyCapsule interface."},
     {NULL, NULL, 0, NULL}};
 
-static PyGetSetDef properties[] = {{"names", schema_names, NULL, "Names of the columns.", NULL},
-                                   {"formats", schema_formats, NULL,
-                                    "Their types, as format strings of the Arrow C data interface.",
-                                    NULL},
-                                   {NULL, NULL, NULL, NULL, NULL}};
+static PyGetSetDef properties[] = {
+    {"names", schema_names, NULL, "Names of the columns.", NULL},
+    {"formats", schema_formats, NULL,
+     "Their types, as format strings of the Arrow C data interface.", NULL},
+    {"types", schema_types, NULL, "Their types by name, as Schema takes them.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Schema(columns)\n--\n\n"
                 "The columns of batches. columns: a dict or pairs of names and types (\"int64\", "
                 "\"utf8\", \"float64 not null\"), or an object with __arrow_c_schema__. Immutable; "
-                "any thread."},
+                "any thread." EXAMPLE_SCHEMA},
     {Py_tp_new, schema_new},
     {Py_tp_dealloc, schema_dealloc},
     {Py_tp_methods, methods},

@@ -86,7 +86,7 @@ static Py_ssize_t table_length(PyObject *self) {
 static PyObject *table_c_stream(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"requested_schema", NULL};
     PyObject *wish = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &wish)) return NULL;
+    if (!arguments_take(args, kwargs, "|O", names, &wish)) return NULL;
     return stream_capsule(of(self)->schema, of(self)->batches, of(self)->count);
 }
 

@@ -1,5 +1,6 @@
 /* txn.c - khonsu._core.Transaction: begin and end. Reads: txn_read.c, writes: txn_write.c. */
 #include "core.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,11 +97,11 @@ static bool parse(PyObject *args, PyObject *kwargs, PyObject **database,
                             "timeout", "tag",       "id_column", "sync",      "at",
                             "resolve", "lock_wait", "priority",  NULL};
     *given = (struct begin_given)BEGIN_GIVEN_INIT;
-    return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "O!|$zzppOzOzOOOi:Transaction", names, core.database_type, database,
-        &given->isolation, &given->policy, &given->is_read_only, &given->is_deferrable,
-        &given->timeout, &given->tag, &given->id_column, &given->sync, &given->at, &given->resolve,
-        &given->lock_wait, &given->priority);
+    return arguments_take(args, kwargs, "O!|$zzppOzOzOOOi:Transaction", names, core.database_type,
+                          database, &given->isolation, &given->policy, &given->is_read_only,
+                          &given->is_deferrable, &given->timeout, &given->tag, &given->id_column,
+                          &given->sync, &given->at, &given->resolve, &given->lock_wait,
+                          &given->priority);
 }
 
 bool txn_fill(txn_object *txn, const struct begin_given *given, kh_txn_options *options) {
@@ -335,6 +336,17 @@ static PyObject *still_pending(txn_object *txn) {
     Py_RETURN_NONE;
 }
 
+/* The library's answer to who asks for a commit that was not started. The transaction is as it was.
+ */
+static PyObject *not_started(txn_object *txn) {
+    PyObject *out =
+        txn->is_ended ? raise_words(KH_FINISHED, "the transaction is already committed or rolled "
+                                                 "back: there is no commit to wait for")
+                      : raise_words(KH_MISUSE, "no commit is under way: call commit_start() first");
+    txn_leave(txn);
+    return out;
+}
+
 static PyObject *txn_poll(PyObject *self, PyObject *unused) {
     txn_object *txn = of(self);
     kh_timestamp timestamp = 0;
@@ -342,6 +354,7 @@ static PyObject *txn_poll(PyObject *self, PyObject *unused) {
     if (!txn_enter(txn)) return NULL;
     kh_status status = kh_txn_poll(txn->txn, &timestamp);
     if (status == KH_PENDING) return still_pending(txn);
+    if (status == KH_MISUSE) return not_started(txn);
     return finish(txn, status, timestamp, NULL);
 }
 
@@ -354,6 +367,7 @@ static PyObject *wait_within(struct child *child, uint32_t timeout_ms) {
     status = kh_txn_wait(txn->txn, timeout_ms, &timestamp);
     Py_END_ALLOW_THREADS
     if (status == KH_PENDING) return still_pending(txn);
+    if (status == KH_MISUSE) return not_started(txn);
     return finish(txn, status, timestamp, NULL);
 }
 
@@ -364,7 +378,10 @@ static PyObject *txn_wait(PyObject *self, PyObject *args, PyObject *kwargs) {
 static PyObject *txn_fileno(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!txn_enter(of(self))) return NULL;
+    kh_timestamp unused_timestamp;
     int descriptor = kh_txn_descriptor(of(self)->txn);
+    if (descriptor < 0 && kh_txn_poll(of(self)->txn, &unused_timestamp) == KH_MISUSE)
+        return not_started(of(self));
     txn_leave(of(self));
     if (descriptor >= 0) return PyLong_FromLong(descriptor);
     PyErr_SetString(PyExc_OSError, "no descriptor can be had");
@@ -508,11 +525,12 @@ static PyMethodDef methods[] = {
      "close()\n--\n\nGive the handle back; rolls back first if it has not ended."},
     {"lock", KEYWORDS(txn_lock), METH_VARARGS | METH_KEYWORDS,
      "lock(*keys, shared=False, timeout=None, wait=True)\n--\n\nLock keys until the end: all of "
-     "them or none, waiting so many seconds (None: until the transaction's own timeout). "
+     "them or none, waiting so many seconds (None: until the transaction's own timeout; 0, or "
+     "wait=False: not at all). "
      "LockConflictError: another has one, and this transaction goes on."},
     {"savepoint", txn_savepoint, METH_NOARGS,
      "savepoint()\n--\n\nA savepoint: a context manager that undoes the block's writes when it "
-     "raises. They nest."},
+     "raises. They nest." EXAMPLE_SAVEPOINT},
     {"resolved", txn_resolved, METH_NOARGS,
      "resolved()\n--\n\nThe writes that met a rival in a commit that succeeded: (key, 'resolved' "
      "or "

@@ -1,5 +1,6 @@
 /* txn_read.c - reads of a transaction: by key, many keys, whole tables. */
 #include "core.h"
+#include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +143,8 @@ bool span_take(PyObject *args, PyObject *kwargs, struct span *out) {
     int is_reverse = 0;
     uint64_t limit = 0;
     *out = (struct span){.options = KH_SCAN_OPTIONS_INIT};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOpO&:scan", names, &objects[0], &objects[1],
-                                     &objects[2], &is_reverse, uint64_take, &limit))
+    if (!arguments_take(args, kwargs, "|O$OOpO&:scan", names, &objects[0], &objects[1], &objects[2],
+                        &is_reverse, uint64_take, &limit))
         return false;
     kh_bytes *spans[] = {&out->options.prefix, &out->options.from, &out->options.to};
     for (int i = 0; i < 3; i++) {
@@ -316,17 +317,19 @@ PyMethodDef txn_read_methods[] = {
     {"get", FAST(txn_get), METH_FASTCALL | METH_KEYWORDS,
      "get(key, default=None)\n--\n\nThe key's Batch, or the default. txn[key] raises "
      "NotFoundError, "
-     "a KeyError."},
+     "a KeyError." EXAMPLE_GET},
     {"get_many", txn_get_many, METH_O,
-     "get_many(keys)\n--\n\nA list: the Batch of each key, or None. One statement."},
+     "get_many(keys)\n--\n\nA list: the Batch of each key, or None. One "
+     "statement." EXAMPLE_GET_MANY},
     {"scan", KEYWORDS(txn_scan), METH_VARARGS | METH_KEYWORDS,
      "scan(prefix='', *, start='', stop='', reverse=False, limit=0)\n--\n\nAn iterator over (key, "
-     "Batch) in the order of the keys' bytes: those with the prefix in [start, stop)."},
+     "Batch) in the order of the keys' bytes: those with the prefix in [start, "
+     "stop)." EXAMPLE_SCAN},
     {"keys", KEYWORDS(txn_keys), METH_VARARGS | METH_KEYWORDS,
      "keys(prefix='', *, start='', stop='', reverse=False, limit=0)\n--\n\nAs scan, the keys "
-     "only."},
+     "only." EXAMPLE_KEYS_OF},
     {"table", KEYWORDS(txn_table), METH_VARARGS | METH_KEYWORDS,
      "table(prefix='', *, start='', stop='', reverse=False, limit=0)\n--\n\nAll of the scan's "
      "batches as one Table, not copied. NotFoundError: there is none; SchemaMismatchError: they "
-     "differ."},
+     "differ." EXAMPLE_TABLE},
     {NULL, NULL, 0, NULL}};

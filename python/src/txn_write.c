@@ -1,5 +1,6 @@
 /* txn_write.c - writes of a transaction: whole batches, and rows of them. */
 #include "core.h"
+#include "examples.h"
 
 #include <string.h>
 
@@ -117,7 +118,7 @@ static PyObject *txn_put(PyObject *self, PyObject *args, PyObject *kwargs) {
     PyObject *rows;
     const char *name = NULL;
     kh_policy policy;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|z:put", names, &key, &rows, &name) ||
+    if (!arguments_take(args, kwargs, "OO|z:put", names, &key, &rows, &name) ||
         !policy_take(name, &policy))
         return NULL;
     return put(of(self), key, rows, policy);
@@ -128,7 +129,7 @@ static PyObject *txn_delete(PyObject *self, PyObject *args, PyObject *kwargs) {
     PyObject *key;
     const char *name = NULL;
     kh_policy policy;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|z:delete", names, &key, &name) ||
+    if (!arguments_take(args, kwargs, "O|z:delete", names, &key, &name) ||
         !policy_take(name, &policy))
         return NULL;
     return delete (of(self), key, policy);
@@ -217,7 +218,7 @@ static PyObject *change(PyObject *self, PyObject *args, PyObject *kwargs,
     PyObject *rows;
     const char *on = NULL;
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|z", names, &object, &rows, &on) ||
+    if (!arguments_take(args, kwargs, "OO|z", names, &object, &rows, &on) ||
         !key_take(object, &key))
         return NULL;
     PyObject *out = NULL;
@@ -285,8 +286,8 @@ static PyObject *txn_swap(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"key", "expected", "rows", NULL};
     PyObject *objects[3];
     struct key key;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:compare_and_swap", names, &objects[0],
-                                     &objects[1], &objects[2]) ||
+    if (!arguments_take(args, kwargs, "OOO:compare_and_swap", names, &objects[0], &objects[1],
+                        &objects[2]) ||
         !key_take(objects[0], &key))
         return NULL;
     PyObject *out = NULL;
@@ -301,24 +302,27 @@ static PyObject *txn_swap(PyObject *self, PyObject *args, PyObject *kwargs) {
 PyMethodDef txn_write_methods[] = {
     {"put", KEYWORDS(txn_put), METH_VARARGS | METH_KEYWORDS,
      "put(key, rows, policy=None)\n--\n\nWrite the key; txn[key] = rows does it with the "
-     "transaction's policy. rows: anything with Arrow data; several chunks are put together."},
+     "transaction's policy. rows: anything with Arrow data; several chunks are put "
+     "together." EXAMPLE_PUT},
     {"delete", KEYWORDS(txn_delete), METH_VARARGS | METH_KEYWORDS,
-     "delete(key, policy=None)\n--\n\nDelete the key; one that is absent, too."},
+     "delete(key, policy=None)\n--\n\nDelete the key; one that is absent, too." EXAMPLE_DELETE},
     {"delete_range", KEYWORDS(txn_delete_range), METH_VARARGS | METH_KEYWORDS,
      "delete_range(prefix='', *, start='', stop='', reverse=False, limit=0)\n--\n\nDelete what a "
-     "scan would return; how many that were."},
+     "scan would return; how many that were." EXAMPLE_DELETE_RANGE},
     {"insert_rows", KEYWORDS(txn_insert), METH_VARARGS | METH_KEYWORDS,
-     "insert_rows(key, rows, on=None)\n--\n\nAdd rows with new ids; RowExistsError at commit."},
+     "insert_rows(key, rows, on=None)\n--\n\nAdd rows with new ids; RowExistsError at "
+     "commit." EXAMPLE_INSERT_ROWS},
     {"upsert", KEYWORDS(txn_upsert), METH_VARARGS | METH_KEYWORDS,
      "upsert(key, rows, on=None)\n--\n\nReplace the rows with the same id, add the others. on: the "
-     "id column; another one than the transaction's reads the key and writes all of it."},
+     "id column; another one than the transaction's reads the key and writes all of "
+     "it." EXAMPLE_UPSERT},
     {"patch", KEYWORDS(txn_patch), METH_VARARGS | METH_KEYWORDS,
      "patch(key, rows, on=None)\n--\n\nReplace some columns' cells in the rows of these ids; "
-     "RowNotFoundError at commit."},
+     "RowNotFoundError at commit." EXAMPLE_PATCH},
     {"delete_rows", KEYWORDS(txn_erase), METH_VARARGS | METH_KEYWORDS,
      "delete_rows(key, ids, on=None)\n--\n\nRemove the rows of these ids."},
     {"compare_and_swap", KEYWORDS(txn_swap), METH_VARARGS | METH_KEYWORDS,
      "compare_and_swap(key, expected, rows)\n--\n\nWrite if the key's value equals the expected "
      "one "
-     "(None: absent); whether it did."},
+     "(None: absent); whether it did." EXAMPLE_SWAP},
     {NULL, NULL, 0, NULL}};

@@ -19,7 +19,7 @@ PyObject *wait_as_asked(PyObject *self, PyObject *args, PyObject *kwargs, wait_s
     static char *names[] = {"timeout", NULL};
     PyObject *timeout = Py_None;
     uint32_t timeout_ms;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &timeout) ||
+    if (!arguments_take(args, kwargs, "|O", names, &timeout) ||
         !seconds_take(timeout, UINT32_MAX, &timeout_ms))
         return NULL;
     return wait_for((struct child *)self, timeout_ms, step);

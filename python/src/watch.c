@@ -24,7 +24,7 @@ PyObject *watch_make(database_object *database, PyObject *args, PyObject *kwargs
     struct key key = {{NULL, 0}, NULL};
     kh_watch *handle = NULL;
     kh_error error = {""};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:watch", names, &prefix) ||
+    if (!arguments_take(args, kwargs, "|O:watch", names, &prefix) ||
         (prefix != NULL && !key_take(prefix, &key)))
         return NULL;
     watch_object *watch = NULL;

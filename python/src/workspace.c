@@ -24,12 +24,12 @@ static bool parse(PyObject *args, PyObject *kwargs, PyObject **database, struct 
                             "isolation", "policy",  "timeout",   "tag",        "id_column",
                             "sync",      "resolve", "lock_wait", "priority",   NULL};
     *given = (struct given){.txn = BEGIN_GIVEN_INIT, .embed = Py_None, .thresholds = Py_None};
-    return PyArg_ParseTupleAndKeywords(
-        args, kwargs, "O!|$zOOO&zzOzOzOOi:Workspace", names, core.database_type, database,
-        &given->mode, &given->embed, &given->thresholds, uint32_take, &given->operations_max,
-        &given->txn.isolation, &given->txn.policy, &given->txn.timeout, &given->txn.tag,
-        &given->txn.id_column, &given->txn.sync, &given->txn.resolve, &given->txn.lock_wait,
-        &given->txn.priority);
+    return arguments_take(args, kwargs, "O!|$zOOO&zzOzOzOOi:Workspace", names, core.database_type,
+                          database, &given->mode, &given->embed, &given->thresholds, uint32_take,
+                          &given->operations_max, &given->txn.isolation, &given->txn.policy,
+                          &given->txn.timeout, &given->txn.tag, &given->txn.id_column,
+                          &given->txn.sync, &given->txn.resolve, &given->txn.lock_wait,
+                          &given->txn.priority);
 }
 
 static bool fill(txn_object *txn, const struct given *given, kh_workspace_options *options) {
@@ -182,7 +182,7 @@ static PyObject *workspace_update(PyObject *self, PyObject *args, PyObject *kwar
     static char *names[] = {"key", "rows", NULL};
     PyObject *key;
     PyObject *rows;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:update", names, &key, &rows)) return NULL;
+    if (!arguments_take(args, kwargs, "OO:update", names, &key, &rows)) return NULL;
     return write_rows(self, key, rows, kh_workspace_update);
 }
 
@@ -190,7 +190,7 @@ static PyObject *workspace_embed(PyObject *self, PyObject *args, PyObject *kwarg
     static char *names[] = {"key", "vectors", NULL};
     PyObject *key;
     PyObject *rows;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:embed", names, &key, &rows)) return NULL;
+    if (!arguments_take(args, kwargs, "OO:embed", names, &key, &rows)) return NULL;
     return write_rows(self, key, rows, kh_workspace_embed);
 }
 

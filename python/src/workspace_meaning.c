@@ -211,8 +211,7 @@ static PyObject *workspace_candidates(PyObject *self, PyObject *args, PyObject *
     static char *names[] = {"threshold", "window", NULL};
     struct search search = {false, 0.1f, 0};
     double window = 60.0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|fd:merge_candidates", names, &search.threshold,
-                                     &window) ||
+    if (!arguments_take(args, kwargs, "|fd:merge_candidates", names, &search.threshold, &window) ||
         !window_take(window, &search))
         return NULL;
     return look(of(self), &search);
@@ -222,7 +221,7 @@ static PyObject *workspace_conflicts(PyObject *self, PyObject *args, PyObject *k
     static char *names[] = {"window", NULL};
     struct search search = {true, 0, 0};
     double window = 60.0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|d:conflicts", names, &window) ||
+    if (!arguments_take(args, kwargs, "|d:conflicts", names, &window) ||
         !window_take(window, &search))
         return NULL;
     return look(of(self), &search);

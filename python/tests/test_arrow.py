@@ -177,6 +177,23 @@ def test_polars(db: Any) -> None:
     assert pl.DataFrame(batch)["id"].to_arrow().buffers()[1].address == given
 
 
+def test_null_columns_of_polars(db: Any) -> None:
+    """Polars gives the null type a bitmap, which Arrow's format has not."""
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"id": [1, 2], "x": [None, None]})
+    nested = pl.DataFrame({"id": [1, 2], "x": [[None], []], "s": [{"a": None}, {"a": None}]})
+    with db.begin() as txn:
+        for key, rows in {"k": frame, "n": nested, "big": pl.concat([frame] * 500)}.items():
+            txn[key] = rows
+            assert txn[key].to_polars().equals(rows)
+            assert pa.table(txn[key]).to_pydict() == rows.to_dict(as_series=False)
+        txn.upsert("k", pl.DataFrame({"id": [2, 3], "x": [None, None]}))
+        txn.patch("k", pl.DataFrame({"id": [1], "x": [None]}))
+        assert txn["k"].to_pylist() == [{"id": i, "x": None} for i in (1, 2, 3)]
+        table = db.batch(pa.table(txn["k"]))
+        assert khonsu.from_ipc(txn["k"].to_ipc()) == [table]
+
+
 def test_duckdb(db: Any) -> None:
     duckdb = pytest.importorskip("duckdb")
     connection = duckdb.connect()

@@ -492,6 +492,25 @@ def test_commit_start(db: Any) -> None:
         txn.commit_start()
 
 
+@pytest.mark.parametrize("call", ["poll", "wait", "fileno"])
+def test_waiting_for_no_commit(db: Any, call: str) -> None:
+    """A word too early costs nothing; one too late is told so."""
+    with db.begin() as txn:
+        txn["a"] = row(1)
+        with pytest.raises(khonsu.MisuseError, match=r"call commit_start\(\) first"):
+            getattr(txn, call)()
+        txn["b"] = row(2)
+    assert len(db.get("a")) == len(db.get("b")) == 1  # the block has committed
+    committed, rolled_back, closed = db.begin(), db.begin(), db.begin()
+    committed["c"] = row(3)
+    committed.commit()
+    rolled_back.rollback()
+    closed.close()
+    for ended in (txn, committed, rolled_back, closed):
+        with pytest.raises(khonsu.FinishedError):
+            getattr(ended, call)()
+
+
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 200])
 def test_table_of_many_keys(db: Any, count: int) -> None:
     with db.begin() as txn:

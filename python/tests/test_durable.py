@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,25 @@ def test_restore_in_time(path: str, tmp_path: Path) -> None:
     with khonsu.open(target) as db:
         assert get(db, "k") == {1: 1}
         assert db.identity[1] != identity[1]
+
+
+def test_restore_to_a_datetime(path: str, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    with khonsu.open(path, retention=3600) as db:
+        first = put(db, "k", (1, 1))
+        while put(db, "other", (1, 1)) >> 16 < (first >> 16) + 2:
+            pass  # the next millisecond begins
+        put(db, "k", (2, 2))
+        db.backup(str(backups))
+    moment = khonsu.datetime_of(first) + dt.timedelta(microseconds=1500)
+    khonsu.restore(Path(path), tmp_path / "one", to=moment)
+    local = moment.astimezone().replace(tzinfo=None)
+    khonsu.backup_restore(backups, tmp_path / "two", to=local)
+    for target in ("one", "two"):
+        with khonsu.open(tmp_path / target) as db:
+            assert get(db, "k") == {1: 1}
+    with pytest.raises(TypeError, match="datetime or a commit timestamp"):
+        khonsu.restore(path, tmp_path / "three", to="yesterday")  # type: ignore[arg-type]
 
 
 def test_verify(path: str) -> None:

@@ -226,13 +226,30 @@ def test_pandas_with_an_index(db: Any, kind: Any) -> None:
             txn["k"] = frame
         txn["k"] = frame.reset_index()
         assert txn["k"].column_names == ["label", "id", "v"]
-        frame.index.name = None
-        txn["k"] = frame
-        txn["sorted"] = frame.sort_values("v", ascending=False)
-        assert txn["k"].column_names == txn["sorted"].column_names == ["id", "v"]
-        assert txn["k"] == ROWS.rows([(1, 3), (2, 4)])
         with pytest.raises(TypeError, match="Series"):
             txn["k"] = frame["id"]
+
+
+def test_pandas_with_an_index_without_a_name(db: Any) -> None:
+    frame = pd.DataFrame({"id": [1, 2, 3], "v": [3, 4, 5]})
+    with db.begin() as txn:
+        txn["k"] = frame
+        txn["sorted"] = frame.sort_values("v", ascending=False)
+        txn["filtered"] = frame[frame.v > 3]
+        txn["none"] = frame.set_index(pd.Index(["x", "y", "z"]))[:0]
+        assert txn["k"].column_names == txn["sorted"].column_names == ["id", "v"]
+        assert txn["filtered"] == ROWS.rows([(2, 4), (3, 5)])
+        assert txn["none"].num_rows == 0
+        levels = pd.MultiIndex.from_tuples([(1, 2), (1, 3), (2, 2)])
+        for index, words in (
+            (pd.Index(["x", "y", "z"]), "index of (object|str) without a name"),
+            (pd.date_range("2013-01-01", periods=3), "index of datetime64"),
+            (pd.Index([0.5, 1.5, 2.5]), "index of float64"),
+            (levels, "index of several levels without a name"),
+        ):
+            with pytest.raises(ValueError, match=words + ".*name it.*reset_index"):
+                txn["lost"] = frame.set_index(index)
+        assert "lost" not in txn
 
 
 def test_pandas_is_copied(db: Any) -> None:

@@ -360,6 +360,7 @@ def test_conflicting_chunk_is_tried_again(db: Any, monkeypatch: pytest.MonkeyPat
 def test_bad_arguments(db: Any, tmp_path: Path, parquet: str) -> None:
     with pytest.raises(FileNotFoundError):
         db.load(str(tmp_path / "none.parquet"), "t")
+    (tmp_path / "none.xyz").touch()
     with pytest.raises(ValueError, match="format"):
         db.load(str(tmp_path / "none.xyz"), "t")
     with pytest.raises(ValueError, match="format"):
@@ -433,6 +434,17 @@ def test_save_json_values(db: Any, tmp_path: Path) -> None:
         "list": [1, None],
         "text": "é",
     }
+
+
+def test_save_numbers_that_json_has_not(db: Any, tmp_path: Path) -> None:
+    odd = [float("nan"), float("inf"), -float("inf"), None]
+    with db.begin() as txn:
+        rows = {"x": odd, "l": [[x, 1.0] for x in odd], "s": [{"a": x, "b": "c"} for x in odd]}
+        txn["t"] = pa.record_batch(rows)
+    db.save("t", tmp_path / "t.jsonl")
+    for line in (tmp_path / "t.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line, parse_constant=pytest.fail)
+        assert row == {"x": None, "l": [None, 1.0], "s": {"a": None, "b": "c"}}
 
 
 def test_save_a_file_for_each_key(db: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ mypy checks this file too: a wrong call that it would accept is an ignore that i
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import user_program
 
 import khonsu
-from khonsu import _files, _save
+from khonsu import _errors, _files, _save
 
 TABLE = pa.table({"id": [1, 2], "day": ["mo", "tu"]})
 
@@ -70,6 +72,30 @@ def test_all_options_are_typed(function: Callable[..., Any], options: type) -> N
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     assert inspect.get_annotations(options) == asked
+
+
+def test_all_exceptions_are_typed() -> None:
+    """What type checkers see are the classes that are made, with their bases and attributes."""
+    tree = ast.parse(inspect.getsource(_errors))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and node.orelse]
+    seen = {node.name: node for node in blocks[-1].body if isinstance(node, ast.ClassDef)}
+    assert list(seen) == list(_errors.BY_NAME)
+    for name, kind in _errors.BY_NAME.items():
+        assert [ast.unparse(base) for base in seen[name].bases] == [
+            base.__name__ for base in kind.__bases__
+        ]
+        told = [ast.unparse(node.target) for node in seen[name].body if hasattr(node, "target")]
+        assert told == list(_errors._DETAILS.get(kind.status, {}))
+        assert getattr(khonsu, name) is kind and name in khonsu.__all__
+
+
+def test_no_name_is_made_up() -> None:
+    with pytest.raises(AttributeError):
+        khonsu.ConflictErrors  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_program_as_in_the_guide(tmp_path: Path) -> None:
+    user_program.main(tmp_path)
 
 
 def embed(operations: list[khonsu.Operation]) -> tuple[list[float], list[float]]:

@@ -9,8 +9,10 @@
 #include "batch/home.h"
 #include "batch/pack.h"
 #include "batch/schema_body.h"
+#include "batch/type_words.h"
 #include "batch/utf8.h"
 #include <math.h>
+#include <stdio.h>
 
 enum { VIEW_BYTES = 16, VIEW_INLINE = 12, VIEW_PREFIX = 4 };
 
@@ -57,6 +59,35 @@ static bool is_kind_right(const struct field *field, const kh_scalar *scalar) {
     return false;
 }
 
+/* The value itself, where it is a number. */
+static void describe(const kh_scalar *scalar, char *out, size_t room) {
+    switch (scalar->kind) {
+    case KH_SCALAR_INT64:
+        (void)snprintf(out, room, "%lld", (long long)scalar->as.int64);
+        break;
+    case KH_SCALAR_UINT64:
+        (void)snprintf(out, room, "%llu", (unsigned long long)scalar->as.uint64);
+        break;
+    case KH_SCALAR_DOUBLE:
+        (void)snprintf(out, room, "%g", scalar->as.float64);
+        break;
+    case KH_SCALAR_BYTES:
+        (void)snprintf(out, room, "a value of %zu bytes", scalar->as.bytes.size_bytes);
+        break;
+    default:
+        (void)snprintf(out, room, "a scalar of kind %d", (int)scalar->kind);
+        break;
+    }
+}
+
+static kh_status misfit(const struct field *field, const kh_scalar *scalar, int64_t row,
+                        kh_error *error) {
+    char value[48];
+    describe(scalar, value, sizeof value);
+    return status_fail(error, KH_INVALID, "column '%.80s' (%s), row %lld: %s does not fit",
+                       field->name, type_words(field).text, (long long)row, value);
+}
+
 static kh_status check_scalar(const struct field *field, const kh_scalar *scalar, int64_t row,
                               kh_error *error) {
     bool is_null = scalar->kind == KH_SCALAR_NULL;
@@ -65,10 +96,7 @@ static kh_status check_scalar(const struct field *field, const kh_scalar *scalar
     if (is_null)
         return status_fail(error, KH_INVALID, "column '%.80s', row %lld: null, but not nullable",
                            field->name, (long long)row);
-    if (!is_kind_right(field, scalar))
-        return status_fail(error, KH_INVALID,
-                           "column '%.80s' (%.20s), row %lld: a scalar of kind %d does not fit",
-                           field->name, field->format, (long long)row, (int)scalar->kind);
+    if (!is_kind_right(field, scalar)) return misfit(field, scalar, row, error);
     if (field->is_utf8 && !utf8_is_valid(scalar->as.bytes.data, scalar->as.bytes.size_bytes))
         return status_fail(error, KH_INVALID_DATA, "column '%.80s', row %lld is not UTF-8",
                            field->name, (long long)row);

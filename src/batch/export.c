@@ -90,7 +90,15 @@ static void cut_column(struct ArrowArray *node, int64_t offset, int64_t length) 
     if (node->null_count != 0) node->null_count = -1;
 }
 
+/* Whatever buffers its producer gave to the null type, it has none. */
+static void forget_buffers(struct ArrowArray *node) {
+    node->null_count = node->length;
+    node->n_buffers = 0;
+    node->buffers = NULL;
+}
+
 static void count_nulls(const struct field *field, struct ArrowArray *node) {
+    if (field->layout == LAYOUT_NULL) forget_buffers(node);
     if (node->null_count < 0) {
         bool is_counted = node->n_buffers > 0 && field->layout != LAYOUT_SPARSE_UNION &&
                           field->layout != LAYOUT_DENSE_UNION && node->buffers[0] != NULL;
@@ -99,7 +107,6 @@ static void count_nulls(const struct field *field, struct ArrowArray *node) {
             node->null_count =
                 node->length - raw_count_bits(node->buffers[0], node->offset, node->length);
     }
-    if (field->layout == LAYOUT_NULL) node->null_count = node->length;
     for (int32_t i = 0; i < field->child_count; i++)
         count_nulls(&field->children[i], node->children[i]);
     if (field->dictionary != NULL) count_nulls(field->dictionary, node->dictionary);

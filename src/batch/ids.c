@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "batch/cell.h"
 #include "batch/gather.h"
+#include "batch/type_words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,8 +32,8 @@ static kh_status find_column(const struct column *root, const char *name,
         const struct field *value = field->dictionary != NULL ? field->dictionary : field;
         if (value->dictionary != NULL || !is_id_format(value->format))
             return status_fail(error, KH_NO_ID_COLUMN,
-                               "column \"%s\" of type \"%s\" cannot be an id", name,
-                               value->format);
+                               "column \"%.80s\" of type %s cannot be an id", name,
+                               type_words(field).text);
         *out = &root->children[i];
         return KH_OK;
     }

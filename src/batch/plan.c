@@ -72,7 +72,8 @@ void plan_compile(const struct field *root, struct plan_column *columns, struct 
         columns[i].step = step_of(&columns[i]);
         at += plan_slot_bytes(&columns[i], 1);
         span_count += columns[i].kind == PLAN_VAR32 || columns[i].kind == PLAN_VAR64;
-        is_plain &= columns[i].kind != PLAN_NULL && columns[i].kind != PLAN_VIEW;
+        is_plain &= columns[i].kind != PLAN_NULL && columns[i].kind != PLAN_VIEW &&
+                    root->children[i].precision == 0; /* whose digits are counted the long way */
         if (at > PLAN_WIDTH_MAX) return;
     }
     out->slots_one = (uint32_t)at;

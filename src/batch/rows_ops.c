@@ -6,6 +6,7 @@
 #include "batch/rows.h"
 
 #include "base/status.h"
+#include "batch/type_words.h"
 
 #include <string.h>
 
@@ -98,8 +99,9 @@ static kh_status open_pair(struct rows_work *work, const kh_batch *base, const k
         KH_TRY(check_rows(work, pair->rows, &pair->row_ids));
     if (!is_same_type(pair->base_ids.field, pair->row_ids.field)) {
         status = status_fail(work->error, KH_SCHEMA_MISMATCH,
-                             "the id columns are of different types (\"%s\", \"%s\")",
-                             pair->base_ids.field->format, pair->row_ids.field->format);
+                             "the id columns are of different types, %s and %s: cast one of them",
+                             type_words(pair->base_ids.field).text,
+                             type_words(pair->row_ids.field).text);
         goto done;
     }
     KH_TRY(id_index_build(&pair->base_index, &pair->base_ids, &work->arena, work->error));
@@ -231,7 +233,8 @@ static kh_status map_columns(struct rows_work *work, const struct pair *pair, in
                                to == base->child_count ? "not in the base" : "given twice");
         if (!is_same_type(&base->children[to], field))
             return status_fail(work->error, KH_SCHEMA_MISMATCH,
-                               "column \"%s\" is of another type than the base's", field->name);
+                               "column \"%.80s\" is %s, the base's is %s: cast it", field->name,
+                               type_words(field).text, type_words(&base->children[to]).text);
         map[to] = i;
     }
     *out = map;

@@ -56,6 +56,7 @@ struct field {
     enum value_class value_class;
     int32_t bits;                    /* FIXED: width of a value; 0 for "w:0" */
     int32_t list_size;               /* FIXED_LIST */
+    int32_t precision;               /* digits of a decimal; 0: it is none */
     bool is_utf8;                    /* VAR, VIEW: the bytes must be UTF-8 */
     bool is_signed;                  /* FIXED integers, times and decimals: two's complement */
     bool is_map;                     /* LIST32 that is a map: entries and keys are never null */

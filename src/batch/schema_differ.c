@@ -2,33 +2,13 @@
  * first difference is told: what comes behind it is often its consequence. Nothing allocates. */
 #include "batch/schema_differ.h"
 
+#include "batch/type_words.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { PATH_BYTES = 64, SHOWN_BYTES = 40 };
-
-struct type_name {
-    char format[4];
-    char name[13];
-};
-
-static const struct type_name type_names[] = {
-    {"n", "null"},         {"b", "bool"},       {"c", "int8"},         {"C", "uint8"},
-    {"s", "int16"},        {"S", "uint16"},     {"i", "int32"},        {"I", "uint32"},
-    {"l", "int64"},        {"L", "uint64"},     {"e", "float16"},      {"f", "float32"},
-    {"g", "float64"},      {"u", "utf8"},       {"U", "large_utf8"},   {"z", "binary"},
-    {"Z", "large_binary"}, {"vu", "utf8_view"}, {"vz", "binary_view"}, {"tdD", "date32"},
-    {"tdm", "date64"},     {"+l", "list"},      {"+L", "large_list"},  {"+s", "struct"},
-    {"+m", "map"},
-};
-
-/* Its name, or the format as the Arrow C data interface writes it. */
-static const char *type_of(const struct field *field) {
-    for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++)
-        if (strcmp(field->format, type_names[i].format) == 0) return type_names[i].name;
-    return field->format;
-}
 
 /* Where a column stands, from 1; 0: nowhere. */
 static int place_of(const struct field *parent, const char *name) {
@@ -70,8 +50,8 @@ static bool tell_column(char *out, const struct field *first, const struct field
         (void)snprintf(what, sizeof what, "is a dictionary in the %s only",
                        first->dictionary != NULL ? "first" : "second");
     } else if (strcmp(first->format, second->format) != 0) {
-        (void)snprintf(what, sizeof what, "is %.*s and %.*s", SHOWN_BYTES / 2 + 10, type_of(first),
-                       SHOWN_BYTES / 2 + 10, type_of(second));
+        (void)snprintf(what, sizeof what, "is %.*s and %.*s", SHOWN_BYTES / 2 + 10,
+                       type_words(first).text, SHOWN_BYTES / 2 + 10, type_words(second).text);
     } else if (is_nullable != ((second->flags & ARROW_FLAG_NULLABLE) != 0)) {
         (void)snprintf(what, sizeof what, "is nullable in the %s only",
                        is_nullable ? "first" : "second");

@@ -115,6 +115,7 @@ static bool parse_decimal(const char *text, struct field *out) {
     if (*text != '\0' || precision < 1 || precision > decimal_digits(bits)) return false;
     out->layout = LAYOUT_FIXED;
     out->bits = (int32_t)bits;
+    out->precision = (int32_t)precision;
     out->is_signed = true;
     out->value_class = VALUE_RAW;
     return true;

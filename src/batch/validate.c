@@ -76,6 +76,15 @@ static int64_t buffer_count(enum layout layout) {
     return 3;
 }
 
+/* Of the null type one too many is forgiven: some producers (Polars) give it a bitmap, which nobody
+ * looks at. */
+static bool is_buffer_count_right(const struct ArrowArray *array, enum layout layout) {
+    int64_t expected = buffer_count(layout);
+    if (layout == LAYOUT_VIEW) return array->n_buffers >= expected && array->n_buffers <= INT32_MAX;
+    if (layout == LAYOUT_NULL && array->n_buffers == 1) return true;
+    return array->n_buffers == expected;
+}
+
 /* Bytes of an element in the widest buffer that is indexed by row. */
 static int64_t element_bytes(const struct field *field) {
     return field->layout == LAYOUT_FIXED && field->bits > 128 ? field->bits / 8 : 16;
@@ -96,9 +105,7 @@ static kh_status check_buffers(const struct frame *frame) {
     const struct ArrowArray *array = frame->array;
     enum layout layout = frame->field->layout;
     int64_t expected = buffer_count(layout);
-    bool is_count_right =
-        layout == LAYOUT_VIEW ? array->n_buffers >= expected : array->n_buffers == expected;
-    if (!is_count_right || array->n_buffers > INT32_MAX)
+    if (!is_buffer_count_right(array, layout))
         return validate_fail(frame, "%lld buffers where the type has %lld",
                              (long long)array->n_buffers, (long long)expected);
     if (expected > 0 && array->buffers == NULL)
@@ -201,7 +208,8 @@ static kh_status walk(const struct frame *frame, int64_t first, int64_t count);
 
 /* Check the shape of a child and its elements [first, first + count), -1: all of it. */
 static kh_status enter(const struct frame *up, int32_t child, int64_t first, int64_t count) {
-    struct frame frame = {.up = up, .child = child, .level = up->level, .error = up->error};
+    struct frame frame = {
+        .up = up, .child = child, .level = up->level, .is_ours = up->is_ours, .error = up->error};
     kh_status status = KH_OK;
     frame.field = child < 0 ? up->field->dictionary : &up->field->children[child];
     frame.array = child < 0 ? up->array->dictionary : up->array->children[child];
@@ -279,7 +287,10 @@ static kh_status walk_layout(const struct frame *frame, int64_t first, int64_t c
     kh_status status = KH_OK;
     switch (frame->field->layout) {
     case LAYOUT_NULL:
+        break;
     case LAYOUT_FIXED:
+        if (is_full && frame->field->precision > 0 && !frame->is_ours)
+            KH_TRY(validate_decimals(frame, first, count));
         break;
     case LAYOUT_VAR32:
     case LAYOUT_VAR64:
@@ -340,7 +351,11 @@ done:
 
 kh_status validate_root(const struct field *root, const struct ArrowArray *array,
                         kh_validation level, kh_error *error) {
-    struct frame frame = {.field = root, .array = array, .level = level, .error = error};
+    struct frame frame = {.field = root,
+                          .array = array,
+                          .level = level,
+                          .is_ours = ipc_array_is(array),
+                          .error = error};
     kh_status status = KH_OK;
     KH_TRY(check_root(&frame));
     KH_TRY(walk(&frame, 0, array->length));
@@ -350,6 +365,10 @@ done:
 
 kh_status validate_column(const struct field *root, const struct ArrowArray *array, int32_t column,
                           kh_validation level, kh_error *error) {
-    struct frame frame = {.field = root, .array = array, .level = level, .error = error};
+    struct frame frame = {.field = root,
+                          .array = array,
+                          .level = level,
+                          .is_ours = ipc_array_is(array),
+                          .error = error};
     return enter(&frame, column, array->offset, array->length);
 }

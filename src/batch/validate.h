@@ -15,6 +15,7 @@ struct frame {
     const struct ArrowArray *array;
     int32_t child; /* position in up; -1: dictionary */
     kh_validation level;
+    bool is_ours; /* what was stored before: decimals are let in as they were */
     kh_error *error;
 };
 
@@ -36,6 +37,7 @@ __attribute__((cold, format(printf, 2, 3))) kh_status validate_fail(const struct
  * they point into, -1: unknown. */
 kh_status validate_offsets(const struct frame *frame, int64_t first, int64_t count, int64_t limit,
                            int64_t *low, int64_t *high);
+kh_status validate_decimals(const struct frame *frame, int64_t first, int64_t count);
 kh_status validate_utf8(const struct frame *frame, int64_t first, int64_t count);
 kh_status validate_view_buffers(const struct frame *frame);
 kh_status validate_views(const struct frame *frame, int64_t first, int64_t count);

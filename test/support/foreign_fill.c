@@ -225,10 +225,48 @@ int64_t foreign_bits(const char *format) {
     }
 }
 
+/* So many digits at most, as little-endian bytes of both signs. */
+static void draw_decimal(struct foreign_random *random, int64_t precision, uint8_t *out,
+                         size_t width) {
+    int64_t digits = 1 + (int64_t)foreign_draw(random, (uint64_t)precision);
+    memset(out, 0, width);
+    for (int64_t i = 0; i < digits; i++) {
+        unsigned carry = (unsigned)foreign_draw(random, 10);
+        for (size_t j = 0; j < width; j++) {
+            carry += out[j] * 10u;
+            out[j] = (uint8_t)carry;
+            carry >>= 8;
+        }
+    }
+    if (foreign_draw(random, 2) == 0) return;
+    unsigned carry = 1;
+    for (size_t j = 0; j < width; j++) {
+        carry += (uint8_t)~out[j];
+        out[j] = (uint8_t)carry;
+        carry >>= 8;
+    }
+}
+
+static void fill_decimals(struct foreign_random *random, const char *format,
+                          struct ArrowArray *out) {
+    int64_t reach = out->offset + out->length;
+    size_t width = (size_t)foreign_bits(format) / 8;
+    int64_t precision = strtoll(format + 2, NULL, 10);
+    uint8_t *bytes = scratch((size_t)reach * width);
+    for (int64_t i = 0; i < reach; i++)
+        draw_decimal(random, precision, bytes + (size_t)i * width, width);
+    foreign_buffer(out, 1, bytes, (size_t)reach * width);
+    free(bytes);
+}
+
 static void fill_fixed(struct foreign_random *random, const struct ArrowSchema *schema,
                        struct ArrowArray *out) {
     int64_t reach = out->offset + out->length;
     int64_t bits = foreign_bits(schema->format);
+    if (schema->dictionary == NULL && schema->format[0] == 'd') {
+        fill_decimals(random, schema->format, out);
+        return;
+    }
     if (schema->dictionary == NULL) {
         fill_noise(random, out, 1, (size_t)(reach * bits + 7) / 8);
         return;

@@ -69,7 +69,14 @@ static void test_the_first_difference_is_told(void **state) {
         const char *words;
     } cases[] = {
         {{"id=!l", "name=U", "at=tsu:UTC"}, "column \"name\" is utf8 and large_utf8"},
-        {{"id=!l", "name=u", "at=tsn:UTC"}, "column \"at\" is tsu:UTC and tsn:UTC"},
+        {{"id=!l", "name=u", "at=tsn:UTC"},
+         "column \"at\" is timestamp[us, UTC] and timestamp[ns, UTC]"},
+        {{"id=!l", "name=u", "at=tss:"}, "column \"at\" is timestamp[us, UTC] and timestamp[s]"},
+        {{"id=!l", "name=u", "at=ttm"}, "column \"at\" is timestamp[us, UTC] and time32[ms]"},
+        {{"id=!l", "name=w:3"}, "column \"name\" is utf8 and fixed_size_binary[3]"},
+        {{"id=!l", "name=d:9,2"}, "column \"name\" is utf8 and decimal128(9, 2)"},
+        {{"id=!l", "name=d:9,2,64"}, "column \"name\" is utf8 and decimal64(9, 2)"},
+        {{"id=!l", "name=tin"}, "column \"name\" is utf8 and tin"},
         {{"id=l", "name=U", "at=tsu:UTC"}, "column \"id\" is nullable in the second only"},
         {{"id=!l", "name=!u", "at=tsu:UTC"}, "column \"name\" is nullable in the first only"},
         {{"id=!l", "name=u"}, "the second has no column \"at\""},

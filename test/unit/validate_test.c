@@ -43,6 +43,7 @@ SPOIL(null_count_zero, hostile_null(column, 0); column->null_count = 0)
 SPOIL(null_inside, hostile_null(column, 0))
 SPOIL(one_buffer_less, column->n_buffers--)
 SPOIL(one_buffer_more, column->n_buffers++)
+SPOIL(two_buffers, column->n_buffers = 2)
 SPOIL(no_buffers, column->n_buffers = 0)
 SPOIL(buffers_huge, column->n_buffers = INT64_MAX)
 SPOIL(buffers_negative, column->n_buffers = -1)
@@ -83,8 +84,8 @@ static const struct hostile cases[] = {
     EACH("l", buffers_null), EACH("l", buffer_1_null), EACH("u", buffer_1_null),
     EACH("vu", buffer_1_null), EACH("b", buffer_1_null), EACH("l", child_extra),
     EACH("l", dictionary_extra), EACH("u", one_buffer_less), EACH("u", one_buffer_more),
-    EACH("vu", no_buffers), EACH("n", one_buffer_more), CASE("u", 9, buffer_2_null),
-    CASE("U", 400, buffer_2_null), EACH("i{u}", dictionary_missing),
+    EACH("vu", no_buffers), EACH("n", two_buffers), EACH("n", buffers_negative),
+    CASE("u", 9, buffer_2_null), CASE("U", 400, buffer_2_null), EACH("i{u}", dictionary_missing),
     EACH("i{u}", dictionary_released), EACH("i{u}", dictionary_length), EACH("+l[l]", child_less),
     EACH("+l[l]", child_null), EACH("+l[l]", child_released), CASE("+l[l]", 9, child_short),
     CASE("+l[!l]", 9, child_nulls), EACH("+s[l]", child_short), EACH("+s[l]", child_released),
@@ -222,6 +223,73 @@ static void test_structure_level(void **state) {
     assert_int_equal(foreign_live, 0);
 }
 
+/* bytes: NULL, or what nobody may read. */
+static void give_nulls_a_buffer(const struct ArrowSchema *schema, struct ArrowArray *array,
+                                void *bytes) {
+    if (strcmp(schema->format, "n") == 0) {
+        free(array->buffers);
+        array->n_buffers = 1;
+        array->buffers = calloc(1, sizeof(void *));
+        assert_non_null(array->buffers);
+        foreign_borrow(array, 0, bytes);
+    }
+    for (int64_t i = 0; i < schema->n_children; i++)
+        give_nulls_a_buffer(schema->children[i], array->children[i], bytes);
+    if (schema->dictionary != NULL)
+        give_nulls_a_buffer(schema->dictionary, array->dictionary, bytes);
+}
+
+static void assert_nulls_have_no_buffer(const struct ArrowSchema *schema,
+                                        const struct ArrowArray *array) {
+    if (strcmp(schema->format, "n") == 0) {
+        assert_int_equal(array->n_buffers, 0);
+        assert_int_equal(array->null_count, array->length);
+    }
+    for (int64_t i = 0; i < schema->n_children; i++)
+        assert_nulls_have_no_buffer(schema->children[i], array->children[i]);
+    if (schema->dictionary != NULL)
+        assert_nulls_have_no_buffer(schema->dictionary, array->dictionary);
+}
+
+/* In with a buffer, out without one. */
+static void null_buffer_passes(kh_db *db, const char *type, int64_t rows, void *bytes) {
+    struct foreign_random random = {.state = 7, .has_nulls = true};
+    struct ArrowSchema shape;
+    struct ArrowArray array;
+    struct ArrowArray out;
+    kh_batch *batch = NULL;
+    kh_schema *schema = hostile_schema(db, type);
+    foreign_table(&shape, type);
+    foreign_fill(&random, &shape, rows, &array);
+    give_nulls_a_buffer(&shape, &array, bytes);
+    assert_int_equal(kh_batch_import(db, schema, &array, KH_VALIDATE_FULL, &batch, NULL), KH_OK);
+    assert_int_equal(kh_batch_row_count(batch), rows);
+    assert_int_equal(kh_batch_export(batch, &out, NULL, NULL), KH_OK);
+    assert_nulls_have_no_buffer(&shape, &out);
+    out.release(&out);
+    kh_batch_release(batch);
+    kh_schema_release(schema);
+    shape.release(&shape);
+}
+
+static void test_the_null_type_may_have_a_buffer(void **state) {
+    static const char *const types[] = {"n", "i{n}", "+l[n]", "+s[n;l]", "+w:2[n]", "+us:0,1[n;l]",
+                                        "+ud:0,1[n;l]", "+vl[n]", "+r[!i;n]"};
+    static const int64_t rows[] = {0, 1, 9, 400};
+    (void)state;
+    struct home home;
+    kh_db *db = home_open(&home);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        for (size_t j = 0; j < sizeof rows / sizeof rows[0]; j++) {
+            null_buffer_passes(db, types[i], rows[j], NULL);
+            null_buffer_passes(db, types[i], rows[j], (void *)(uintptr_t)16);
+        }
+    }
+    home_close(&home);
+    assert_int_equal(home.live_blocks, 0);
+    assert_int_equal(foreign_live, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hostile_arrays_are_refused_and_left_alone),
@@ -230,6 +298,7 @@ int main(void) {
         cmocka_unit_test(test_empty_arrays_may_have_null_buffers),
         cmocka_unit_test(test_the_message_names_the_column),
         cmocka_unit_test(test_structure_level),
+        cmocka_unit_test(test_the_null_type_may_have_a_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,11 @@ SPOIL(list_view_far, hostile_put(column, 1, 0, 4, 1);
       hostile_put(column, 2, 0, 4, column->children[0]->length))
 SPOIL(list_view_overflow, hostile_put(column, 1, 0, 8, INT64_MAX);
       hostile_put(column, 2, 0, 8, INT64_MAX))
+SPOIL(digit_more_32, hostile_put(column, 1, 0, 4, 10000000))
+SPOIL(digit_more_64, hostile_put(column, 1, 0, 8, -100000000000000000))
+SPOIL(digits_all_ones, memset((void *)(uintptr_t)column->buffers[1], 0x7F, 16))
+SPOIL(digits_least, memset((void *)(uintptr_t)column->buffers[1], 0, 32);
+      hostile_put(column, 1, 31, 1, 0x80))
 SPOIL(runs_zero, hostile_put(column->children[0], 1, 0, 4, 0))
 SPOIL(runs_equal,
       hostile_put(column->children[0], 1, 1, 4, hostile_get(column->children[0], 1, 0, 4)))
@@ -89,7 +94,9 @@ static const struct hostile cases[] = {
     EACH("+vl[l]", list_view_size), EACH("+vl[l]", list_view_far),
     EACH("+vL[l]", list_view_overflow), EACH("+r[!i;l]", runs_zero),
     CASE("+r[!i;l]", 400, runs_equal), EACH("+r[!i;l]", runs_short), EACH("+r[!i;l]", runs_none),
-    EACH("+r[!i;l]", run_values_short),
+    EACH("+r[!i;l]", run_values_short), EACH("d:7,2,32", digit_more_32),
+    EACH("d:17,0,64", digit_more_64), EACH("d:38,10", digits_all_ones),
+    EACH("d:5,2", digits_all_ones), EACH("d:76,-3,256", digits_least),
 };
 /* clang-format on */
 
@@ -134,8 +141,121 @@ static void test_contents_under_nulls_do_not_matter(void **state) {
     assert_int_equal(foreign_live, 0);
 }
 
+/* 10 to the power of exponent, plus more, negated or not: little-endian. */
+static void power_of_ten(int exponent, int more, bool is_negative, uint8_t out[32]) {
+    memset(out, 0, 32);
+    out[0] = 1;
+    for (int i = 0; i < exponent; i++) {
+        unsigned carry = 0;
+        for (int j = 0; j < 32; j++, carry >>= 8) {
+            carry += out[j] * 10u;
+            out[j] = (uint8_t)carry;
+        }
+    }
+    for (int j = 0; more < 0 && j < 32 && out[j]-- == 0; j++) {
+    }
+    unsigned carry = 1;
+    for (int j = 0; is_negative && j < 32; j++, carry >>= 8) {
+        carry += (uint8_t)~out[j];
+        out[j] = (uint8_t)carry;
+    }
+}
+
+/* A column of one decimal, at the last of rows; or null there. */
+static kh_status import_decimal(kh_db *db, const char *type, int64_t rows, const uint8_t *value,
+                                bool is_null, kh_validation validation) {
+    struct ArrowArray array;
+    hostile_make(type, rows, &array);
+    struct ArrowArray *column = array.children[0];
+    size_t width = (size_t)foreign_bits(type) / 8;
+    uint8_t *values = calloc((size_t)rows, width);
+    memcpy(values + (size_t)(rows - 1) * width, value, width);
+    foreign_buffer(column, 1, values, (size_t)rows * width);
+    free(values);
+    static uint8_t bitmap[64];
+    memset(bitmap, 0xFF, sizeof bitmap);
+    bitmap[(rows - 1) / 8] &= (uint8_t) ~(1u << ((rows - 1) % 8));
+    if (is_null) foreign_borrow(column, 0, bitmap);
+    column->null_count = -1;
+    kh_status status = hostile_import(db, type, &array, validation);
+    if (array.release != NULL) array.release(&array);
+    return status;
+}
+
+static void digits_are_counted(kh_db *db, const char *type, int precision, int64_t rows,
+                               bool is_negative) {
+    uint8_t most[32];
+    uint8_t over[32];
+    power_of_ten(precision, -1, is_negative, most);
+    power_of_ten(precision, 0, is_negative, over);
+    assert_int_equal(import_decimal(db, type, rows, most, false, KH_VALIDATE_FULL), KH_OK);
+    assert_int_equal(import_decimal(db, type, rows, over, false, KH_VALIDATE_FULL),
+                     KH_INVALID_DATA);
+    assert_int_equal(import_decimal(db, type, rows, over, true, KH_VALIDATE_FULL), KH_OK);
+    assert_int_equal(import_decimal(db, type, rows, over, false, KH_VALIDATE_STRUCTURE), KH_OK);
+}
+
+static void test_decimals_have_their_digits(void **state) {
+    static const struct {
+        const char *type;
+        int precision;
+    } decimals[] = {{"d:1,0", 1},      {"d:7,2,32", 7},    {"d:9,0,32", 9},    {"d:10,0,64", 10},
+                    {"d:18,0,64", 18}, {"d:19,3", 19},     {"d:20,0", 20},     {"d:38,10", 38},
+                    {"d:5,2,256", 5},  {"d:39,0,256", 39}, {"d:76,-3,256", 76}};
+    (void)state;
+    struct home home;
+    kh_db *db = home_open(&home);
+    for (size_t i = 0; i < sizeof decimals / sizeof decimals[0]; i++) {
+        for (int64_t rows = 1; rows <= 400; rows += 133) {
+            digits_are_counted(db, decimals[i].type, decimals[i].precision, rows, false);
+            digits_are_counted(db, decimals[i].type, decimals[i].precision, rows, true);
+        }
+    }
+    home_close(&home);
+    assert_int_equal(home.live_blocks, 0);
+    assert_int_equal(foreign_live, 0);
+}
+
+/* What a producer that was trusted has given can be read again: in IPC it is as it was. */
+static void test_stored_decimals_stay(void **state) {
+    static const char *const types[] = {"d:5,2", "+l[d:5,2]", "i{d:5,2}"};
+    static const int64_t rows[] = {1, 9, 400};
+    (void)state;
+    for (size_t i = 0; i < 9; i++) {
+        kh_schema *schema = hostile_schema(NULL, types[i / 3]);
+        struct ArrowArray array;
+        struct ArrowArray *values;
+        kh_batch *batch = NULL;
+        kh_batch **again = NULL;
+        kh_bytes bytes;
+        size_t count = 0;
+        hostile_make(types[i / 3], rows[i % 3], &array);
+        values = array.children[0];
+        if (values->dictionary != NULL) values = values->dictionary;
+        if (values->n_children > 0) values = values->children[0];
+        if (values->length > 0) memset((void *)(uintptr_t)values->buffers[1], 0x7F, 16);
+        assert_int_equal(kh_batch_import(NULL, schema, &array, KH_VALIDATE_STRUCTURE, &batch, NULL),
+                         KH_OK);
+        assert_int_equal(kh_ipc_encode((const kh_batch *const *)&batch, 1, KH_IPC_STREAM,
+                                       KH_COMPRESS_NONE, &bytes, NULL),
+                         KH_OK);
+        assert_int_equal(kh_ipc_decode(NULL, bytes, &again, &count, NULL), KH_OK);
+        assert_int_equal(count, 1);
+        bool is_equal = false;
+        assert_int_equal(kh_batch_equal(batch, again[0], &is_equal, NULL), KH_OK);
+        assert_true(is_equal);
+        kh_batches_free(again, count);
+        kh_bytes_free(bytes);
+        kh_batch_release(batch);
+        kh_schema_release(schema);
+    }
+    assert_int_equal(foreign_live, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decimals_have_their_digits),
+        cmocka_unit_test(test_stored_decimals_stay),
         cmocka_unit_test(test_hostile_arrays_are_refused_and_left_alone),
         cmocka_unit_test(test_contents_under_nulls_do_not_matter),
     };
