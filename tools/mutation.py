@@ -11,8 +11,9 @@ one fails. What is left is a survivor: test/mutants/survivors.txt says why each 
 A run takes files in turn and changes in an order that the seed gives, until its time is over. It
 remembers what it has done (build/mutation/done.jsonl, by the text of the changed file), so that the
 next run goes on; with --again the tests are asked about the known survivors once more.
-docs/mutation.md is written anew from all that is remembered of the sources as they are. Ends with a
-line of JSON; the exit status is 0 when every survivor has a reason.
+docs/mutation.md is written anew from all that is remembered of the sources as they are; of a file
+of which that is nothing it keeps what it has, of the commit that its row names. Ends with a line of
+JSON; the exit status is 0 when every survivor that is remembered has a reason.
 """
 
 import argparse
@@ -263,16 +264,58 @@ def run(ground, work, done, seconds, jobs):
 
 # ---- the document --------------------------------------------------------------------------------
 
+def commit_of(path):
+    """The one that made the file what it is; with a plus when it has changed since."""
+    git = ["git", "-C", ROOT]
+    log = subprocess.run([*git, "log", "-1", "--format=%h", "--", path], stdout=subprocess.PIPE,
+                         text=True, check=True)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", path], check=False)
+    return log.stdout.strip() + ("+" if changed.returncode != 0 else "")
+
+
 def summarize(made, done):
-    """Rows of the table and the survivors, of the sources as they are."""
+    """Rows of the table (file, its numbers, its commit) and the survivors, of the sources as they
+    are."""
     rows, survivors = [], []
     for path in sorted(made):
         known = [done[change[0]] for change in made[path] if change[0] in done]
         states = {state: sum(record["state"] == state for record in known)
                   for state in STATES}
-        rows.append((path, len(made[path]), states))
+        cells = (len(made[path]), len(known), states["invalid"] + states["same"], states["killed"],
+                 states["survived"])
+        rows.append((path, cells, commit_of(path)))
         survivors += [record for record in known if record["state"] == "survived"]
     return rows, survivors
+
+
+def read_document(text):
+    """What it says of each file: {file: row}, {file: survivors}, both as of summarize."""
+    rows, survivors, path = {}, {}, None
+    for number, line in enumerate(text.splitlines()):
+        row = re.fullmatch(r"\| `(\S+)` \| (\d+(?: \| \d+){4}) \| (\S+) \|", line)
+        change = re.fullmatch(r"\| `` (.*?) `` \| `` (.*?) `` \| .*", line)
+        if line.startswith("### "):
+            path = line[4:]
+        elif row:
+            rows[row[1]] = (row[1], tuple(int(cell) for cell in row[2].split(" | ")), row[3])
+        elif change:
+            was, now = (code.replace("\\|", "|") for code in change.groups())
+            survivors.setdefault(path, []).append(
+                {"file": path, "line": number, "was": was, "is": now})
+    return rows, survivors
+
+
+def with_kept(rows, survivors, text):
+    """The same, and of files of which nothing is remembered what the document says of an older
+    state."""
+    old_rows, old_survivors = read_document(text)
+    all_rows, all_survivors = [], list(survivors)
+    for row in rows:
+        old = old_rows.get(row[0])
+        is_kept = row[1][1] == 0 and old is not None and old[1][1] > 0
+        all_rows.append(old if is_kept else row)
+        all_survivors += old_survivors.get(row[0], []) if is_kept else []
+    return all_rows, all_survivors
 
 
 def code(text):
@@ -283,10 +326,11 @@ HEAD = """# Mutation
 
 Written by `make mutation`; do not edit. universalmutator changes a line, the tests of
 `test/mutants/tests.txt` are asked. What does not compile, or compiles to the same object, is no
-mutant. How to run it: docs/hacking.md.
+mutant. How to run it: docs/hacking.md. The last column is the commit that had changed the file last
+when it was tried (?: not known): where it is not the newest, the row and survivors are of then.
 
-| file | changes | tried | no mutants | killed | survived |
-|---|---|---|---|---|---|
+| file | changes | tried | no mutants | killed | survived | as of |
+|---|---|---|---|---|---|---|
 """
 
 WORDS = """
@@ -298,23 +342,26 @@ right moment can see it.
 """
 
 
-def write_document(rows, survivors, reasons):
+def is_there(record):
+    return record["was"] in (line.strip() for line in
+                             read(os.path.join(ROOT, record["file"])).splitlines())
+
+
+def make_document(rows, survivors, reasons):
     text = HEAD
     total = [0] * 5
-    for path, count, states in rows:
-        none = states["invalid"] + states["same"]
-        cells = (count, sum(states.values()), none, states["killed"], states["survived"])
+    for path, cells, commit in rows:
         total = [a + b for a, b in zip(total, cells)]
-        text += f"| `{path}` | " + " | ".join(str(cell) for cell in cells) + " |\n"
-    text += "| all | " + " | ".join(str(cell) for cell in total) + " |\n" + WORDS
+        text += f"| `{path}` | " + " | ".join(str(cell) for cell in cells) + f" | {commit} |\n"
+    text += "| all | " + " | ".join(str(cell) for cell in total) + " | |\n" + WORDS
     for path in sorted({record["file"] for record in survivors}):
         text += f"\n### {path}\n\n| was | is | why |\n|---|---|---|\n"
         mine = [record for record in survivors if record["file"] == path]
         for record in sorted(mine, key=lambda each: (each["line"], each["is"])):
-            why = reasons.of(record) or "**no reason yet**"
+            why = reasons.of(record) or (
+                "**no reason yet**" if is_there(record) else "the line is gone")
             text += f"| {code(record['was'])} | {code(record['is'])} | {why} |\n"
-    with open(DOCUMENT, "w", encoding="utf-8") as file:
-        file.write(text)
+    return text
 
 
 def report(arguments, count, rows, survivors, reasons):
@@ -323,12 +370,11 @@ def report(arguments, count, rows, survivors, reasons):
     for record in open_cases:
         print(f"mutation: no reason for {record['file']}:{record['line']}: {record['was']} -> "
               f"{record['is']}")
-    total = {state: sum(states[state] for _, _, states in rows) for state in STATES}
+    changes, _, none, killed, survived = (sum(column) for column in
+                                          zip(*(cells for _, cells, _ in rows)))
     print(json.dumps({"proof": "mutation", "seed": arguments.seed, "judged_now": count,
-                      "changes": sum(row[1] for row in rows), "killed": total["killed"],
-                      "survived": total["survived"],
-                      "no_mutants": total["invalid"] + total["same"],
-                      "failures": len(open_cases)}))
+                      "changes": changes, "killed": killed, "survived": survived,
+                      "no_mutants": none, "failures": len(open_cases)}))
     return 1 if open_cases else 0
 
 
@@ -361,7 +407,9 @@ def main():
         check_controls(ground, sorted({path for path, _ in work}))
     count = run(ground, work, done, arguments.seconds, arguments.jobs)
     rows, survivors = summarize(made, done)
-    write_document(rows, survivors, reasons)
+    text = make_document(*with_kept(rows, survivors, read(DOCUMENT)), reasons)
+    with open(DOCUMENT, "w", encoding="utf-8") as file:
+        file.write(text)
     return report(arguments, count, rows, survivors, reasons)
 
 

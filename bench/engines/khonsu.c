@@ -201,9 +201,13 @@ static void count(void *context, struct engine_counts *counts) {
     kh_stats stats = {.size = sizeof stats};
     kh_error error = {0};
     check(kh_db_stats(store->db, &stats, &error), &error, "kh_db_stats");
+    kh_head head = {.number = 0}; /* the log numbers its groups; in memory there is none */
+    kh_status status = kh_db_head(store->db, &head, &error);
+    if (status != KH_UNSUPPORTED) check(status, &error, "kh_db_head");
     *counts = (struct engine_counts){.versions = stats.versions_live,
                                      .versions_reclaimed = stats.versions_reclaimed,
-                                     .memory_bytes = stats.memory_bytes};
+                                     .memory_bytes = stats.memory_bytes,
+                                     .groups = head.number};
 }
 
 const struct engine engine_khonsu = {.name = "khonsu",

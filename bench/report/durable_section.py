@@ -105,4 +105,6 @@ def lines_of(values, bounds, plots):
         plots["durable"] = rates_plot(values)
     for name in names:
         lines += figure_lines(values, name, bounds)
-    return lines + ["### Engines in files", "", settings_table(values), ""]
+    return lines + ["### Engines in files", "", settings_table(values), "",
+                    "### Opening, loading, and more than memory", "", bounds["durable_besides"],
+                    ""]

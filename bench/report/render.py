@@ -262,8 +262,8 @@ def engines_table(values):
 def render(values, bounds_path=os.path.join(HERE, "bounds.md")):
     """The document's text, and {file name without ending: SVG}."""
     bounds = read_bounds(bounds_path)
-    lacking = [name for name in (*values["figures"], "method", "durable", "repeat")
-               if name not in bounds]
+    needed = (*values["figures"], "method", "durable", "durable_besides", "repeat")
+    lacking = [name for name in needed if name not in bounds]
     if lacking:
         raise ValueError(f"{bounds_path} says nothing of {', '.join(lacking)}")
     bars_text, bar_rows = bars_table(values)

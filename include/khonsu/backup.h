@@ -35,9 +35,11 @@ typedef struct kh_restored {
  * newest is taken): neither is changed. What was written is read back and compared before the
  * directory counts as a database: one that a crash left half made is no database, and is to be
  * removed. options NULL: the newest state. *out (NULL allowed) says what was made.
- * KH_TOO_OLD: history does not reach back to that moment; KH_INVALID: it is in the future, or one
- * of the paths is not what it must be; KH_BUSY: a writer changed the directory faster than it could
- * be opened; KH_CORRUPT, KH_IO, KH_NO_SPACE, KH_NO_MEMORY. */
+ * A restore that fails leaves nothing behind: a directory that was not there before is removed.
+ * KH_TOO_OLD: history does not reach back to that moment; KH_INVALID: it is in the future, one of
+ * the paths is not what it must be, or to_path is from_path or lies in it; KH_BUSY: a writer
+ * changed the directory faster than it could be opened; KH_CORRUPT, KH_IO, KH_NO_SPACE,
+ * KH_NO_MEMORY. */
 KH_API KH_WARN_UNUSED kh_status kh_restore(const char *from_path, const char *to_path,
                                            const kh_restore_options *options, kh_restored *out,
                                            kh_error *error);
@@ -71,7 +73,8 @@ typedef struct kh_backup_entry {
  * what was committed before the call is in it, and it waits until that is on disk. The backup
  * counts once it was checked; one that fails or is cut off is not on the list, and its files go
  * with a purge of older ones. options NULL: all defaults. *out (NULL allowed) is the new entry.
- * KH_INVALID: the directory is something else, or has backups of another database; KH_IN_USE:
+ * KH_INVALID: the directory is something else, has backups of another database, or lies in the
+ * directory of the database itself; KH_IN_USE:
  * another call works in it; KH_READ_ONLY: the database is open read-only; KH_POISONED: its log has
  * failed; KH_CORRUPT: what was written is not what is read back; KH_UNSUPPORTED: a database without
  * a path; KH_IO, KH_NO_SPACE, KH_NO_MEMORY. Any thread. */

@@ -28,7 +28,10 @@ extern "C" {
 typedef struct kh_changes kh_changes;
 
 enum kh_changes_flag {
-    KH_CHANGES_KEYS_ONLY = 1 /* changes carry no value */
+    KH_CHANGES_KEYS_ONLY = 1, /* changes carry no value */
+    /* For who begins, and has no position of its own: where the log does not reach back to `after`
+     * the feed begins with the oldest change that it has. kh_changes_position says behind what. */
+    KH_CHANGES_OLDEST = 2
 };
 
 typedef struct kh_changes_options {
@@ -52,9 +55,10 @@ typedef struct kh_change {
     bool is_last_of_commit; /* no more of this commit comes: timestamp is a place to resume after */
 } kh_change;
 
-/* The changes of commits with timestamps above `after` (0: all that there are; kh_db_now(): from
- * now on). options NULL: every key. Close it before the database, which answers KH_IN_USE
- * meanwhile. KH_TOO_OLD: the log does not reach back to there any more; KH_UNSUPPORTED: a database
+/* The changes of commits with timestamps above `after` (0: from the first commit on; kh_db_now():
+ * from now on). options NULL: every key. Close it before the database, which answers KH_IN_USE
+ * meanwhile. KH_TOO_OLD: something after `after` was trimmed (0 is no exception: KH_CHANGES_OLDEST
+ * takes what is left); KH_UNSUPPORTED: a database
  * without a path, or open as_of a timestamp; KH_INVALID: options out of their range; KH_TOO_BIG:
  * the prefix is longer than a key can be; KH_CORRUPT, KH_IO: the log or the storage cannot be read;
  * KH_NO_MEMORY. Any thread.

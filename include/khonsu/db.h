@@ -247,12 +247,14 @@ typedef enum kh_outcome {
     KH_OUTCOME_PREPARED = 1,
     KH_OUTCOME_COMMITTED = 2,
     KH_OUTCOME_ABORTED = 3,
-    KH_OUTCOME_FORGOTTEN = 4 /* too long ago: it may have been either */
+    KH_OUTCOME_FORGOTTEN = 4 /* nothing is known: it may have been either */
 } kh_outcome;
 /* What became of a transaction. A database with a path (or a storage) answers for everything that
- * its log has kept, also after restarts, for a day at least; what was never kept is aborted.
- * KH_NOT_FOUND: in memory, it ended too long ago to be remembered; or no such id was ever given
- * out.
+ * its log has kept, also after restarts, as long as the log has it and for a day at least (of
+ * commit timestamps: until the newest is a day later); what was never kept is aborted. Forgotten is
+ * what began earlier than that, an id of another node (kh_options.node), and, of a read-only
+ * opening, all that it does not find: the writer may have it in hand. KH_NOT_FOUND: in memory, it
+ * ended too long ago to be remembered; or no such id was ever given out.
  * *timestamp (NULL allowed) is written for committed ones that changed something, else 0.
  * Outcomes of transactions with writes at least are kept. */
 KH_API KH_WARN_UNUSED kh_status kh_db_outcome(kh_db *db, kh_txn_id id, kh_outcome *out,

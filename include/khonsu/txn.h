@@ -62,8 +62,11 @@ typedef struct kh_txn_options {
  * A snapshot costs the same whatever the size of the store. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out,
                                              kh_error *error);
-/* A read-only transaction as of a past (or the present) timestamp. KH_TOO_OLD: before the horizon;
- * KH_INVALID: in the future. */
+/* A read-only transaction as of a past (or the present) timestamp, whether or not anything was
+ * committed since: nothing commits at or below it later on. KH_TOO_OLD: before the horizon;
+ * KH_INVALID: in the future, by the database's clock, or, of a read-only opening, later than what
+ * it has seen; KH_BUSY: what was being committed then is not durable within the database's timeout;
+ * KH_POISONED: the log has failed. */
 KH_API KH_WARN_UNUSED kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out,
                                                 kh_error *error);
 KH_API kh_txn_id kh_txn_get_id(const kh_txn *txn);

@@ -106,7 +106,7 @@ typedef bool kh_verify_fn(void *context, const char *what, uint64_t count);
 typedef struct kh_verify_options {
     size_t size;            /* sizeof(kh_verify_options) */
     const uint8_t *expect;  /* KH_DIGEST_BYTES of a head that was kept elsewhere; NULL: none */
-    uint64_t expect_number; /* its number; 0: not known */
+    uint64_t expect_number; /* its number, which must be right; 0: not known */
     kh_verify_fn *progress; /* NULL: none */
     void *progress_context;
 } kh_verify_options;
@@ -118,7 +118,7 @@ typedef enum kh_expectation {
     KH_EXPECT_HEAD = 1,    /* it is the newest head */
     KH_EXPECT_EARLIER = 2, /* it was the newest head once: the history has grown since */
     KH_EXPECT_TOO_OLD = 3, /* its number lies before what the log still has */
-    KH_EXPECT_MISSING = 4  /* the history has no such head */
+    KH_EXPECT_MISSING = 4  /* the history has no such head: none with that number and digest */
 } kh_expectation;
 
 typedef struct kh_verify_report {

@@ -50,15 +50,9 @@ class Feeds(Protocol):
     def closed(self) -> bool:
         """Whether it is closed, or about to be."""
 
-    @property
-    def now(self) -> int:
-        """The newest timestamp."""
-
-    @property
-    def horizon(self) -> int:
-        """How far back history reaches."""
-
-    def feed(self, since: int = 0, prefix: Key = "", keys_only: bool = False) -> _core.Changes:
+    def feed(
+        self, since: int = 0, prefix: Key = "", keys_only: bool = False, oldest: bool = False
+    ) -> _core.Changes:
         """Open the feed."""
 
 
@@ -224,37 +218,9 @@ class ChangeFeed(Iterator[Change], AsyncIterator[Change]):
             return bool(self._taken) or self._failure is not None
 
 
-def _oldest(db: Feeds, prefix: Key, keys_only: bool) -> tuple[_core.Changes, int]:
-    """A feed of all that the log has, and the timestamp that it begins behind."""
-    too_old = BY_NAME["TooOldError"]
-
-    def open_at(since: int) -> _core.Changes | None:
-        try:
-            return db.feed(since, prefix, keys_only)
-        except too_old:
-            return None
-
-    if (feed := open_at(0)) is not None:
-        return feed, 0
-    # The library says that it is too old and not what is not: so it is asked. The log mostly begins
-    # where history does.
-    below, at = 0, db.horizon
-    while (feed := open_at(at)) is None:
-        below, at = at, max(db.now, at + 1)
-    middle = at - 1
-    while at - below > 1:
-        if (other := open_at(middle)) is None:
-            below = middle
-        else:
-            feed.close()
-            feed, at = other, middle
-        middle = (below + at) // 2
-    return feed, at
-
-
 def changes(
     db: Feeds,
-    since: Moment = 0,
+    since: Moment | None = None,
     prefix: Key = "",
     *,
     follow: bool = False,
@@ -264,9 +230,9 @@ def changes(
 
     Args:
         db: A durable database.
-        since: Changes of commits after this timestamp or datetime; 0: all that the log still has,
-            which is what ``retention`` keeps. To go on after a restart, keep a feed's ``position``
-            and pass it here.
+        since: Changes of commits after this timestamp or datetime; None: all that the log still
+            has, which is what ``retention`` keeps. To go on after a restart, keep a feed's
+            ``position`` and pass it here: also when it is 0.
         prefix: Only keys that start with it.
         follow: Wait for further changes, instead of ending at what is there.
         keys_only: Without values, which is cheaper.
@@ -277,12 +243,9 @@ def changes(
 
     Raises:
         UnsupportedError: A database in memory, or one that is open as of a timestamp.
-        TooOldError: The log does not reach back to `since` (when that is not 0): read the database,
-            and follow from there.
+        TooOldError: Something after `since` is not in the log any more: read the database, and
+            follow from there.
     """
-    timestamp = timestamp_of(since)
-    if timestamp == 0:
-        feed, timestamp = _oldest(db, prefix, keys_only)
-    else:
-        feed = db.feed(timestamp, prefix, keys_only)
-    return ChangeFeed(feed, follow=follow, since=timestamp, db=db)
+    timestamp = 0 if since is None else timestamp_of(since)
+    feed = db.feed(timestamp, prefix, keys_only, oldest=since is None)
+    return ChangeFeed(feed, follow=follow, since=feed.position, db=db)

@@ -329,7 +329,7 @@ class Database(_core.Database):
 
     def changes(
         self,
-        since: Moment = 0,
+        since: Moment | None = None,
         prefix: _core.Key = "",
         *,
         follow: bool = False,

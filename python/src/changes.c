@@ -50,18 +50,20 @@ static PyObject *make(database_object *database, kh_timestamp since,
 }
 
 PyObject *changes_make(database_object *database, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"since", "prefix", "keys_only", NULL};
+    static char *names[] = {"since", "prefix", "keys_only", "oldest", NULL};
     uint64_t since = 0;
     PyObject *prefix = NULL;
     int is_keys_only = 0;
+    int is_from_oldest = 0;
     struct key key = {{NULL, 0}, NULL};
     kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
-    if (!arguments_take(args, kwargs, "|O&Op:feed", names, uint64_take, &since, &prefix,
-                        &is_keys_only) ||
+    if (!arguments_take(args, kwargs, "|O&Opp:feed", names, uint64_take, &since, &prefix,
+                        &is_keys_only, &is_from_oldest) ||
         (prefix != NULL && !key_take(prefix, &key)))
         return NULL;
     options.prefix = key.bytes;
     if (is_keys_only) options.flags |= KH_CHANGES_KEYS_ONLY;
+    if (is_from_oldest) options.flags |= KH_CHANGES_OLDEST;
     PyObject *changes = make(database, since, &options);
     key_drop(&key);
     return changes;

@@ -509,8 +509,8 @@ static PyMethodDef methods[] = {
      "watch(prefix='')\n--\n\nAn iterator over the keys that commits change from now on: (key, "
      "timestamp, is_deleted, is_lossy)."},
     {"feed", KEYWORDS(database_feed), METH_VARARGS | METH_KEYWORDS,
-     "feed(since=0, prefix='', keys_only=False)\n--\n\nThe change feed; Database.changes is the "
-     "comfortable form."},
+     "feed(since=0, prefix='', keys_only=False, oldest=False)\n--\n\nThe change feed; "
+     "Database.changes is the comfortable form."},
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef properties[] = {

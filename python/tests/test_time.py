@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import select
 import threading
@@ -12,6 +13,7 @@ import pytest
 from tables import content, get, put, python, row
 
 import khonsu
+from khonsu._options import timestamp_of
 
 
 @pytest.fixture
@@ -47,6 +49,24 @@ def test_at(kept: Any) -> None:
         kept.at(1 << 63)
     with pytest.raises(khonsu.TooOldError):
         kept.at(1)
+
+
+def test_at_a_moment_without_a_commit(kept: Any) -> None:
+    """By the clock, after the last commit: the newest state, also when more is committed then."""
+    stamp = put(kept, "k", (1, 1))
+    moment = khonsu.datetime_of(stamp)
+    while timestamp_of(dt.datetime.now()) <= timestamp_of(moment):
+        pass
+    moment = dt.datetime.now()
+    assert timestamp_of(moment) > kept.now
+    with kept.at(moment) as txn:
+        assert content(txn["k"]) == {1: 1}
+        assert put(kept, "k", (2, 2)) > timestamp_of(moment)
+        assert content(txn["k"]) == {1: 1}
+    with kept.at(moment) as txn:
+        assert content(txn["k"]) == {1: 1}
+    with pytest.raises(khonsu.InvalidError, match="future"):
+        kept.at(dt.datetime.now() + dt.timedelta(seconds=60))
 
 
 def test_without_retention(db: Any) -> None:

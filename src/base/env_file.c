@@ -47,18 +47,107 @@ int env_dir_make(const char *path, bool *is_new) {
     return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
 }
 
+int env_path_resolve(const char *path, char *out, size_t size_bytes) {
+    char *real = realpath(path, NULL);
+    if (real == NULL) return errno;
+    size_t length = strlen(real);
+    if (length < size_bytes) memcpy(out, real, length + 1);
+    free(real);
+    return length < size_bytes ? 0 : ENAMETOOLONG;
+}
+
+static bool is_dots(const char *name) {
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
 int env_dir_is_empty(const char *path, bool *is_empty) {
     DIR *directory = opendir(path);
     if (directory == NULL) return errno;
     *is_empty = true;
     for (const struct dirent *entry = readdir(directory); entry != NULL;
          entry = readdir(directory)) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        if (is_dots(entry->d_name)) continue;
         *is_empty = false;
         break;
     }
     (void)closedir(directory);
     return 0;
+}
+
+int env_dir_remove(const char *path) {
+    return rmdir(path) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+static int remove_entries(const char *path) {
+    char below[PATH_MAX];
+    int code = 0;
+    DIR *directory = opendir(path);
+    if (directory == NULL) return errno;
+    for (const struct dirent *entry = readdir(directory); entry != NULL && code == 0;
+         entry = readdir(directory)) {
+        if (is_dots(entry->d_name)) continue;
+        int length = snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+        bool is_short = length > 0 && (size_t)length < sizeof below;
+        code = is_short ? env_tree_remove(below) : ENAMETOOLONG;
+    }
+    (void)closedir(directory);
+    return code;
+}
+
+int env_tree_remove(const char *path) {
+    if (unlink(path) == 0 || errno == ENOENT) return 0;
+    if (errno != EISDIR) return errno;
+    int code = remove_entries(path);
+    return code == 0 ? env_dir_remove(path) : code;
+}
+
+/* Cut off the last name of a path; of one name "." is left, of the root the root. */
+static void cut_name(char path[PATH_MAX]) {
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') length--;
+    while (length > 0 && path[length - 1] != '/') length--;
+    while (length > 1 && path[length - 1] == '/') length--;
+    if (length == 0) path[length++] = '.';
+    path[length] = '\0';
+}
+
+/* The real path of what there is of it: itself, or the nearest directory above. */
+static int resolve(const char *path, char out[PATH_MAX]) {
+    char left[PATH_MAX];
+    size_t length = strnlen(path, sizeof left);
+    if (length >= sizeof left) return ENAMETOOLONG;
+    memcpy(left, path, length + 1);
+    while (realpath(left, out) == NULL) {
+        bool is_last = strcmp(left, ".") == 0 || strcmp(left, "/") == 0;
+        if (errno != ENOENT || is_last) return errno;
+        cut_name(left);
+    }
+    return 0;
+}
+
+int env_path_is_within(const char *path, const char *directory, bool *is_within) {
+    char real[PATH_MAX];
+    char above[PATH_MAX];
+    *is_within = false;
+    if (realpath(directory, above) == NULL) return errno == ENOENT ? 0 : errno;
+    int code = resolve(path, real);
+    if (code != 0) return code;
+    size_t length = strcmp(above, "/") == 0 ? 0 : strlen(above);
+    *is_within = strncmp(real, above, length) == 0 && (real[length] == '/' || real[length] == '\0');
+    return 0;
+}
+
+int env_path_find_above(const char *path, const char *name, char out[4096]) {
+    char entry[2 * PATH_MAX];
+    struct stat status;
+    int code = resolve(path, out);
+    while (code == 0) {
+        (void)snprintf(entry, sizeof entry, "%s/%s", out, name);
+        if (stat(entry, &status) == 0) return 0;
+        code = strcmp(out, "/") == 0 ? ENOENT : 0;
+        cut_name(out);
+    }
+    return code;
 }
 
 int env_path_look(const char *path, bool *is_there) {
@@ -197,8 +286,27 @@ int env_lock_shared(const char *path, uint64_t *owner) {
     return -code;
 }
 
+#if defined(KH_SLOW_CHECKS)
+static _Atomic uint64_t pretended_free_bytes = UINT64_MAX;
+
+void env_pretend_free_bytes(uint64_t size_bytes) {
+    pretended_free_bytes = size_bytes;
+}
+
+static bool is_pretended(uint64_t *size_bytes) {
+    *size_bytes = pretended_free_bytes;
+    return *size_bytes != UINT64_MAX;
+}
+#else
+static bool is_pretended(uint64_t *size_bytes) {
+    (void)size_bytes;
+    return false;
+}
+#endif
+
 int env_free_bytes(const char *path, uint64_t *size_bytes) {
     struct statvfs status;
+    if (is_pretended(size_bytes)) return 0;
     if (statvfs(path, &status) != 0) return errno;
     *size_bytes = (uint64_t)status.f_bavail * status.f_frsize;
     return 0;

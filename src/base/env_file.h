@@ -12,6 +12,17 @@
 int env_dir_make(const char *path, bool *is_new);
 /* Is there anything in it? ENOENT, ENOTDIR as the system says. */
 int env_dir_is_empty(const char *path, bool *is_empty);
+/* Remove it, if it is empty; no failure when there is none. Not made durable. */
+int env_dir_remove(const char *path);
+/* Remove a file, a link, or a directory with all that is in it; no failure when there is none. Not
+ * made durable. */
+int env_tree_remove(const char *path);
+/* Is path the directory, or below it, when every link is followed? Neither needs to exist: of a
+ * path as much as there is of it counts. */
+int env_path_is_within(const char *path, const char *directory, bool *is_within);
+/* The nearest directory at or above path, by its real name, that has an entry of that name. ENOENT:
+ * none has. */
+int env_path_find_above(const char *path, const char *name, char out[4096]);
 /* Make the directory's entries durable. */
 int env_dir_sync(const char *path);
 /* Is there anything of that name? Whoever makes one where there is none must know. */
@@ -19,6 +30,10 @@ int env_path_look(const char *path, bool *is_there);
 /* For those that go on to read it: true also where the system does not say, since the reading then
  * meets the failure. */
 bool env_path_exists(const char *path);
+
+/* The path from the root on, without links: what a later change of the working directory leaves
+ * alone. Of something that is there. ENAMETOOLONG: it has more than size_bytes - 1. */
+int env_path_resolve(const char *path, char *out, size_t size_bytes);
 
 enum env_open { ENV_READ, ENV_WRITE /* made if absent */, ENV_NEW /* EEXIST if not absent */ };
 int env_open(const char *path, enum env_open how);
@@ -51,5 +66,8 @@ int env_lock_shared(const char *path, uint64_t *owner);
 
 /* Bytes that an ordinary user can still write in the file system of path. */
 int env_free_bytes(const char *path, uint64_t *size_bytes);
+#if defined(KH_SLOW_CHECKS)
+void env_pretend_free_bytes(uint64_t size_bytes); /* UINT64_MAX: no more */
+#endif
 
 #endif

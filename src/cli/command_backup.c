@@ -34,7 +34,7 @@ static int back_up(const char *path, const char *backups, bool is_quick, bool is
     options.path = path;
     options.retention_ms = UINT64_MAX; /* what history there is stays the writer's matter */
     how.flags = is_quick ? KH_BACKUP_QUICK : 0;
-    kh_status status = opening_open(&options, &db, &error);
+    kh_status status = opening_open_existing(&options, &db, &error);
     if (status != KH_OK) {
         return complain_status("backup", status, &error);
     }

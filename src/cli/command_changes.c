@@ -1,11 +1,13 @@
 /* command_changes.c - khonsu changes: what was committed to a durable database, in order. */
 #include "command.h"
 #include "complain.h"
+#include "head_text.h"
 #include "heap.h"
 #include "key_text.h"
 #include "opening.h"
 #include "output.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +18,9 @@ static const char details[] =
     "the order of the commits, one line each: timestamp (of the commit; to go on after it), time,\n"
     "what was done, the key, rows and bytes of the value, whether it is the last change of its\n"
     "commit, the transaction's number and its tag. The log reaches back as far as retention goes\n"
-    "with which the database is opened; asked for more, the command fails.\n\n"
+    "with which the database is opened: without --after the list begins there, and the standard\n"
+    "error says from where on; with an --after of which something later is gone the command "
+    "fails.\n\n"
     "Nothing is changed, and another process may have the database open. With --follow the "
     "command\n"
     "looks for more, by reading the directory anew twice a second, until it is interrupted or has\n"
@@ -35,6 +39,7 @@ struct listing {
     struct text prefix;
     uint64_t left; /* changes until the limit */
     bool is_following;
+    bool is_from_oldest; /* not begun, and nobody said where */
     kh_timestamp after;
     struct output output;
     kh_schema *schema;
@@ -133,6 +138,21 @@ static void free_room(struct listing *listing) {
     kh_schema_release(listing->schema);
 }
 
+/* A list that does not begin with the first commit says so. */
+static void say_beginning(struct listing *listing, const kh_changes *feed) {
+    kh_timestamp after = kh_changes_position(feed);
+    if (listing->is_from_oldest && after > 0) {
+        struct text time = {NULL, 0, 0};
+        head_text_add_time(&time, KH_MS_OF_TIMESTAMP(after));
+        (void)fprintf(stderr,
+                      "khonsu: the log has no changes up to timestamp %" PRIu64
+                      " (%s) any more: here are those after it\n",
+                      after, time.bytes);
+        text_free(&time);
+    }
+    listing->is_from_oldest = false;
+}
+
 /* What is there now. */
 static int list_once(struct listing *listing) {
     kh_options options = KH_OPTIONS_INIT;
@@ -143,6 +163,7 @@ static int list_once(struct listing *listing) {
     options.path = listing->path;
     options.flags = KH_OPEN_READ_ONLY | KH_OPEN_NO_THREADS;
     of.prefix = text_bytes(&listing->prefix);
+    of.flags = listing->is_from_oldest ? KH_CHANGES_OLDEST : 0;
     kh_status status = opening_open(&options, &db, &error);
     if (status == KH_BUSY && listing->is_following) {
         return CLI_OK; /* the next look comes */
@@ -150,7 +171,13 @@ static int list_once(struct listing *listing) {
     if (status == KH_OK) {
         status = kh_changes_open(db, listing->after, &of, &feed, &error);
     }
-    int code = status == KH_OK ? list(listing, feed) : complain_status("changes", status, &error);
+    int code = CLI_OK;
+    if (status == KH_OK) {
+        say_beginning(listing, feed);
+        code = list(listing, feed);
+    } else {
+        code = complain_status("changes", status, &error);
+    }
     kh_changes_close(feed);
     (void)kh_db_close(db);
     return code;
@@ -219,6 +246,7 @@ static int run(const struct command *command, int argc, char *const *argv) {
     if (listing.is_following && listing.output.format == OUTPUT_AUTO && listing.output.to == NULL) {
         listing.output.is_json = listing.output.is_json || isatty(STDOUT_FILENO);
     }
+    listing.is_from_oldest = after == NULL;
     listing.left = limit == 0 ? UINT64_MAX : limit;
     listing.path = operands.values[0];
     return show(&listing);

@@ -45,7 +45,7 @@ static int compact(const char *path, kh_options *options, bool is_quiet) {
     kh_error error = {""};
     kh_db *db = NULL;
     kh_stats stats = {.size = sizeof stats};
-    kh_status status = opening_open(options, &db, &error);
+    kh_status status = opening_open_existing(options, &db, &error);
     if (status != KH_OK) {
         return complain_status("compact", status, &error);
     }

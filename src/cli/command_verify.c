@@ -113,10 +113,26 @@ static bool show_progress(void *context, const char *what, uint64_t count) {
     return true;
 }
 
-static int verify(const char *path, const kh_verify_options *options, bool is_json) {
+/* For the library the number 0 is one that is not known; who writes "0:" knows it. */
+static kh_status check_number(kh_verify_report *report, kh_error *error) {
+    if (report->expected.number == 0) {
+        return KH_OK;
+    }
+    report->expectation = KH_EXPECT_MISSING;
+    (void)snprintf(error->message, sizeof error->message,
+                   "the expected head is that of group %" PRIu64 ", not of an empty history",
+                   report->expected.number);
+    return KH_MISMATCH;
+}
+
+static int verify(const char *path, const kh_verify_options *options, bool is_of_none,
+                  bool is_json) {
     kh_verify_report report = {.size = sizeof report};
     kh_error error = {""};
     kh_status status = kh_verify(path, options, &report, &error);
+    if (status == KH_OK && is_of_none) {
+        status = check_number(&report, &error);
+    }
     if (options->progress != NULL) {
         (void)fprintf(stderr, "\r\033[K");
     }
@@ -160,7 +176,9 @@ static int run(const struct command *command, int argc, char *const *argv) {
     if (has_progress) {
         verify_options.progress = show_progress;
     }
-    return verify(operands.values[0], &verify_options, is_json);
+    bool is_of_none =
+        expect != NULL && strchr(expect, ':') != NULL && verify_options.expect_number == 0;
+    return verify(operands.values[0], &verify_options, is_of_none, is_json);
 }
 
 const struct command command_verify = {

@@ -412,7 +412,10 @@ static int open_database(struct flights *flights, const struct flights_source *s
 int flights_load(struct flights *flights, const struct flights_source *source) {
     *flights = (struct flights){.db = NULL};
     struct load load = {flights, NULL, source->file};
-    int code = open_database(flights, source);
+    int code = source->path == NULL ? CLI_OK : ledger_look(source);
+    if (code == CLI_OK) {
+        code = open_database(flights, source);
+    }
     if (code != CLI_OK) {
         return code;
     }

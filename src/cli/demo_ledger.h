@@ -11,6 +11,10 @@
 
 /* Make the schema. */
 kh_status ledger_prepare(struct flights *flights, kh_error *error);
+/* Before the database is opened for writing, which would trim its history and its log: a directory
+ * without one, or with one that is not somebody else's? Returns an exit code, having complained.
+ * Nothing is changed. */
+int ledger_look(const struct flights_source *source);
 /* Whose database is it? Sets is_continued when all flights of the file are there. Returns an exit
  * code, having complained: it is not the demo's, or has the flights of another file. */
 int ledger_open(struct flights *flights, const struct flights_source *source);

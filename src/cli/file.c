@@ -124,13 +124,31 @@ int file_complain(const struct file_output *output, kh_status status, const kh_e
 
 struct input {
     FILE *stream;
-    int error; /* errno of the failed read */
+    int error;        /* errno of the failed read */
+    struct text kept; /* what was read while it was kept, to be read again */
+    bool is_keeping;
+    size_t again; /* bytes of it that were */
 };
+
+static size_t read_again(struct input *input, void *bytes, size_t size_bytes) {
+    size_t left = input->kept.size - input->again;
+    size_t size = size_bytes < left ? size_bytes : left;
+    memcpy(bytes, input->kept.bytes + input->again, size);
+    input->again += size;
+    return size;
+}
 
 static int64_t source_read(void *context, void *bytes, size_t size_bytes) {
     struct input *input = context;
     errno = 0;
-    size_t size = fread(bytes, 1, size_bytes, input->stream);
+    size_t size = 0;
+    if (!input->is_keeping && input->again < input->kept.size) {
+        size = read_again(input, bytes, size_bytes);
+    }
+    size += fread((char *)bytes + size, 1, size_bytes - size, input->stream);
+    if (input->is_keeping) {
+        text_append(&input->kept, bytes, size);
+    }
     if (size < size_bytes && ferror(input->stream)) {
         input->error = errno == 0 ? EIO : errno;
         return -input->error;
@@ -171,31 +189,64 @@ static int read_batches(kh_ipc_reader *reader, const char *path, const struct in
     }
 }
 
-int file_read(kh_db *db, const char *path, file_schema_fn *on_schema, file_batch_fn *on_batch,
-              void *context) {
+static int open_input(struct input *input, const char *path) {
     bool is_stdin = strcmp(path, "-") == 0;
-    FILE *stream = is_stdin ? stdin : fopen(path, "rb");
-    if (stream == NULL) {
-        return complain_errno("read", path);
+    *input = (struct input){.stream = is_stdin ? stdin : fopen(path, "rb")};
+    return input->stream != NULL ? CLI_OK : complain_errno("read", path);
+}
+
+static void close_input(struct input *input) {
+    if (input->stream != stdin) {
+        (void)fclose(input->stream);
     }
+    text_free(&input->kept);
+}
+
+static int read_input(kh_db *db, struct input *input, const char *path, file_schema_fn *on_schema,
+                      file_batch_fn *on_batch, void *context) {
     kh_error error = {""};
-    struct input input = {stream, 0};
-    kh_source source = {source_read, &input};
+    kh_source source = {source_read, input};
     kh_ipc_reader *reader = NULL;
     kh_status status = kh_ipc_reader_open(db, &source, &reader, &error);
     int code = CLI_OK;
     if (status != KH_OK) {
-        code = complain_input(path, &input, status, &error);
+        code = complain_input(path, input, status, &error);
     } else if (on_schema != NULL) {
         code = on_schema(context, kh_ipc_reader_schema(reader));
     }
-    if (code == CLI_OK) {
-        code = read_batches(reader, path, &input, on_batch, context);
+    if (code == CLI_OK && on_batch != NULL) {
+        code = read_batches(reader, path, input, on_batch, context);
     }
     kh_ipc_reader_close(reader);
-    if (!is_stdin) {
-        (void)fclose(stream);
+    return code;
+}
+
+int file_read(kh_db *db, const char *path, file_schema_fn *on_schema, file_batch_fn *on_batch,
+              void *context) {
+    struct input input;
+    int code = open_input(&input, path);
+    if (code == CLI_OK) {
+        code = read_input(db, &input, path, on_schema, on_batch, context);
+        close_input(&input);
     }
+    return code;
+}
+
+/* The schema is read twice: the second reader is the database's, and its batches, too. */
+int file_read_into(kh_db *const *db, const char *path, file_schema_fn *on_schema,
+                   file_batch_fn *on_batch, void *context) {
+    struct input input;
+    int code = open_input(&input, path);
+    if (code != CLI_OK) {
+        return code;
+    }
+    input.is_keeping = true;
+    code = read_input(NULL, &input, path, on_schema, NULL, context);
+    input.is_keeping = false;
+    if (code == CLI_OK) {
+        code = read_input(*db, &input, path, NULL, on_batch, context);
+    }
+    close_input(&input);
     return code;
 }
 

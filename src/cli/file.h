@@ -40,6 +40,9 @@ typedef int file_schema_fn(void *context, const kh_schema *schema);
 /* Read an IPC file or stream ("-": the standard input). Returns an exit code, having complained. */
 int file_read(kh_db *db, const char *path, file_schema_fn *on_schema, file_batch_fn *on_batch,
               void *context);
+/* As file_read, but that on_schema opens the database: *db is looked at behind it. */
+int file_read_into(kh_db *const *db, const char *path, file_schema_fn *on_schema,
+                   file_batch_fn *on_batch, void *context);
 /* All of it as one batch. *out is a reference. */
 int file_read_whole(kh_db *db, const char *path, kh_batch **out);
 

@@ -1,9 +1,9 @@
 /* load.c - see load.h.
  *
- * Happy path: batches are read and split; values whose rows are complete go into a transaction; one
- * that is large enough is committed without waiting, and the next is filled while the log writes
- * it. At most FLIGHTS are under way, which bounds the memory of records. The load is over when all
- * of them are on disk.
+ * Happy path: the schema is looked at and the database opened; batches are read and split; values
+ * whose rows are complete go into a transaction; one that is large enough is committed without
+ * waiting, and the next is filled while the log writes it. At most FLIGHTS are under way, which
+ * bounds the memory of records. The load is over when all of them are on disk.
  *
  * Failure: the first one ends the load; transactions before it are there, each as a whole. Loading
  * again stores every value again, so that nothing has to be taken back first. */
@@ -36,6 +36,7 @@ struct load {
     kh_timestamp timestamp; /* of the newest that was answered */
     bool has_progress;
     uint64_t shown_ns;
+    uint64_t begun_ns;
 };
 
 static uint64_t now_ns(void) {
@@ -120,24 +121,6 @@ static int take_batch(void *context, const kh_batch *batch) {
     return code;
 }
 
-static int load_all(struct load *load) {
-    int code = file_read(load->db, load->options->from, NULL, take_batch, load);
-    if (code == CLI_OK && split_key_count(load->split) == 0) {
-        code = complain(CLI_FAILED, "%s has no rows: nothing to import", load->options->from);
-    }
-    if (code == CLI_OK) {
-        code = split_give(load->split, true, take_value, load);
-    }
-    if (code == CLI_OK) {
-        code = commit(load);
-    }
-    while (load->flight_count > 0 && code == CLI_OK) {
-        code = land(load);
-    }
-    kh_txn_close(load->txn);
-    return code;
-}
-
 /* Blocks of many MB come and go with each transaction: what the heap gives back to the system it
  * gets back page by page, zeroed, for a third of the time that a load takes in the kernel. */
 static void keep_heap(void) {
@@ -161,23 +144,50 @@ static kh_status open_database(struct load *load, kh_error *error) {
     return kh_db_open(&options, &load->db, error);
 }
 
+/* No database is made for an input that is none, or has not the pattern's columns. */
+static int take_schema(void *context, const kh_schema *schema) {
+    struct load *load = context;
+    int code = split_check(load->split, schema);
+    if (code != CLI_OK) {
+        return code;
+    }
+    kh_error error = {""};
+    kh_status status = open_database(load, &error);
+    if (status != KH_OK) {
+        return complain_status(load->options->path, status, &error);
+    }
+    keep_heap();
+    load->begun_ns = now_ns();
+    return CLI_OK;
+}
+
+static int load_all(struct load *load) {
+    int code = file_read_into(&load->db, load->options->from, take_schema, take_batch, load);
+    if (code == CLI_OK && split_key_count(load->split) == 0) {
+        code = complain(CLI_FAILED, "%s has no rows: nothing to import", load->options->from);
+    }
+    if (code == CLI_OK) {
+        code = split_give(load->split, true, take_value, load);
+    }
+    if (code == CLI_OK) {
+        code = commit(load);
+    }
+    while (load->flight_count > 0 && code == CLI_OK) {
+        code = land(load);
+    }
+    kh_txn_close(load->txn);
+    return code;
+}
+
 int load_file(const struct load_options *options) {
     struct load load = {.options = options,
                         .has_progress = !options->is_quiet && isatty(STDERR_FILENO) == 1};
-    kh_error error = {""};
     int code = split_create(options->pattern, &load.split);
     if (code != CLI_OK) {
         return code;
     }
-    kh_status status = open_database(&load, &error);
-    if (status != KH_OK) {
-        split_free(load.split);
-        return complain_status(options->path, status, &error);
-    }
-    keep_heap();
-    uint64_t begun_ns = now_ns();
     code = load_all(&load);
-    double stored_s = (double)(now_ns() - begun_ns) / 1e9;
+    double stored_s = (double)(now_ns() - load.begun_ns) / 1e9;
     split_free(load.split);
     if (load.has_progress) {
         (void)fprintf(stderr, "\r\033[K");

@@ -10,6 +10,9 @@
  * no terminal. */
 kh_status opening_open(kh_options *options, kh_db **out, kh_error *error);
 
+/* The same of a database that must be there: KH_INVALID where one would be made. */
+kh_status opening_open_existing(kh_options *options, kh_db **out, kh_error *error);
+
 /* The hook by itself; context is a struct opening_shown. */
 struct opening_shown {
     bool is_terminal;

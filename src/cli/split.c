@@ -198,7 +198,7 @@ static void add_row(struct split *split, size_t index, int64_t row) {
     group->runs[group->run_count++] = (struct run){row, 1};
 }
 
-static int find_columns(struct split *split, const kh_schema *schema) {
+int split_check(struct split *split, const kh_schema *schema) {
     for (size_t i = 0; i < split->piece_count; ++i) {
         struct piece *piece = &split->pieces[i];
         if (!piece->is_column) {
@@ -321,7 +321,7 @@ static int take_row(struct split *split, struct text *key, const struct ArrowSch
 }
 
 int split_batch(struct split *split, const kh_batch *batch) {
-    int code = find_columns(split, kh_batch_schema(batch));
+    int code = split_check(split, kh_batch_schema(batch));
     if (code != CLI_OK) {
         return code;
     }

@@ -13,6 +13,8 @@ struct split;
 
 /* Exit codes (complain.h), having complained. A pattern that is no pattern: CLI_USAGE. */
 int split_create(const char *pattern, struct split **out);
+/* Has the schema the columns of the pattern? */
+int split_check(struct split *split, const kh_schema *schema);
 /* Take in a batch: its rows go to their keys. All batches must have one schema. */
 int split_batch(struct split *split, const kh_batch *batch);
 size_t split_key_count(const struct split *split);

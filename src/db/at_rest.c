@@ -23,7 +23,8 @@ static kh_status open_log(struct mem *mem, struct at_rest *at_rest, kh_log_posit
                                         .mark = at_rest->mark,
                                         .mark_file = -1,
                                         .at = at,
-                                        .clock = *clock};
+                                        .clock = *clock,
+                                        .is_beside_writer = at_rest->is_beside_writer};
     if (opening != NULL) opening_check(opening, &options);
     return rocks_log_create(mem, &options, &at_rest->log, error);
 }
@@ -38,6 +39,22 @@ static kh_status find_position(struct at_rest *at_rest, kh_log_position *out, kh
 
 /* ---- a database's directory ------------------------------------------------------------------ */
 
+/* Keeps writers out while there are none. *lock is the caller's to close. False: there is one. */
+static bool is_quiet(const char *path, int *lock) {
+    char name[4096];
+    uint64_t owner;
+    (void)snprintf(name, sizeof name, "%s/LOCK", path);
+    *lock = env_lock_shared(name, &owner);
+    return *lock != -EAGAIN;
+}
+
+static bool has_writer(const char *path) {
+    int lock = -1;
+    bool has_one = !is_quiet(path, &lock);
+    if (!has_one) env_close(lock);
+    return has_one;
+}
+
 static kh_status open_files(struct mem *mem, const char *path, struct at_rest *out,
                             kh_error *error) {
     char name[4096];
@@ -51,6 +68,8 @@ static kh_status open_files(struct mem *mem, const char *path, struct at_rest *o
         return status_fail(error, KH_CORRUPT, "%.160s is missing, or not yet made", name);
     status = mark_read(name, &out->mark, error);
     if (status != KH_OK) return status;
+    /* After a crash all that is there counts, as it will for the next writer. */
+    out->is_beside_writer = out->mark.is_clean || has_writer(path);
     (void)snprintf(name, sizeof name, "%s/log", path);
     status = rocks_open(mem, name, ROCKS_LOG, ROCKS_READ, &out->rocks_log, error);
     if (status != KH_OK) return status;
@@ -69,13 +88,13 @@ static kh_status open_once(struct mem *mem, const char *path, const struct env_c
     return status;
 }
 
-/* Keeps writers out while there are none. *lock is the caller's to close. False: there is one. */
-static bool is_quiet(const char *path, int *lock) {
-    char name[4096];
-    uint64_t owner;
-    (void)snprintf(name, sizeof name, "%s/LOCK", path);
-    *lock = env_lock_shared(name, &owner);
-    return *lock != -EAGAIN;
+/* A writer who came in the meantime may have written what is not on disk: then once more. */
+static kh_status open_beside(struct mem *mem, const char *path, const struct env_clock *clock,
+                             struct opening *opening, struct at_rest *out, kh_error *error) {
+    kh_status status = open_once(mem, path, clock, opening, out, error);
+    if (status != KH_OK || out->is_beside_writer || !has_writer(path)) return status;
+    at_rest_close(out);
+    return open_once(mem, path, clock, opening, out, error);
 }
 
 kh_status at_rest_open(struct mem *mem, const char *path, const struct env_clock *clock,
@@ -83,7 +102,7 @@ kh_status at_rest_open(struct mem *mem, const char *path, const struct env_clock
     if (strlen(path) == 0 || strlen(path) >= PATH_BYTES)
         return status_fail(error, KH_INVALID, "a path of %zu bytes", strlen(path));
     for (int i = 0; i < TRIES; i++) {
-        kh_status status = open_once(mem, path, clock, opening, out, error);
+        kh_status status = open_beside(mem, path, clock, opening, out, error);
         if (status != KH_CORRUPT && status != KH_IO) return status;
         int lock = -1;
         if (is_quiet(path, &lock)) {

@@ -9,6 +9,7 @@
 #include "db/backup_list.h"
 #include "db/clone.h"
 #include "db/durable.h"
+#include "db/identity.h"
 #include "db/upkeep.h"
 #include "log/checkpoint.h"
 #include <string.h>
@@ -36,6 +37,19 @@ static kh_status check_identity(struct kh_db *db, const struct backup_list *list
     if (newest == NULL || memcmp(&newest->entry.identity, &identity, sizeof identity) == 0)
         return KH_OK;
     return status_fail(error, KH_INVALID, "%.160s has backups of another database", list->path);
+}
+
+/* Files among the database's own would be its backup's, and it the backup's. */
+static kh_status check_place(struct kh_db *db, const char *directory, kh_error *error) {
+    char above[4096];
+    kh_identity found;
+    kh_identity own = kh_db_identity(db);
+    if (env_path_find_above(directory, "KHONSU", above) != 0 ||
+        identity_read(above, &found, NULL) != KH_OK || memcmp(&found, &own, sizeof own) != 0)
+        return KH_OK;
+    return status_fail(error, KH_INVALID,
+                       "%.100s lies in the directory of the database itself: name another place",
+                       directory);
 }
 
 /* Values first: what they hold, the log has. Upkeep is held. */
@@ -126,6 +140,8 @@ kh_status kh_backup(kh_db *db, const char *directory, const kh_backup_options *o
         return status_fail(error, KH_UNSUPPORTED, "a database in memory has no backups");
     if (db->flags & KH_OPEN_READ_ONLY)
         return status_fail(error, KH_READ_ONLY, "the database is open read-only");
+    status = check_place(db, directory, error);
+    if (status != KH_OK) return status;
     struct backup_list list;
     status = backup_list_open(&list, directory, true, error);
     if (status == KH_OK) status = check_identity(db, &list, error);

@@ -48,6 +48,7 @@ kh_status kh_restore(const char *from_path, const char *to_path, const kh_restor
         return kh_backup_restore(from_path, 0, to_path, options, out, error);
     kh_restore_options known;
     kh_status status = read_options(options, &known, error);
+    if (status == KH_OK) status = clone_check_place(to_path, from_path, error);
     if (status != KH_OK) return status;
     struct mem *mem = mem_create(NULL);
     if (mem == NULL) return status_no_memory(error, sizeof(struct clone));
@@ -91,6 +92,7 @@ kh_status kh_backup_restore(const char *directory, uint64_t number, const char *
     kh_assert(directory != NULL && to_path != NULL && "kh_backup_restore: a path is NULL");
     kh_restore_options known;
     kh_status status = read_options(options, &known, error);
+    if (status == KH_OK) status = clone_check_place(to_path, directory, error);
     if (status != KH_OK) return status;
     struct backup_list list;
     status = backup_list_open(&list, directory, false, error);

@@ -209,6 +209,14 @@ kh_status kh_txn_begin(kh_db *db, const kh_txn_options *options, kh_txn **out, k
     return activate(txn, plain->timeout_ms);
 }
 
+static kh_status check_moment(kh_db *db, kh_timestamp at, kh_error *error) {
+    uint64_t horizon = kh_db_horizon(db);
+    if (at < horizon)
+        return status_fail(error, KH_TOO_OLD, "history begins at timestamp %llu",
+                           (unsigned long long)horizon);
+    return at > db_visible(db) ? section_reach(db, at, error) : KH_OK;
+}
+
 kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *error) {
     kh_assert(db != NULL && out != NULL && "kh_txn_begin_at: db or out is NULL");
     kh_txn_options options = default_options;
@@ -223,11 +231,8 @@ kh_status kh_txn_begin_at(kh_db *db, kh_timestamp at, kh_txn **out, kh_error *er
     txn->is_read_only = true;
     /* Registered first, then compared: a pruner raises the horizon before it looks at the slots. */
     snapshot_set(txn->line, at);
-    uint64_t horizon = kh_db_horizon(db);
-    if (at < horizon || at > db_visible(db)) {
-        status = at < horizon ? status_fail(error, KH_TOO_OLD, "history begins at timestamp %llu",
-                                            (unsigned long long)horizon)
-                              : status_fail(error, KH_INVALID, "that timestamp is in the future");
+    status = check_moment(db, at, error);
+    if (status != KH_OK) {
         snapshot_drop(txn->line);
         handle_release(txn);
         return status;

@@ -15,7 +15,7 @@ enum { LAG_MS = 60 * 1000 };
 /* ---- open and close -------------------------------------------------------------------------- */
 
 static kh_status check_options(const kh_changes_options *options, kh_error *error) {
-    if (options->flags & ~(uint32_t)KH_CHANGES_KEYS_ONLY)
+    if (options->flags & ~(uint32_t)(KH_CHANGES_KEYS_ONLY | KH_CHANGES_OLDEST))
         return status_fail(error, KH_INVALID, "unknown flags 0x%x", options->flags);
     if (options->prefix.data == NULL && options->prefix.size_bytes > 0)
         return status_fail(error, KH_INVALID, "prefix of %zu bytes is NULL",

@@ -151,11 +151,19 @@ kh_status changes_find_frame(struct kh_changes *feed, struct feed_record *record
 /* ---- the place ------------------------------------------------------------------------------- */
 
 /* The place first, then what was trimmed: who does not see a trimmed group sees that it was. */
+static kh_status find_group(struct kh_changes *feed, uint64_t *trimmed, kh_error *error) {
+    kh_status status = rocks_log_find(feed->log, feed->after, &feed->next, error);
+    return status == KH_OK ? rocks_log_trimmed(feed->log, trimmed, error) : status;
+}
+
 kh_status changes_find_place(struct kh_changes *feed, kh_error *error) {
     uint64_t trimmed = 0;
     kh_log_position at = 0;
-    kh_status status = rocks_log_find(feed->log, feed->after, &feed->next, error);
-    if (status == KH_OK) status = rocks_log_trimmed(feed->log, &trimmed, error);
+    kh_status status = find_group(feed, &trimmed, error);
+    while (status == KH_OK && feed->after < trimmed && (feed->flags & KH_CHANGES_OLDEST)) {
+        feed->after = feed->shown = trimmed; /* more may be gone by now */
+        status = find_group(feed, &trimmed, error);
+    }
     if (status == KH_OK && feed->after < trimmed)
         status = status_fail(error, KH_TOO_OLD, "the log has no changes up to timestamp %llu",
                              (unsigned long long)trimmed);

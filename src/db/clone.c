@@ -2,8 +2,8 @@
  *
  * Happy path: schemas, outcomes, prepared transactions and of each key the newest version at or
  * before the moment; the log's rest; what is still prepared goes; the storage becomes one beside an
- * empty log; files closed, opened, read, compared; MARK, KHONSU. Failure: clone_end removes the
- * stores. */
+ * empty log; files closed, opened, read, compared; MARK, KHONSU. Failure: clone_end removes what
+ * was made. */
 #include "db/clone.h"
 
 #include "base/env_file.h"
@@ -138,14 +138,25 @@ static int counted_get(void *context, kh_bytes key, kh_storage_visit_fn *visit,
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
-static kh_status make_directory(const char *path, kh_error *error) {
-    bool is_new = false;
+kh_status clone_check_place(const char *to, const char *from, kh_error *error) {
+    bool is_within = false;
+    int code = env_path_is_within(to, from, &is_within);
+    if (code != 0)
+        return status_fail(error, KH_IO, "%.160s cannot be looked up (errno %d)", to, code);
+    if (!is_within) return KH_OK;
+    return status_fail(error, KH_INVALID,
+                       "%.100s lies in %.100s, which is not changed: name another place", to, from);
+}
+
+static kh_status make_directory(struct clone *clone, kh_error *error) {
+    const char *path = clone->path;
     bool is_empty = false;
-    int code = env_dir_make(path, &is_new);
+    int code = env_dir_make(path, &clone->is_made);
     if (code == 0) code = env_dir_is_empty(path, &is_empty);
     if (code == ENOTDIR) return status_fail(error, KH_INVALID, "%.180s is not a directory", path);
     if (code != 0) return status_fail(error, KH_IO, "%.160s cannot be made (errno %d)", path, code);
     if (!is_empty) return status_fail(error, KH_INVALID, "%.180s is not empty", path);
+    clone->is_begun = true;
     return KH_OK;
 }
 
@@ -170,9 +181,8 @@ kh_status clone_begin(struct clone *clone, struct mem *mem, const char *path, kh
     *clone = (struct clone){.mem = mem, .path = path};
     if (strlen(path) == 0 || strlen(path) >= CLONE_PATH_BYTES)
         return status_fail(error, KH_INVALID, "a path of %zu bytes", strlen(path));
-    kh_status status = make_directory(path, error);
+    kh_status status = make_directory(clone, error);
     if (status != KH_OK) return status;
-    clone->is_begun = true;
     clone->counted = (struct kh_storage){.version = KH_STORAGE_VERSION,
                                          .size = sizeof clone->counted,
                                          .context = clone,
@@ -409,7 +419,7 @@ kh_status clone_finish(struct clone *clone, kh_restored *out, kh_error *error) {
     close_stores(clone);
     if (status == KH_OK) status = make_files(clone, &identity, error);
     if (status != KH_OK) return status;
-    clone->is_begun = false;
+    clone->is_begun = clone->is_made = false;
     if (out != NULL)
         *out = (kh_restored){.identity = identity,
                              .timestamp = clone->moment,
@@ -418,13 +428,21 @@ kh_status clone_finish(struct clone *clone, kh_restored *out, kh_error *error) {
     return KH_OK;
 }
 
-void clone_end(struct clone *clone) {
+/* KHONSU first, then all that was beside it. RocksDB's own removal leaves what it does not know: a
+ * copy that was cut off. */
+static void remove_files(const struct clone *clone) {
+    static const char *const names[] = {"KHONSU", "KHONSU.new", "MARK",       "MARK.new",
+                                        "values", "log",        "backup-log", "backup-values"};
     char path[4096];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        clone_join(clone, names[i], path);
+        (void)env_tree_remove(path);
+    }
+}
+
+void clone_end(struct clone *clone) {
     close_stores(clone);
-    if (!clone->is_begun) return;
-    clone_join(clone, "values", path);
-    (void)rocks_erase(path, NULL);
-    clone_join(clone, "log", path);
-    (void)rocks_erase(path, NULL);
-    clone->is_begun = false;
+    if (clone->is_begun) remove_files(clone);
+    if (clone->is_made) (void)env_dir_remove(clone->path);
+    clone->is_begun = clone->is_made = false;
 }

@@ -31,11 +31,14 @@ struct clone {
     struct tally tally;
     bool is_fresh; /* no key was written twice so far */
     bool is_begun; /* files of ours are there */
+    bool is_made;  /* and the directory is ours, too */
     uint64_t id_ms;
     kh_timestamp moment;
 };
 
-/* KH_INVALID: path is not an empty directory. */
+/* What is made in `to` must not be below `from`, which it would change: KH_INVALID, KH_IO. */
+kh_status clone_check_place(const char *to, const char *from, kh_error *error);
+/* KH_INVALID: path is not an empty directory. clone_end in any case. */
 kh_status clone_begin(struct clone *clone, struct mem *mem, const char *path, kh_error *error);
 /* path/name, for files of a moment beside it. */
 void clone_join(const struct clone *clone, const char *name, char out[4096]);
@@ -43,7 +46,8 @@ void clone_join(const struct clone *clone, const char *name, char out[4096]);
 kh_status clone_fill(struct clone *clone, struct at_rest *source, kh_timestamp to, kh_error *error);
 /* Check what is there, and make a database of it. KH_CORRUPT: it is not what was written. */
 kh_status clone_finish(struct clone *clone, kh_restored *out, kh_error *error);
-/* Close; before clone_finish has succeeded, what was made is removed. */
+/* Close; before clone_finish has succeeded, what was made is removed: files, and the directory if
+ * it was not there before. */
 void clone_end(struct clone *clone);
 
 /* Read all of a storage: every entry's checksum, and the tally (NULL allowed). */

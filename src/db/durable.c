@@ -14,6 +14,7 @@
 #include "log/rocks_history.h"
 #include "log/rocks_log.h"
 #include "log/rocks_storage.h"
+#include "log/state_key.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 enum {
     PATH_BYTES = 3800,       /* room for names behind it in 4,096 */
     ID_AHEAD_MS = 60 * 1000, /* at most 2^20 ids in a millisecond: a minute of them is hours */
+    ID_SPARE_MS = 10 * 1000, /* of those that are reserved, for the ids to count through */
+    ID_STEP_MS = 60 * 1000,  /* so far ids lag behind the clock */
     DEFAULT_SYNC_DELAY_US = 1000
 };
 
@@ -62,19 +65,37 @@ static kh_status take_lock(struct durable *durable, kh_error *error) {
     return KH_OK;
 }
 
-static kh_status enter_directory(struct durable *durable, kh_error *error) {
-    bool is_new = false;
-    int code = env_dir_make(durable->path, &is_new);
+/* RocksDB opens files by their paths as long as it lives: where the process is by then must not
+ * matter. */
+static kh_status resolve(struct durable *durable, kh_error *error) {
+    char path[PATH_BYTES];
+    int code = env_path_resolve(durable->path, path, sizeof path);
+    if (code == ENAMETOOLONG)
+        return status_fail(error, KH_INVALID, "%.160s: a path too long", durable->path);
+    if (code != 0) return fail(code, durable->path, "the directory cannot be found", error);
+    memcpy(durable->path, path, sizeof path);
+    return KH_OK;
+}
+
+static kh_status make_directory(struct durable *durable, bool *is_new, kh_error *error) {
+    int code = env_dir_make(durable->path, is_new);
     if (code == ENOTDIR)
         return status_fail(error, KH_INVALID, "%.160s is not a directory", durable->path);
     if (code != 0) return fail(code, durable->path, "the directory cannot be made", error);
+    return resolve(durable, error);
+}
+
+static kh_status enter_directory(struct durable *durable, kh_error *error) {
+    bool is_new = false;
+    kh_status status = make_directory(durable, &is_new, error);
+    if (status != KH_OK) return status;
     char identity[4096];
     char lock[4096];
     bool is_ours = false;
     bool is_empty = false;
     join(identity, durable, "KHONSU");
     join(lock, durable, "LOCK");
-    code = env_path_look(identity, &is_ours);
+    int code = env_path_look(identity, &is_ours);
     if (is_new || is_ours) return take_lock(durable, error);
     if (code == 0) code = env_path_look(lock, &is_empty); /* an opening that got no further */
     if (code == 0 && !is_empty) code = env_dir_is_empty(durable->path, &is_empty);
@@ -186,8 +207,11 @@ static kh_status open_to_read(struct kh_db *db, kh_error *error) {
     struct durable *durable = db->durable;
     struct at_rest at_rest;
     uint64_t id;
-    kh_status status =
-        at_rest_open(db->home.mem, durable->path, &db->clock, db->opening, &at_rest, error);
+    bool is_there = false;
+    kh_status status = KH_OK;
+    if (env_path_look(durable->path, &is_there) == 0 && is_there) status = resolve(durable, error);
+    if (status != KH_OK) return status;
+    status = at_rest_open(db->home.mem, durable->path, &db->clock, db->opening, &at_rest, error);
     if (status != KH_OK) return status;
     durable->mark = at_rest.mark;
     durable->was_clean = true; /* no timestamp is given out */
@@ -315,6 +339,42 @@ kh_status durable_reopen_storage(const struct kh_db *db, kh_error *error) {
 kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     if (db->durable == NULL || rocks_log_has_room(db->durable->log)) return KH_OK;
     return status_fail(error, KH_NO_SPACE, "the device is full");
+}
+
+kh_status durable_forgotten(const struct kh_db *db, kh_timestamp newest, kh_timestamp *below,
+                            kh_error *error) {
+    const kh_timestamp day = KH_TIMESTAMP_OF_MS(STATE_OUTCOME_MS);
+    kh_timestamp trimmed = 0;
+    *below = 0;
+    if (db->durable == NULL || newest <= day) return KH_OK;
+    kh_status status = rocks_log_trimmed(db->durable->log, &trimmed, error);
+    if (status == KH_OK) *below = trimmed < newest - day ? trimmed : newest - day;
+    return status;
+}
+
+kh_status durable_forget(const struct kh_db *db, kh_timestamp newest, kh_error *error) {
+    kh_timestamp below = 0;
+    kh_status status = durable_forgotten(db, newest, &below, error);
+    if (status == KH_OK && db->durable != NULL)
+        rocks_forget_below(db->durable->rocks_values, below);
+    return status;
+}
+
+void durable_follow_clock(struct kh_db *db) {
+    struct mark mark;
+    if (db->durable == NULL || (db->flags & KH_OPEN_READ_ONLY)) return;
+    rocks_log_mark(db->durable->log, &mark);
+    uint64_t now_ms = env_wall_ms(&db->clock);
+    if (now_ms + ID_SPARE_MS > mark.id_ms) now_ms = mark.id_ms - ID_SPARE_MS;
+    uint64_t next = atomic_load_explicit(&db->next_id, memory_order_relaxed);
+    while (now_ms > (next >> 20) + ID_STEP_MS &&
+           !atomic_compare_exchange_weak_explicit(&db->next_id, &next, now_ms << 20 | 1,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+bool durable_watch_room(const struct kh_db *db) {
+    return db->durable == NULL || rocks_log_watch_room(db->durable->log);
 }
 
 void durable_restored(struct kh_db *db) {

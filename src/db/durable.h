@@ -50,6 +50,18 @@ bool durable_storage_is_stuck(const struct kh_db *db);
 kh_status durable_reopen_storage(const struct kh_db *db, kh_error *error);
 /* Before upkeep writes: KH_NO_SPACE while the device has no room for it. KH_OK without a path. */
 kh_status durable_check_room(const struct kh_db *db, kh_error *error);
+/* Transactions that began and committed below it may have been forgotten, newest being the newest
+ * commit: a day older than that, and gone from the log, whatever the clock says. KH_IO. */
+kh_status durable_forgotten(const struct kh_db *db, kh_timestamp newest, kh_timestamp *below,
+                            kh_error *error);
+/* The storage may forget them from now on. newest is durable, in it. */
+kh_status durable_forget(const struct kh_db *db, kh_timestamp newest, kh_error *error);
+/* Ids go on from the time that it is now, so that they say when a transaction began, to a minute or
+ * so and never later. */
+void durable_follow_clock(struct kh_db *db);
+/* False: the log's device has little room, and nothing is taken until it has more. True without a
+ * path. */
+bool durable_watch_room(const struct kh_db *db);
 /* After the log was replayed: timestamps go on above everything that was ever given out. */
 void durable_restored(struct kh_db *db);
 /* Close begins: the log's thread ends, before others that may wait for it. */

@@ -77,6 +77,31 @@ kh_status durable_check_room(const struct kh_db *db, kh_error *error) {
     return KH_OK;
 }
 
+kh_status durable_forgotten(const struct kh_db *db, kh_timestamp newest, kh_timestamp *below,
+                            kh_error *error) {
+    (void)db;
+    (void)newest;
+    (void)error;
+    *below = 0;
+    return KH_OK;
+}
+
+kh_status durable_forget(const struct kh_db *db, kh_timestamp newest, kh_error *error) {
+    (void)db;
+    (void)newest;
+    (void)error;
+    return KH_OK;
+}
+
+bool durable_watch_room(const struct kh_db *db) {
+    (void)db;
+    return true;
+}
+
+void durable_follow_clock(struct kh_db *db) {
+    (void)db;
+}
+
 void durable_restored(struct kh_db *db) {
     (void)db;
 }

@@ -76,10 +76,16 @@ static int look(struct kh_db *db, struct sought *sought) {
     return code;
 }
 
-/* Ids count up from the wall clock of their opening, so they are not older than it says. */
-static bool is_within_memory(const struct kh_db *db, kh_txn_id id) {
-    uint64_t opened_ms = id.low >> 20;
-    return opened_ms + STATE_OUTCOME_MS > env_wall_ms(&db->clock);
+/* What is not found was aborted, if it cannot have been forgotten and is not going on where a
+ * read-only opening does not see it. Of ids of other nodes nothing is known. */
+static kh_status judge_absent(struct kh_db *db, kh_txn_id id, kh_outcome *out, kh_error *error) {
+    kh_timestamp forgotten;
+    kh_status status = durable_forgotten(db, db_visible(db), &forgotten, error);
+    if (status != KH_OK) return status;
+    bool is_known = !(db->flags & KH_OPEN_READ_ONLY) && id.high == db->id_high &&
+                    state_id_ms(id) >= KH_MS_OF_TIMESTAMP(forgotten);
+    *out = is_known ? KH_OUTCOME_ABORTED : KH_OUTCOME_FORGOTTEN;
+    return KH_OK;
 }
 
 kh_status outcome_find_kept(struct kh_db *db, kh_txn_id id, kh_outcome *out,
@@ -95,11 +101,8 @@ kh_status outcome_find_kept(struct kh_db *db, kh_txn_id id, kh_outcome *out,
     if (code != 0)
         return status_fail(error, code == EBADMSG ? KH_CORRUPT : KH_IO,
                            "outcomes cannot be read (errno %d)", code);
-    if (sought.is_found) {
-        *out = sought.is_aborted ? KH_OUTCOME_ABORTED : KH_OUTCOME_COMMITTED;
-        *timestamp = sought.is_aborted ? 0 : sought.commit;
-    } else {
-        *out = is_within_memory(db, id) ? KH_OUTCOME_ABORTED : KH_OUTCOME_FORGOTTEN;
-    }
+    if (!sought.is_found) return judge_absent(db, id, out, error);
+    *out = sought.is_aborted ? KH_OUTCOME_ABORTED : KH_OUTCOME_COMMITTED;
+    *timestamp = sought.is_aborted ? 0 : sought.commit;
     return KH_OK;
 }

@@ -2,8 +2,11 @@
  *
  * Three memories, the quickest first: the table of the newest outcomes (limits.outcomes), the
  * storage (one small entry for each transaction that the log kept, for a day and longer), and the
- * part of the log that the storage does not have yet. What none of them knows of an opening within
- * that day was never kept; of older ones nothing is said (KH_OUTCOME_FORGOTTEN). */
+ * part of the log that the storage does not have yet. The storage forgets what began and committed
+ * a day before the newest commit and is gone from the log, by the commits' own timestamps: whoever
+ * asks later finds the same bound or a higher one, whatever became of the clock. What none of them
+ * knows and is not older than the bound, by its id, was never kept; of older ones nothing is said
+ * (KH_OUTCOME_FORGOTTEN), nor of what a writer beside a read-only opening may have in hand. */
 #ifndef KHONSU_DB_OUTCOME_H
 #define KHONSU_DB_OUTCOME_H
 

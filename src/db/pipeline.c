@@ -284,12 +284,13 @@ static kh_status append_schema(struct kh_db *db, const kh_schema *schema, kh_err
     if (pipeline->poison != KH_OK) return pipeline_refuse(error);
     number = log_schemas_next(&pipeline->schemas);
     kh_status status = seal_encode_schema(db, schema, number, error);
-    /* Added first: a number that the log has seen must never be given again. If the log refuses the
-     * record nothing more is appended. */
-    if (status == KH_OK) status = log_schemas_add(&pipeline->schemas, number, schema, error);
+    /* A number that the log has seen must never be given again: room for it is made before. */
+    if (status == KH_OK) status = log_schemas_reserve(&pipeline->schemas, number, schema, error);
     if (status == KH_OK)
         status = append_frame(db, &pipeline->frame, ++pipeline->next_cookie, KH_SYNC_NONE, error);
-    if (status == KH_NO_MEMORY || status == KH_NO_SPACE) pipeline->poison = KH_POISONED;
+    if (status != KH_OK) return status;
+    status = log_schemas_add(&pipeline->schemas, number, schema, error);
+    kh_assert(status == KH_OK);
     return status;
 }
 

@@ -151,6 +151,12 @@ static void reserve(const kh_txn *txn, struct ipc_buffer *frame) {
     ipc_buffer_reserve(frame, values + values / 64 + (uint64_t)txn->writes.count * BESIDE_BYTES);
 }
 
+/* Also of a failure: it was the former record's. */
+static void empty(struct ipc_buffer *frame) {
+    frame->size_bytes = 0;
+    frame->is_failed = false;
+}
+
 kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *frame,
                       kh_error *error) {
     struct record record = {.kind = kind,
@@ -174,7 +180,7 @@ kh_status seal_encode(kh_txn *txn, enum record_kind kind, struct ipc_buffer *fra
     if (kind == RECORD_COMMIT && txn->semantic != NULL && status == KH_OK)
         status = semantic_encode_members(txn, &arena, &record.members, &record.member_count, error);
     struct record_codec codec = seal_codec(txn->db, txn->cache);
-    frame->size_bytes = 0;
+    empty(frame);
     if (has_body && txn->writes.size_bytes > LARGE_BYTES) reserve(txn, frame);
     if (status == KH_OK) status = record_encode(&codec, &record, frame, error);
     arena_fini(&arena);
@@ -185,6 +191,6 @@ kh_status seal_encode_schema(struct kh_db *db, const kh_schema *schema, uint32_t
                              kh_error *error) {
     struct record record = {.kind = RECORD_SCHEMA, .schema = schema, .schema_number = number};
     struct record_codec codec = seal_codec(db, NULL);
-    db->pipeline.frame.size_bytes = 0;
+    empty(&db->pipeline.frame);
     return record_encode(&codec, &record, &db->pipeline.frame, error);
 }

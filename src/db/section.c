@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "db/handle.h"
+#include "db/pipeline.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -56,6 +57,40 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms) {
     (void)latch_wait(&db->section, &db->progress, deadline_ns);
     db->waiters--;
     return true;
+}
+
+/* The newest commit at or below a moment that has its timestamp and is not published; 0: none. */
+static uint64_t newest_in_flight(const struct kh_db *db, uint64_t moment) {
+    uint64_t newest = 0;
+    for (const kh_txn *txn = db->pipeline.first; txn != NULL; txn = txn->next_in_flight)
+        if (txn->committed <= moment && txn->committed > newest) newest = txn->committed;
+    return newest;
+}
+
+/* In the section. */
+static kh_status await_published(struct kh_db *db, uint64_t commit, kh_error *error) {
+    uint64_t deadline_ms = db_tick(db) + db->timeout_ms;
+    while (commit > db_visible(db)) {
+        if (db->pipeline.poison != KH_OK) return pipeline_refuse(error);
+        pipeline_ask(db);
+        if (commit <= db_visible(db) || db->pipeline.poison != KH_OK) continue;
+        if (!section_wait(db, deadline_ms))
+            return status_fail(error, KH_BUSY, "a commit of that time is not durable yet");
+    }
+    return KH_OK;
+}
+
+kh_status section_reach(struct kh_db *db, uint64_t moment, kh_error *error) {
+    bool is_past = moment <= KH_TIMESTAMP_OF_MS(env_wall_ms(&db->clock));
+    /* What another process commits a read-only opening does not see. */
+    if (!is_past || (db->flags & KH_OPEN_READ_ONLY))
+        return status_fail(error, KH_INVALID, "that timestamp is in the future");
+    latch_take(&db->section);
+    /* Whoever takes a timestamp from here on takes a later one. */
+    if (db->store.clock < moment) db->store.clock = moment;
+    kh_status status = await_published(db, newest_in_flight(db, moment), error);
+    latch_leave(&db->section);
+    return status;
 }
 
 static void unlink_waiter(struct kh_db *db, struct safe_waiter *waiter) {

@@ -33,6 +33,10 @@ bool section_wait(struct kh_db *db, uint64_t deadline_ms);
 static inline void section_progress(struct kh_db *db) {
     if (KH_UNLIKELY(db->waiters > 0)) latch_wake_all(&db->section, &db->progress);
 }
+/* Of a moment beyond what is published: until it is the past, so that nothing can commit at or
+ * below it any more. KH_INVALID: its time has not come; KH_BUSY: what was being committed then is
+ * not durable within the database's timeout; KH_POISONED. Not in the section. */
+kh_status section_reach(struct kh_db *db, uint64_t moment, kh_error *error);
 /* Wait for a safe snapshot for a deferrable transaction. KH_BUSY: timeout. */
 kh_status section_wait_safe(kh_txn *txn, uint32_t timeout_ms, kh_error *error);
 /* A serializable writer committed with phi: waiting deferrable transactions at or above it must

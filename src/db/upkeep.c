@@ -35,6 +35,7 @@ struct upkeep {
     uint64_t unsynced_bytes;
     uint32_t rounds;   /* since the last sync */
     bool is_told;      /* of a failure that goes on */
+    bool is_short;     /* the log has no room, and that was told */
     bool is_adrift;    /* a setback: where the storage is has to be found before it is written */
     uint32_t patience; /* rounds before the next setback */
     uint32_t late;     /* rounds left out, of the thread */
@@ -204,11 +205,24 @@ static kh_status try_round(struct kh_db *db, bool is_last, kh_error *error) {
     status = durable_check_room(db, error);
     if (status == KH_OK) status = sync_storage(db, error);
     if (status == KH_OK && upkeep->holds == 0) status = trim_log(db, error);
+    if (status == KH_OK) status = durable_forget(db, upkeep->checkpoint.newest_commit, error);
     return status;
+}
+
+static void watch_room(struct kh_db *db) {
+    bool is_short = !durable_watch_room(db);
+    if (is_short == db->upkeep->is_short) return;
+    db->upkeep->is_short = is_short;
+    if (is_short)
+        section_say(db, KH_LOG_WARNING, "the log waits for room on its device: no new commits");
+    else
+        section_say(db, KH_LOG_NOTICE, "the log has room again");
 }
 
 static kh_status run_round(struct kh_db *db, bool is_last, kh_error *error) {
     db->upkeep->rounds++;
+    watch_room(db);
+    durable_follow_clock(db);
     kh_status status = try_round(db, is_last, error);
     if (is_wished(UPKEEP_ONCE)) return set_back(db, true) ? status : KH_IO;
     bool is_forced = is_wished(UPKEEP_ALWAYS);
@@ -361,7 +375,9 @@ void upkeep_hurry(struct kh_db *db) {
 }
 
 kh_status upkeep_start(struct kh_db *db, kh_error *error) {
-    if (!is_kept_up(db) || (db->flags & KH_OPEN_NO_THREADS)) return KH_OK;
+    if (!is_kept_up(db)) return KH_OK;
+    watch_room(db);
+    if (db->flags & KH_OPEN_NO_THREADS) return KH_OK;
     db->upkeep->thread = env_thread_start("khonsu-upkeep", run, db);
     if (db->upkeep->thread != NULL) return KH_OK;
     return status_fail(error, KH_NO_MEMORY, "no thread can be started");

@@ -42,16 +42,19 @@ static kh_status tell(struct check *check, const char *what, uint64_t count) {
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-static bool is_expected(const struct check *check, const struct digest *digest) {
-    const uint8_t *expect = check->options->expect;
-    return expect != NULL && memcmp(expect, digest->bytes, KH_DIGEST_BYTES) == 0;
+/* The digest of another group than the expected one is not what was kept. */
+static bool is_expected(const struct check *check, const struct digest *digest, uint64_t number) {
+    const kh_verify_options *options = check->options;
+    return options->expect != NULL &&
+           memcmp(options->expect, digest->bytes, KH_DIGEST_BYTES) == 0 &&
+           (options->expect_number == 0 || options->expect_number == number);
 }
 
 /* Heads before the anchor that its chain still names. */
 static void expect_in_anchor(struct check *check) {
     const struct chain *anchor = &check->closed->history.anchor;
     for (uint32_t i = 0; i < anchor->depth; i++) {
-        if (!is_expected(check, &anchor->stack[i].digest)) continue;
+        if (!is_expected(check, &anchor->stack[i].digest, anchor->stack[i].number)) continue;
         closed_head_of(anchor, &check->report->expected);
         check->report->expected.number = anchor->stack[i].number;
         if (anchor->stack[i].number != anchor->number) check->report->expected.position = 0;
@@ -78,7 +81,7 @@ static kh_status see_group(void *context, const struct chain *chain, const struc
     if (head->first_commit != 0 && report->first_timestamp == 0)
         report->first_timestamp = head->first_commit;
     if (head->last_commit > report->last_timestamp) report->last_timestamp = head->last_commit;
-    if (is_expected(check, &chain->newest)) {
+    if (is_expected(check, &chain->newest, chain->number)) {
         report->expectation = KH_EXPECT_EARLIER;
         closed_head_of(chain, &report->expected);
     }
@@ -148,7 +151,10 @@ static kh_status check_log(struct check *check) {
     if (status != KH_OK) return status;
     closed_head_of(&end.chain, &report->head);
     report->has_torn_end = end.is_torn;
-    if (is_expected(check, &end.chain.newest)) report->expectation = KH_EXPECT_HEAD;
+    if (is_expected(check, &end.chain.newest, end.chain.number)) {
+        report->expectation = KH_EXPECT_HEAD;
+        report->expected = report->head;
+    }
     return history_check_end(&end, &closed->mark, closed->applied, check->error);
 }
 

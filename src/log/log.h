@@ -37,6 +37,10 @@ struct log_schemas {
 
 void log_schemas_init(struct log_schemas *schemas, struct mem *mem);
 void log_schemas_fini(struct log_schemas *schemas);
+/* Afterwards log_schemas_add of the same does not fail, if nothing else got the number. KH_CORRUPT:
+ * beyond LIMIT_SCHEMAS; KH_NO_MEMORY. */
+kh_status log_schemas_reserve(struct log_schemas *schemas, uint32_t number, const kh_schema *schema,
+                              kh_error *error);
 /* KH_OK also when it is there already. KH_CORRUPT: another schema has that number, or it is beyond
  * LIMIT_SCHEMAS; KH_NO_MEMORY. Takes a reference of its own. */
 kh_status log_schemas_add(struct log_schemas *schemas, uint32_t number, const kh_schema *schema,

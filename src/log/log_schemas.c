@@ -59,14 +59,20 @@ static kh_status reserve(struct log_schemas *schemas, uint32_t index, kh_error *
     return KH_OK;
 }
 
-kh_status log_schemas_add(struct log_schemas *schemas, uint32_t number, const kh_schema *schema,
-                          kh_error *error) {
+kh_status log_schemas_reserve(struct log_schemas *schemas, uint32_t number, const kh_schema *schema,
+                              kh_error *error) {
     uint32_t own_number = schema_number(schema);
     uint32_t index = number > own_number ? number : own_number;
     if (index >= LIMIT_SCHEMAS)
         return status_fail(error, KH_CORRUPT, "schema number %u, there are %u at most", index,
                            LIMIT_SCHEMAS);
-    kh_status status = reserve(schemas, index, error);
+    return reserve(schemas, index, error);
+}
+
+kh_status log_schemas_add(struct log_schemas *schemas, uint32_t number, const kh_schema *schema,
+                          kh_error *error) {
+    uint32_t own_number = schema_number(schema);
+    kh_status status = log_schemas_reserve(schemas, number, schema, error);
     if (status != KH_OK) return status;
     schema_hold(schema);
     lock_take(&schemas->lock);

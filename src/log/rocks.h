@@ -19,7 +19,7 @@
 #ifndef KHONSU_LOG_ROCKS_H
 #define KHONSU_LOG_ROCKS_H
 
-#include "khonsu/status.h"
+#include "khonsu/db.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -66,6 +66,8 @@ kh_status rocks_erase(const char *path, kh_error *error);
 /* Bytes of the keys and values in its table files, about (what was overwritten counts until a
  * compaction). 0: not known. */
 uint64_t rocks_bytes(struct rocks *rocks);
+/* Of the values: outcomes of transactions that began and committed below it may go from now on. */
+void rocks_forget_below(struct rocks *values, kh_timestamp timestamp);
 /* Is there nothing in it? False also when it cannot be read. */
 bool rocks_is_empty(struct rocks *rocks);
 

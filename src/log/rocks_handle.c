@@ -2,10 +2,12 @@
 #include "log/rocks_handle.h"
 
 #include "base/env.h"
+#include "base/env_file.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "log/rocks_load.h"
 #include "log/state_key.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,22 +90,28 @@ static void set_log_options(rocksdb_options_t *options, bool is_recycling) {
     rocksdb_options_set_compression(options, rocksdb_no_compression);
 }
 
-/* Outcomes older than a day may go, whenever RocksDB comes by. */
+/* Old outcomes may go, whenever RocksDB comes by: of a transaction that committed and began below
+ * rocks->forgotten, so that what is not found tells by its id that it may have been one. */
 static unsigned char is_forgotten(void *state, int level, const char *key, size_t key_bytes,
                                   const char *value, size_t value_bytes, char **new_value,
                                   size_t *new_value_bytes, unsigned char *is_changed) {
-    (void)state;
+    struct rocks *rocks = state;
     (void)level;
     (void)new_value;
     (void)new_value_bytes;
     uint64_t commit;
     bool is_aborted;
+    kh_txn_id id;
     *is_changed = 0;
-    if (key_bytes == 0 || key[0] != STATE_OUTCOME ||
+    if (!state_parse_outcome_key((kh_bytes){key, key_bytes}, &id) ||
         !state_parse_outcome((kh_bytes){value, value_bytes}, &commit, &is_aborted))
         return 0;
-    struct env_clock clock = env_clock_system();
-    return KH_MS_OF_TIMESTAMP(commit) + STATE_OUTCOME_MS < env_wall_ms(&clock);
+    uint64_t forgotten = atomic_load_explicit(&rocks->forgotten, memory_order_acquire);
+    return commit < forgotten && state_id_ms(id) < KH_MS_OF_TIMESTAMP(forgotten);
+}
+
+void rocks_forget_below(struct rocks *values, kh_timestamp timestamp) {
+    atomic_store_explicit(&values->forgotten, timestamp, memory_order_release);
 }
 
 static void keep_state(void *state) {
@@ -118,7 +126,7 @@ static const char *filter_name(void *state) {
 static void set_values_options(struct rocks *rocks, rocksdb_options_t *options) {
     if (rocks->filter == NULL)
         rocks->filter =
-            rocksdb_compactionfilter_create(NULL, keep_state, is_forgotten, filter_name);
+            rocksdb_compactionfilter_create(rocks, keep_state, is_forgotten, filter_name);
     rocksdb_options_set_compaction_filter(options, rocks->filter);
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(within(rocks->memory_bytes, CACHE_BYTES));
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
@@ -172,11 +180,22 @@ static kh_status open_once(struct rocks *rocks, enum rocks_open how, bool is_rec
     return rocks_status(message, "the store cannot be opened", error);
 }
 
+/* RocksDB has another kind of failure for each way of opening what is not there. */
+static kh_status check_there(const struct rocks *rocks, enum rocks_open how, kh_error *error) {
+    char current[4096];
+    bool is_there = true;
+    int length = snprintf(current, sizeof current, "%s/CURRENT", rocks->path);
+    if (how == ROCKS_CREATE || length < 0 || (size_t)length >= sizeof current) return KH_OK;
+    if (env_path_look(current, &is_there) != 0 || is_there) return KH_OK;
+    return status_fail(error, KH_CORRUPT, "%.200s is missing", current);
+}
+
 /* The log is opened twice: once in the ordinary mode, which reads the write-ahead log up to the
  * first record that is none (RocksDB 7.8 reads a recycled file for ever in the mode that allows
  * recycling), puts it into tables and begins an empty one; then for use. */
 kh_status rocks_open_instance(struct rocks *rocks, enum rocks_open how, kh_error *error) {
-    kh_status status = how == ROCKS_READ ? KH_OK : rocks_load_clear(rocks->path, error);
+    kh_status status = check_there(rocks, how, error);
+    if (status == KH_OK && how != ROCKS_READ) status = rocks_load_clear(rocks->path, error);
     if (status == KH_OK) status = open_once(rocks, how, false, error);
     if (status != KH_OK || rocks->kind != ROCKS_LOG || how == ROCKS_READ) return status;
     rocksdb_close(rocks->db);

@@ -4,6 +4,7 @@
 
 #include "base/lock.h"
 #include "log/rocks.h"
+#include <stdatomic.h>
 #include <rocksdb/c.h>
 
 struct rocks {
@@ -21,6 +22,7 @@ struct rocks {
     rocksdb_writeoptions_t *unlogged;   /* no write-ahead log */
     rocksdb_readoptions_t *reading;     /* checksums verified */
     rocksdb_compactionfilter_t *filter; /* of values: outcomes grow old */
+    _Atomic uint64_t forgotten; /* timestamp: outcomes below it may go; of values */
     rocksdb_readoptions_t *scanning;    /* and the cache left alone */
 };
 

@@ -24,6 +24,8 @@ enum {
     IDLE_TICKS = 64,           /* rounds without work before the thread sleeps until it is woken */
     TIME_AHEAD_MS = 10 * 1000, /* timestamps of unsynced commits are reserved so far ahead */
     TIME_LEFT_MS = 5 * 1000,   /* and again when so much is left */
+    ID_AHEAD_MS = 600 * 1000,  /* the same of ids, which follow the clock (db/durable.h) */
+    ID_LEFT_MS = 30 * 1000,
     HEAD_AT = 24,              /* in a part: after room for what a table file begins with */
     BODY_AT = HEAD_AT + GROUP_HEAD_BYTES
 };
@@ -85,6 +87,26 @@ static bool is_answered_at_once(const struct rocks_log *log, kh_sync sync) {
            KH_MS_OF_TIMESTAMP(part->last_commit) < log->mark.time_ms;
 }
 
+static bool is_room(const struct rocks_log *log, uint64_t needed_bytes) {
+    uint64_t free_bytes;
+    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= needed_bytes;
+}
+
+/* With the lock: shall nothing be taken? Who is refused for want of room has looked himself. */
+static bool is_out_of_room(struct rocks_log *log) {
+    if (log->is_short) log->is_short = !is_room(log, ROOM_BYTES);
+    return log->is_full || log->is_short;
+}
+
+bool rocks_log_watch_room(struct rocks_log *log) {
+    bool is_short = !log->is_read_only && !is_room(log, ROOM_BYTES);
+    lock_take(&log->lock);
+    log->is_short = is_short;
+    is_short = is_short || log->is_full;
+    lock_leave(&log->lock);
+    return !is_short;
+}
+
 static int append(void *context, const kh_bytes *frames, size_t count, uint64_t cookie,
                   kh_sync sync) {
     struct rocks_log *log = context;
@@ -93,7 +115,7 @@ static int append(void *context, const kh_bytes *frames, size_t count, uint64_t 
     bool is_answered = false;
     lock_take(&log->lock);
     struct log_part *part = log->filling;
-    if (log->is_failed || log->is_full) {
+    if (log->is_failed || is_out_of_room(log)) {
         code = log->is_failed ? EIO : ENOSPC;
     } else if (!add(part, frames, count)) {
         code = ENOMEM;
@@ -138,6 +160,18 @@ static kh_status reserve_time(struct rocks_log *log, uint64_t newest_commit) {
     log->mark.time_ms = mark.time_ms;
     lock_leave(&log->lock);
     return KH_OK;
+}
+
+/* Nobody waits for it: without, ids count on from where they are. */
+static void reserve_ids(struct rocks_log *log) {
+    uint64_t now_ms = env_wall_ms(&log->clock);
+    if (now_ms + ID_LEFT_MS <= log->mark.id_ms) return;
+    struct mark mark = log->mark;
+    mark.id_ms = now_ms + ID_AHEAD_MS;
+    if (mark_write(log->mark_file, &mark, true, NULL) != KH_OK) return;
+    lock_take(&log->lock);
+    log->mark.id_ms = mark.id_ms;
+    lock_leave(&log->lock);
 }
 
 static kh_status note_written(struct rocks_log *log, bool is_synced) {
@@ -209,6 +243,7 @@ static kh_status load_group(struct rocks_log *log, const struct log_part *part,
 /* As the writer, without the lock. */
 static kh_status keep(struct rocks_log *log, const struct log_part *part) {
     struct chain chain = log->chain;
+    reserve_ids(log);
     kh_status status =
         part->is_loaded ? load_group(log, part, &chain) : write_group(log, part, &chain);
     if (status != KH_OK) return status;
@@ -235,10 +270,8 @@ static bool wait_for_room(struct rocks_log *log) {
 /* Not into the last of the room: RocksDB writes tables on the side, and does not get over a
  * write-ahead file that did not fit. */
 static kh_status keep_if_room(struct rocks_log *log, const struct log_part *part) {
-    uint64_t free_bytes;
     uint64_t copies = part->is_loaded ? 2 : 4; /* log, tables, the values' */
-    uint64_t needed = ROOM_BYTES + copies * part->group.size_bytes;
-    if (env_free_bytes(log->path, &free_bytes) == 0 && free_bytes < needed) return KH_NO_SPACE;
+    if (!is_room(log, ROOM_BYTES + copies * part->group.size_bytes)) return KH_NO_SPACE;
     return keep(log, part);
 }
 
@@ -409,8 +442,7 @@ bool rocks_log_is_loading(struct rocks_log *log) {
 }
 
 bool rocks_log_has_room(const struct rocks_log *log) {
-    uint64_t free_bytes;
-    return env_free_bytes(log->path, &free_bytes) != 0 || free_bytes >= LEAST_ROOM_BYTES;
+    return is_room(log, LEAST_ROOM_BYTES);
 }
 
 void rocks_log_mark(struct rocks_log *log, struct mark *out) {
@@ -507,6 +539,7 @@ kh_status rocks_log_create(struct mem *mem, const struct rocks_log_options *opti
     if (log == NULL) return status_no_memory(error, sizeof *log);
     chain_genesis(log->digester, &options->identity, &log->genesis);
     kh_status status = rocks_log_find_end(log, options, error);
+    if (status == KH_OK) (void)rocks_log_watch_room(log);
     if (status == KH_OK && options->has_thread && !log->is_read_only) {
         log->thread = env_thread_start("khonsu-log", run, log);
         if (log->thread == NULL)

@@ -27,7 +27,8 @@
  * sync, whatever policy the records have.
  *
  * A full device is no failure: before there is no room at all, a group waits until there is some.
- * Nothing has to be taken back; who waits, waits; new records are refused with ENOSPC.
+ * Nothing has to be taken back; who waits, waits; new records are refused with ENOSPC, those of
+ * the first to come, too, where somebody has looked in time (rocks_log_watch_room).
  *
  * Locks: `lock` has RANK_LOG and is held for copying and accounting only. */
 #ifndef KHONSU_LOG_ROCKS_LOG_H
@@ -52,6 +53,7 @@ struct rocks_log_options {
     uint64_t delay_ns;  /* of what nobody waits for */
     struct env_clock clock;
     bool has_thread;
+    bool is_beside_writer; /* read-only: what lies behind mark.synced may not be on disk */
     /* Of the log's end, so much was checked. NULL: nobody asks. */
     void (*checked)(void *context, uint64_t record_count, uint64_t size_bytes);
     void *checked_context;
@@ -90,6 +92,7 @@ struct rocks_log {
     bool is_writing;
     bool is_failed;
     bool is_full; /* the device: what is taken is written again until it fits, no more is taken */
+    bool is_short; /* the device had little room when somebody looked: no more is taken */
     bool is_idle; /* the thread sleeps until it is woken */
     bool is_closing;
     uint64_t appended; /* cookies */
@@ -126,6 +129,9 @@ void rocks_log_destroy(struct rocks_log *log);
 void rocks_log_tick(struct rocks_log *log);
 /* Everything appended so far is on disk when it returns KH_OK. Outside of the commit section. */
 kh_status rocks_log_sync(struct rocks_log *log, kh_error *error);
+/* Look whether the device has room. False: it has little, or none, and records are refused until it
+ * has more. Called now and then. Any thread. */
+bool rocks_log_watch_room(struct rocks_log *log);
 /* Is there room on the device for what upkeep does to the log? Beginning or writing a write-ahead
  * file that does not fit fails the log. */
 bool rocks_log_has_room(const struct rocks_log *log);

@@ -112,6 +112,13 @@ static kh_status cut_from(struct rocks_log *log, uint64_t position, kh_error *er
                         log->rocks->synced, error);
 }
 
+/* Heads and feeds show what is on disk. */
+static void note_synced(struct rocks_log *log, const struct chain *chain) {
+    log->synced_group = chain->number;
+    log->synced_head = chain->newest;
+    atomic_store_explicit(&log->durable, chain->next, memory_order_release);
+}
+
 /* The group is the next one of the chain, which has moved on over it. */
 static void note_checked(struct rocks_log *log, const struct rocks_log_options *options,
                          const struct group_head *head, kh_bytes body) {
@@ -132,6 +139,9 @@ static kh_status follow(struct rocks_log *log, const struct rocks_log_options *o
         if (head.first >= chain->next) {
             status = chain_follow(chain, log->digester, bytes, &head, body, error);
             if (status != KH_OK) break;
+            /* Beside a writer: what he had synced when his mark was read. */
+            if (!options->is_beside_writer || chain->next <= options->mark.synced)
+                note_synced(log, chain);
             note_checked(log, options, &head, body);
         }
         groups_next(groups);
@@ -181,9 +191,6 @@ static kh_status settle_end(struct rocks_log *log, const struct chain *chain, kh
     log->mark.group = chain->number;
     log->mark.next = log->mark.synced = chain->next;
     log->mark.newest = chain->newest;
-    log->synced_group = chain->number;
-    log->synced_head = chain->newest;
-    atomic_store_explicit(&log->durable, chain->next, memory_order_release);
     if (is_same || log->is_read_only) return KH_OK;
     /* The numbers of a torn end are given out again: the mark must not name it then. */
     return mark_write(log->mark_file, &log->mark, true, error);
@@ -198,6 +205,7 @@ kh_status rocks_log_find_end(struct rocks_log *log, const struct rocks_log_optio
     groups_open(&groups, log->rocks);
     kh_status status = start_chain(log, &groups, at, &chain, error);
     if (status == KH_OK) {
+        note_synced(log, &chain); /* the storage has nothing that is not on disk */
         groups_seek(&groups, chain.next);
         status = follow(log, options, &groups, &chain, &is_torn, error);
         if (is_torn) status = KH_OK;

@@ -67,6 +67,19 @@ size_t state_id_key(enum state_kind kind, kh_txn_id id, unsigned char out[STATE_
     return 17;
 }
 
+static uint64_t load_big(const unsigned char *bytes) {
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++) number = number << 8 | bytes[i];
+    return number;
+}
+
+bool state_parse_outcome_key(kh_bytes key, kh_txn_id *id) {
+    const unsigned char *bytes = key.data;
+    if (key.size_bytes != 17 || bytes[0] != STATE_OUTCOME) return false;
+    *id = (kh_txn_id){load_big(bytes + 1), load_big(bytes + 9)};
+    return true;
+}
+
 size_t state_schema_key(uint32_t number, unsigned char out[STATE_FIXED_KEY_BYTES]) {
     out[0] = STATE_SCHEMA;
     store_big(out + 1, number, 4);

@@ -54,6 +54,12 @@ bool state_parse_value(uint64_t commit, kh_bytes value, uint32_t *schema_number,
  * whether it is that (1). It is kept for a day at least: a client that lost its connection, or its
  * night, asks within it. */
 #define STATE_OUTCOME_MS (24u * 3600u * 1000u)
+/* When a transaction began, by its id (db/upkeep.c lets ids follow the clock): not before. */
+static inline uint64_t state_id_ms(kh_txn_id id) {
+    return id.low >> 20;
+}
+/* False: no key of an outcome. */
+bool state_parse_outcome_key(kh_bytes key, kh_txn_id *id);
 enum { STATE_OUTCOME_BYTES = 9 };
 void state_outcome(uint64_t commit, bool is_aborted, unsigned char out[STATE_OUTCOME_BYTES]);
 bool state_parse_outcome(kh_bytes value, uint64_t *commit, bool *is_aborted);

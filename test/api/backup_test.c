@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
@@ -128,6 +129,61 @@ static void test_wrong_places(void **state) {
     kit_load_is(db, "k", 1);
     kit_close(db);
     place_close(&other);
+    place_close(&f);
+}
+
+static bool is_there(const char *path) {
+    return access(path, F_OK) == 0;
+}
+
+/* A copy among the files of what it is copied from. */
+static void test_places_within(void **state) {
+    (void)state;
+    struct backup_place f;
+    char within[600];
+    kh_error error = {""};
+    place_open(&f, KH_OPEN_NO_THREADS);
+    kit_store(f.db, "k", 1);
+    (void)place_back_up(&f, 0);
+    (void)snprintf(within, sizeof within, "%s/copy", f.path);
+    kit_is(kh_backup(f.db, within, NULL, NULL, &error), KH_INVALID);
+    assert_non_null(strstr(error.message, "lies in the directory of the database itself"));
+    kit_is(kh_backup(f.db, f.path, NULL, NULL, &error), KH_INVALID);
+    kit_is(kh_restore(f.path, within, NULL, NULL, &error), KH_INVALID);
+    assert_non_null(strstr(error.message, "lies in"));
+    kit_is(kh_restore(f.path, f.path, NULL, NULL, &error), KH_INVALID);
+    assert_non_null(strstr(error.message, "lies in"));
+    assert_false(is_there(within));
+    const char *link = directory_join(&f.directory, "link");
+    assert_int_equal(symlink(f.path, link), 0);
+    (void)snprintf(within, sizeof within, "%s/copy", link);
+    kit_is(kh_backup(f.db, within, NULL, NULL, NULL), KH_INVALID);
+    kit_is(kh_restore(f.path, within, NULL, NULL, NULL), KH_INVALID);
+    (void)snprintf(within, sizeof within, "%s/copy", f.backups);
+    kit_is(kh_restore(f.backups, within, NULL, NULL, NULL), KH_INVALID);
+    kit_is(kh_backup_restore(f.backups, 1, within, NULL, NULL, NULL), KH_INVALID);
+    assert_false(is_there(within));
+    place_close(&f);
+}
+
+/* A directory that was there stays, and is empty; one that was not is not. */
+static void test_failures_leave_nothing(void **state) {
+    (void)state;
+    struct backup_place f;
+    kh_restore_options options = KH_RESTORE_OPTIONS_INIT;
+    options.to = UINT64_MAX; /* the future */
+    place_open(&f, KH_OPEN_NO_THREADS);
+    kit_store(f.db, "k", 1);
+    (void)place_back_up(&f, 0);
+    for (int is_made = 0; is_made < 2; is_made++) {
+        const char *to = place_fresh(&f);
+        if (is_made) assert_int_equal(mkdir(to, 0700), 0);
+        kit_is(kh_restore(f.path, to, &options, NULL, NULL), KH_INVALID);
+        assert_int_equal(is_there(to), is_made);
+        kit_is(kh_backup_restore(f.backups, 1, to, &options, NULL, NULL), KH_INVALID);
+        assert_int_equal(is_there(to), is_made);
+        if (is_made) assert_int_equal(rmdir(to), 0);
+    }
     place_close(&f);
 }
 
@@ -262,6 +318,8 @@ int main(void) {
         cmocka_unit_test(test_incremental),
         cmocka_unit_test(test_purge),
         cmocka_unit_test(test_wrong_places),
+        cmocka_unit_test(test_places_within),
+        cmocka_unit_test(test_failures_leave_nothing),
         cmocka_unit_test(test_while_others_commit),
     };
     if (!kh_has_feature("durable")) return 0;

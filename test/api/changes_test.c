@@ -261,6 +261,46 @@ static void test_behind(void **state) {
     close_fixture(&f);
 }
 
+/* Where a feed begins that asks for the oldest change there is: behind which timestamp. */
+static void oldest_is(kh_db *db, kh_timestamp after, kh_timestamp expected) {
+    kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
+    kh_changes *feed = NULL;
+    options.flags = KH_CHANGES_OLDEST;
+    kit_is(kh_changes_open(db, after, &options, &feed, NULL), KH_OK);
+    assert_int_equal(kh_changes_position(feed), expected);
+    kh_changes_close(feed);
+}
+
+static void test_oldest(void **state) {
+    (void)state;
+    struct kit_clock clock = {.wall_ms = 1000000000, .monotonic_ns = 1};
+    struct fixture f;
+    kh_changes_options options = KH_CHANGES_OPTIONS_INIT;
+    kh_changes *feed = NULL;
+    options.flags = KH_CHANGES_OLDEST;
+    open_with_clock(&f, &clock, 0);
+    oldest_is(f.db, 0, 0);
+    kit_store(f.db, "k", 1);
+    oldest_is(f.db, 0, 0); /* all of it is there */
+    kit_store(f.db, "k", 2);
+    kh_timestamp gone = kh_db_now(f.db);
+    kit_clock_advance(&clock, 120000);
+    step_often(f.db);
+    kit_store(f.db, "k", 3);
+    kh_timestamp last = kh_db_now(f.db);
+    open_is(f.db, 0, KH_TOO_OLD);
+    open_is(f.db, gone - 1, KH_TOO_OLD);
+    oldest_is(f.db, 0, gone);
+    oldest_is(f.db, gone - 1, gone);
+    oldest_is(f.db, gone, gone);
+    oldest_is(f.db, last, last); /* it goes no further back than it is asked to */
+    kit_is(kh_changes_open(f.db, 0, &options, &feed, NULL), KH_OK);
+    change_is(feed, "k", 3, last, true);
+    no_change(feed);
+    kh_changes_close(feed);
+    close_fixture(&f);
+}
+
 static void test_trimmed(void **state) {
     (void)state;
     struct kit_clock clock = {.wall_ms = 1000000000, .monotonic_ns = 1};
@@ -507,6 +547,7 @@ int main(void) {
         cmocka_unit_test(test_schemas_of_others),
         cmocka_unit_test(test_durable_only),
         cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_oldest),
         cmocka_unit_test(test_trimmed),
         cmocka_unit_test(test_retention),
         cmocka_unit_test(test_prepared_long_ago),

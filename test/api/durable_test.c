@@ -355,6 +355,31 @@ static void test_damaged_files(void **state) {
     close_fixture(&f);
 }
 
+/* A part that is gone as a whole is damage, for writers and readers. */
+static void test_lost_parts(void **state) {
+    static const char *const names[] = {"log", "values"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f;
+        char aside[DIRECTORY_BYTES + 32];
+        char place[DIRECTORY_BYTES + 16];
+        open_fixture(&f, KH_OPEN_NO_THREADS, KH_SYNC_FULL);
+        kit_store(f.db, "k", 1);
+        kit_close(f.db);
+        (void)snprintf(place, sizeof place, "%s", directory_join(&f.directory, names[i]));
+        (void)snprintf(aside, sizeof aside, "%s.aside", place);
+        assert_int_equal(rename(place, aside), 0);
+        open_fails(&f, KH_CORRUPT, "CURRENT is missing");
+        f.options.flags |= KH_OPEN_READ_ONLY;
+        open_fails(&f, KH_CORRUPT, "CURRENT is missing");
+        f.options.flags &= ~(uint32_t)KH_OPEN_READ_ONLY;
+        assert_int_equal(rename(aside, place), 0);
+        f.db = kit_open_with(&f.options);
+        kit_load_is(f.db, "k", 1);
+        close_fixture(&f);
+    }
+}
+
 /* A database whose making was interrupted is made whole; a mark that is lost later is damage. */
 static void test_unfinished(void **state) {
     (void)state;
@@ -382,6 +407,7 @@ int main(void) {
         cmocka_unit_test(test_wrong_places),
         cmocka_unit_test(test_newer_format),
         cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_lost_parts),
         cmocka_unit_test(test_unfinished),
     };
     if (!kh_has_feature("durable")) return 0;

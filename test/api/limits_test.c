@@ -52,6 +52,7 @@ static void test_timeout(void **state) {
     (void)state;
     for (int is_stepped = 0; is_stepped < 2; is_stepped++) {
         struct fixture f = fixture();
+        f.options.timeout_ms = 0;
         kh_db *db = open_fixture(&f);
         kh_txn *txn = begin_timed(db, 0, 0);
         kit_put(txn, "k", 2);

@@ -139,22 +139,143 @@ static void test_no_such_id(void **state) {
     close_fixture(&f);
 }
 
-/* What was kept is remembered until a compaction comes by; of what was not, nothing is said any
- * more: it is never called aborted when it may have been forgotten. */
+enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
+
+/* Never called aborted when it may have been forgotten. */
+static void is_committed_or_forgotten(kh_db *db, const struct ended *ended) {
+    kh_outcome outcome = KH_OUTCOME_ACTIVE;
+    kh_timestamp committed = 7;
+    kit_is(kh_db_outcome(db, ended->committed, &outcome, &committed, NULL), KH_OK);
+    if (outcome == KH_OUTCOME_FORGOTTEN) return;
+    assert_int_equal(outcome, KH_OUTCOME_COMMITTED);
+    assert_true(committed == ended->timestamp);
+}
+
+/* A day is one of commits: what was the newest stays so. */
 static void test_a_day_later(void **state) {
     (void)state;
     struct fixture f;
     open_fixture(&f, KH_SYNC_FULL);
     struct ended ended = end_some(f.db);
-    f.clock.wall_ms += 23u * 3600u * 1000u;
-    all_are(f.db, &ended);
+    f.clock.wall_ms += DAY_MS + HOUR_MS;
+    kit_is(kh_db_compact(f.db, NULL), KH_OK);
     reopen(&f);
     all_are(f.db, &ended);
-    f.clock.wall_ms += 2u * 3600u * 1000u;
-    outcome_is(f.db, ended.committed, KH_OUTCOME_COMMITTED, ended.timestamp);
+    kit_store(f.db, "a", 2);
+    kit_is(kh_db_compact(f.db, NULL), KH_OK);
+    outcome_is(f.db, ended.committed, KH_OUTCOME_FORGOTTEN, 0);
     outcome_is(f.db, ended.rolled_back, KH_OUTCOME_FORGOTTEN, 0);
     reopen(&f);
+    outcome_is(f.db, ended.committed, KH_OUTCOME_FORGOTTEN, 0);
     outcome_is(f.db, ended.rolled_back, KH_OUTCOME_FORGOTTEN, 0);
+    struct ended later = end_some(f.db);
+    kit_is(kh_db_compact(f.db, NULL), KH_OK);
+    reopen(&f);
+    all_are(f.db, &later);
+    close_fixture(&f);
+}
+
+static void test_almost_a_day_later(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, KH_SYNC_FULL);
+    struct ended ended = end_some(f.db);
+    f.clock.wall_ms += DAY_MS - 1000;
+    kit_store(f.db, "a", 2);
+    kit_is(kh_db_compact(f.db, NULL), KH_OK);
+    reopen(&f);
+    all_are(f.db, &ended);
+    close_fixture(&f);
+}
+
+/* A clock that is wrong for an opening, one way or the other, with and without a commit then. */
+static void test_wrong_clocks(void **state) {
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        struct fixture f;
+        uint64_t wrong_ms = (uint64_t)(way & 1 ? -3 : 3) * DAY_MS;
+        open_fixture(&f, KH_SYNC_FULL);
+        struct ended ended = end_some(f.db);
+        f.clock.wall_ms += wrong_ms;
+        reopen(&f);
+        if (way & 2) kit_store(f.db, "a", 2);
+        kit_is(kh_db_compact(f.db, NULL), KH_OK);
+        is_committed_or_forgotten(f.db, &ended);
+        f.clock.wall_ms -= wrong_ms;
+        reopen(&f);
+        is_committed_or_forgotten(f.db, &ended);
+        kit_store(f.db, "a", 3);
+        kit_is(kh_db_compact(f.db, NULL), KH_OK);
+        is_committed_or_forgotten(f.db, &ended);
+        if (!(way & 2) || (way & 1)) all_are(f.db, &ended);
+        close_fixture(&f);
+    }
+}
+
+/* As long as the log has it. */
+static void test_the_log_remembers(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, KH_SYNC_FULL);
+    f.options.retention_ms = 7 * (uint64_t)DAY_MS;
+    reopen(&f);
+    struct ended ended = end_some(f.db);
+    for (int day = 0; day < 6; day++) {
+        f.clock.wall_ms += DAY_MS;
+        kit_store(f.db, "a", day);
+        kit_is(kh_db_compact(f.db, NULL), KH_OK);
+        reopen(&f);
+        all_are(f.db, &ended);
+    }
+    f.options.retention_ms = 0;
+    reopen(&f);
+    kit_store(f.db, "a", 7);
+    kit_is(kh_db_compact(f.db, NULL), KH_OK);
+    outcome_is(f.db, ended.committed, KH_OUTCOME_FORGOTTEN, 0);
+    outcome_is(f.db, ended.rolled_back, KH_OUTCOME_FORGOTTEN, 0);
+    close_fixture(&f);
+}
+
+/* Ids follow the clock: of what began lately it is known that it is not there, however long ago
+ * the database was opened. */
+static void test_open_for_days(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, KH_SYNC_FULL);
+    for (int hour = 0; hour < 60; hour++) {
+        f.clock.wall_ms += HOUR_MS;
+        kit_store(f.db, "a", hour);
+        kh_db_step(f.db);
+    }
+    for (int i = 0; i < 64; i++) kit_store(f.db, "a", i); /* handles have some ids in hand */
+    struct ended ended = end_some(f.db);
+    assert_true(ended.rolled_back.low >> 20 > f.clock.wall_ms - 2 * HOUR_MS);
+    assert_true(ended.rolled_back.low >> 20 <= f.clock.wall_ms);
+    kit_is(kh_db_compact(f.db, NULL), KH_OK);
+    reopen(&f);
+    all_are(f.db, &ended);
+    close_fixture(&f);
+}
+
+/* What a writer has in hand, or another node had, is not known to have been aborted. */
+static void test_who_cannot_know(void **state) {
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, KH_SYNC_FULL);
+    struct ended ended = end_some(f.db);
+    kh_txn *going_on = kit_begin(f.db, KH_REPEATABLE_READ);
+    kh_txn_id id = kh_txn_get_id(going_on);
+    kh_options options = f.options;
+    options.flags |= KH_OPEN_READ_ONLY;
+    kh_db *beside = kit_open_with(&options);
+    outcome_is(beside, ended.committed, KH_OUTCOME_COMMITTED, ended.timestamp);
+    outcome_is(beside, ended.given_up, KH_OUTCOME_ABORTED, 0);
+    outcome_is(beside, ended.rolled_back, KH_OUTCOME_FORGOTTEN, 0);
+    outcome_is(beside, id, KH_OUTCOME_FORGOTTEN, 0);
+    kit_close(beside);
+    kit_rollback(going_on);
+    kh_txn_id foreign = {ended.committed.high + 1, ended.committed.low};
+    outcome_is(f.db, foreign, KH_OUTCOME_FORGOTTEN, 0);
     close_fixture(&f);
 }
 
@@ -181,9 +302,10 @@ static void test_users_storage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_memories),
-        cmocka_unit_test(test_no_such_id),
-        cmocka_unit_test(test_a_day_later),
+        cmocka_unit_test(test_all_memories),  cmocka_unit_test(test_no_such_id),
+        cmocka_unit_test(test_a_day_later),   cmocka_unit_test(test_almost_a_day_later),
+        cmocka_unit_test(test_wrong_clocks),  cmocka_unit_test(test_the_log_remembers),
+        cmocka_unit_test(test_open_for_days), cmocka_unit_test(test_who_cannot_know),
         cmocka_unit_test(test_users_storage),
     };
     if (!kh_has_feature("durable")) return 0;

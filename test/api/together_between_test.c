@@ -107,6 +107,32 @@ static void test_a_late_merge_is_told_together(void **state) {
     assert_int_equal(stats.semantic_merges, 1);
 }
 
+/* One of each sort meets a rival that was there before the call. */
+static void test_rivals_are_counted_by_sort(void **state) {
+    (void)state;
+    static const kh_policy policies[] = {KH_REPLACE, KH_FAIL, KH_MERGE};
+    static const char *const keys[] = {"replaced", "rows", "merged"};
+    kh_workspace *all[3];
+    kh_stats stats = {.size = sizeof stats};
+    for (int i = 0; i < 3; i++) {
+        kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+        options.txn.policy = policies[i];
+        store_rows_in(db, keys[i], "1=10/100 2=20/200");
+        kit_is(kh_workspace_begin(db, &options, &all[i], NULL), KH_OK);
+        if (i == 1)
+            rows_in(all[i], db, keys[i], UPSERT, "2=22/200");
+        else
+            put_rows(all[i], keys[i], "1=10/100 2=22/200");
+        store_rows_in(db, keys[i], "1=11/100 2=20/200");
+    }
+    kit_is(kh_workspace_commit_together(all, 3, NULL, NULL, NULL), KH_OK);
+    kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
+    assert_int_equal(stats.resolved_replace, 1);
+    assert_int_equal(stats.resolved_rows, 1);
+    assert_int_equal(stats.resolved_merge, 1);
+    close_all(all, 3);
+}
+
 /* ---- meanings -------------------------------------------------------------------------------- */
 
 /* Default options: what a hundred have said is remembered, and nothing else is forgotten for it. */
@@ -355,18 +381,79 @@ static void test_a_weak_reader_stays_weak(void **state) {
     }
 }
 
-/* Whose time runs out in the middle is the one that it failed by. */
-static void test_time_runs_out(void **state) {
+/* Rows of a key that another member has read: it is that one who failed by a rival of the key. */
+static void test_rows_of_a_key_that_another_has_read(void **state) {
     (void)state;
+    int conflicts = 0;
+    for (int moment = 1; moment < MOMENTS; moment++) {
+        struct between between;
+        kh_db *where = open_between(&between);
+        size_t culprit = 99;
+        store_rows_in(where, "t", "1=10/100");
+        kh_workspace *all[2] = {begin_in(where, KH_SERIALIZABLE, KH_FAIL),
+                                begin_in(where, KH_REPEATABLE_READ, KH_FAIL)};
+        get_rows(all[0], "t", "1=10/100");
+        kit_put(kh_workspace_txn(all[0]), "u", 1);
+        rows_in(all[1], where, "t", UPSERT, "2=20/200");
+        between.key = "t";
+        between.rows = "1=10/199";
+        between.clock.fire_in = moment;
+        kh_status status = kh_workspace_commit_together(all, 2, NULL, &culprit, NULL);
+        between.clock.fire_in = 0;
+        if (status != KH_OK) assert_int_equal(culprit, 0);
+        conflicts += status == KH_CONFLICT;
+        close_all(all, 2);
+        kit_close(where);
+    }
+    assert_true(conflicts > 0);
+}
+
+/* A blind put at read committed has no rivals; a put that is merged is told of them. */
+static void test_who_is_told_of_a_rival(void **state) {
+    (void)state;
+    int met = 0;
+    for (int moment = 1; moment < 2 * MOMENTS; moment++) {
+        bool is_merged = moment % 2 == 0;
+        struct between between;
+        kh_db *where = open_between(&between);
+        kh_resolved resolved;
+        kh_timestamp committed = 0;
+        store_rows_in(where, "t", "1=10/100 2=20/200");
+        kh_workspace *workspace = is_merged ? begin_in(where, KH_REPEATABLE_READ, KH_MERGE)
+                                            : begin_in(where, KH_READ_COMMITTED, KH_FAIL);
+        kh_batch *value = kit_rows(where, "1=10/100 2=22/200");
+        kit_is(kh_workspace_put(workspace, kit_key("t"), value, NULL), KH_OK);
+        kh_batch_release(value);
+        between.key = "t";
+        between.rows = "1=11/100 2=20/200";
+        between.clock.fire_in = moment / 2;
+        kit_is(kh_workspace_commit_together(&workspace, 1, &committed, NULL, NULL), KH_OK);
+        between.clock.fire_in = 0;
+        if (between.has_fired && between.committed < committed) {
+            kit_is(kh_txn_resolved(kh_workspace_txn(workspace), 0, &resolved),
+                   is_merged ? KH_OK : KH_NOT_FOUND);
+            if (is_merged) assert_int_equal(resolved.rival, between.committed);
+            met++;
+        }
+        kh_workspace_close(workspace);
+        kit_close(where);
+    }
+    assert_true(met > 2);
+}
+
+/* Whose time runs out in the middle is the one that it failed by. The last moment for it. */
+static int time_runs_out(size_t whose) {
     int expired = 0;
+    int last = 0;
     for (int moment = 1; moment < 12; moment++) {
         struct between between;
         kh_db *where = open_between(&between);
-        kh_workspace *all[2] = {begin_in(where, KH_REPEATABLE_READ, KH_FAIL), NULL};
+        kh_workspace *all[2];
         kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
         size_t culprit = 99;
         options.txn.timeout_ms = 10;
-        kit_is(kh_workspace_begin(where, &options, &all[1], NULL), KH_OK);
+        kit_is(kh_workspace_begin(where, &options, &all[whose], NULL), KH_OK);
+        all[1 - whose] = begin_in(where, KH_REPEATABLE_READ, KH_FAIL);
         kit_put(kh_workspace_txn(all[0]), "a", 1);
         kit_put(kh_workspace_txn(all[1]), "b", 1);
         between.does_pass = true;
@@ -375,15 +462,22 @@ static void test_time_runs_out(void **state) {
         between.clock.fire_in = 0;
         if (status != KH_OK) {
             kit_is(status, KH_EXPIRED);
-            assert_int_equal(culprit, 1);
-            assert_int_equal(kh_workspace_state_of(all[0]), KH_WORKSPACE_ACTIVE);
-            assert_int_equal(kh_workspace_state_of(all[1]), KH_WORKSPACE_FAILED);
+            assert_int_equal(culprit, whose);
+            assert_int_equal(kh_workspace_state_of(all[1 - whose]), KH_WORKSPACE_ACTIVE);
+            assert_int_equal(kh_workspace_state_of(all[whose]), KH_WORKSPACE_FAILED);
             expired++;
+            last = moment;
         }
         close_all(all, 2);
         kit_close(where);
     }
     assert_true(expired > 1);
+    return last;
+}
+
+static void test_time_runs_out(void **state) {
+    (void)state;
+    assert_int_equal(time_runs_out(0), time_runs_out(1));
 }
 
 /* ---- statistics ------------------------------------------------------------------------------ */
@@ -414,6 +508,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_rows_under_a_merge_do_not_fit, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_late_merge_is_told_alone, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_late_merge_is_told_together, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_rivals_are_counted_by_sort, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_many_are_remembered, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_what_it_means_is_asked_again, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_active_as_before, open_db, close_db),
@@ -421,6 +516,8 @@ int main(void) {
         cmocka_unit_test(test_rows_on_a_merged_put),
         cmocka_unit_test(test_seen_before_a_late_merge),
         cmocka_unit_test(test_a_weak_reader_stays_weak),
+        cmocka_unit_test(test_rows_of_a_key_that_another_has_read),
+        cmocka_unit_test(test_who_is_told_of_a_rival),
         cmocka_unit_test(test_time_runs_out),
         cmocka_unit_test_setup_teardown(test_counters_add_up, open_db, close_db),
     };

@@ -75,6 +75,29 @@ static void test_a_circle_of_three(void **state) {
     close_all(all, MOST);
 }
 
+/* What a savepoint has undone is not written: it makes no circle, and nobody fails by it. */
+static void test_undone_writes(void **state) {
+    (void)state;
+    for (int has_circle = 0; has_circle < 2; has_circle++) {
+        kh_workspace *all[2];
+        uint32_t savepoint = 0;
+        for (int i = 0; i < 2; i++) all[i] = begin_with(KH_SEMANTIC_KEYS, KH_SERIALIZABLE);
+        kh_txn *first = kh_workspace_txn(all[0]);
+        read_is(all[0], "z", KIT_ABSENT);
+        read_is(all[1], "undone", KIT_ABSENT);
+        read_is(all[1], "y", KIT_ABSENT);
+        kit_is(kh_txn_savepoint(first, &savepoint, NULL), KH_OK);
+        put(all[0], "undone", 1);
+        kit_is(kh_txn_rollback_to(first, savepoint, NULL), KH_OK);
+        put(all[0], has_circle == 1 ? "y" : "x", 1);
+        put(all[1], "z", 1);
+        together_is(all, 2, has_circle == 1 ? KH_NOT_SERIALIZABLE : KH_OK, has_circle == 1 ? 0 : 2);
+        if (has_circle == 1) assert_true(kit_bytes_equal(conflict_of(all[0]).key, kit_key("y")));
+        close_all(all, 2);
+        kit_store(db, "z", KIT_ABSENT);
+    }
+}
+
 static void test_reads_that_have_changed(void **state) {
     (void)state;
     kit_store(db, "r", 1);
@@ -92,6 +115,7 @@ static void test_reads_that_have_changed(void **state) {
     put(all[2], "c", 1);
     together_is(all, 3, KH_NOT_SERIALIZABLE, 1);
     assert_true(kit_bytes_equal(conflict_of(all[1]).key, kit_key("r")));
+    assert_int_equal(conflict_of(all[1]).holder.low, 0);
     kh_workspace *rest[] = {all[0], all[2]};
     together_is(rest, 2, KH_OK, 2);
     close_all(all, 3);
@@ -134,6 +158,25 @@ static void test_read_committed(void **state) {
     close_all(all, 3);
 }
 
+/* What it has read is the base: nothing that came since is merged. */
+static void test_merge_at_read_committed(void **state) {
+    (void)state;
+    kh_batch *seen = NULL;
+    store_rows("t", "1=10/100 2=20/200");
+    kh_workspace *late = begin_with(KH_SEMANTIC_MERGE, KH_READ_COMMITTED);
+    kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
+    kit_is(kh_workspace_get(late, kit_key("t"), &seen, NULL), KH_OK);
+    kh_batch_release(seen);
+    means(late, 1, 0);
+    means(rival, 0, 1);
+    put_rows(late, "t", "1=11/100 2=20/200");
+    put_rows(rival, "t", "1=10/100 2=22/200");
+    kit_is(commit(rival), KH_OK);
+    together_is(&late, 1, KH_CONFLICT, 0);
+    kh_workspace_close(late);
+    kh_workspace_close(rival);
+}
+
 /* A transaction sees what it has put: at serializable that is what has to be stored. */
 static void test_seen_before_it_was_merged(void **state) {
     (void)state;
@@ -153,6 +196,31 @@ static void test_seen_before_it_was_merged(void **state) {
         together_is(all, 2, level == 0 ? KH_OK : KH_CONFLICT, level == 0 ? 2 : 1);
         close_all(all, 2);
     }
+}
+
+/* ---- limits -----------------------------------------------------------------------------------
+ */
+
+/* Together they may write as much as one may. */
+static void test_bytes_of_all(void **state) {
+    (void)state;
+    kh_options options = kit_options();
+    kh_batch *value = kit_number(db, 1);
+    options.limits.txn_bytes = kh_batch_size_bytes(value);
+    kh_batch_release(value);
+    kit_close(db);
+    db = kit_open_with(&options);
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), begin(KH_SEMANTIC_KEYS)};
+    put(all[0], "a", 1);
+    kit_is(kh_workspace_delete(all[1], kit_key("b"), NULL), KH_OK); /* no bytes */
+    together_is(all, 2, KH_OK, 2);
+    close_all(all, 2);
+    for (int i = 0; i < 2; i++) {
+        all[i] = begin(KH_SEMANTIC_KEYS);
+        put(all[i], i == 0 ? "a" : "b", 2);
+    }
+    together_is(all, 2, KH_TOO_BIG, 2);
+    close_all(all, 2);
 }
 
 /* ---- locks and holds ------------------------------------------------------------------------- */
@@ -212,10 +280,13 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_write_skew_among_them, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_an_order_is_found, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_circle_of_three, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_undone_writes, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_reads_that_have_changed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_skew_with_another, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_read_committed, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_merge_at_read_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_seen_before_it_was_merged, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_bytes_of_all, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_locks, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_held_by_a_prepared_one, open_db, close_db),
     };

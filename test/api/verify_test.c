@@ -187,6 +187,14 @@ static void test_counts_and_expectations(void **state) {
     assert_memory_equal(&report.expected, &early, sizeof early);
     kit_is(verify(&f, &genesis, &report), KH_OK);
     assert_int_equal(report.expectation, KH_EXPECT_EARLIER);
+    early.number = last.number; /* the digest of another group */
+    kit_is(verify(&f, &early, &report), KH_MISMATCH);
+    assert_int_equal(report.expectation, KH_EXPECT_MISSING);
+    early.number = 0; /* which is not known */
+    kit_is(verify(&f, &early, &report), KH_OK);
+    last.number += 1;
+    kit_is(verify(&f, &last, &report), KH_MISMATCH);
+    last.number -= 1;
     last.digest[7] ^= 1;
     kit_is(verify(&f, &last, &report), KH_MISMATCH);
     assert_int_equal(report.expectation, KH_EXPECT_MISSING);
@@ -220,6 +228,8 @@ static void test_trimmed(void **state) {
     shut(&f);
     kit_is(verify(&f, &last, &report), KH_OK);
     assert_int_equal(report.expectation, KH_EXPECT_EARLIER);
+    last.number -= 1; /* in the anchor's chain, but of another group */
+    kit_is(verify(&f, &last, &report), KH_TOO_OLD);
     close_fixture(&f);
 }
 

@@ -129,6 +129,27 @@ static void test_a_named_policy_comes_first(void **state) {
     rows_are("t", "1=7/1 2=2/2");
 }
 
+/* Of two rivals the older one is the one that it may not be merged with, and is named. */
+static void test_the_rival_that_is_named(void **state) {
+    (void)state;
+    static const float sides[2][2] = {{0.95f, 0.312f}, {0, 1}};
+    kh_timestamp commits[2];
+    kh_conflict conflict = {.size = sizeof conflict};
+    store_rows("t", "1=1/1 2=2/2");
+    kh_workspace *late = begin_merge(KH_REPEATABLE_READ, 1, 0);
+    put_rows(late, "t", "1=7/1 2=2/2");
+    for (int i = 0; i < 2; i++) {
+        kh_workspace *rival = begin_merge(KH_REPEATABLE_READ, sides[i][0], sides[i][1]);
+        put_rows(rival, "t", i == 0 ? "1=1/1 2=2/8" : "1=1/1 2=2/9");
+        kit_is(kh_workspace_commit(rival, &commits[i], NULL), KH_OK);
+        kh_workspace_close(rival);
+    }
+    kit_is(commit(late), KH_CONFLICT);
+    kit_is(kh_txn_conflict(kh_workspace_txn(late), &conflict), KH_OK);
+    assert_int_equal(conflict.rival, commits[0]);
+    kh_workspace_close(late);
+}
+
 /* ---- embedding --------------------------------------------------------------------------------
  */
 
@@ -271,6 +292,40 @@ static void test_a_rival_long_ago(void **state) {
     }
 }
 
+static void write_many(int count) {
+    enum { AT_ONCE = 1000 };
+    char key[32];
+    for (int done = 0; done < count; done += AT_ONCE) {
+        kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+        for (int i = done; i < count && i < done + AT_ONCE; i++) {
+            (void)snprintf(key, sizeof key, "flood/%d", i);
+            kit_put(txn, key, i);
+        }
+        kit_commit_ok(txn);
+    }
+}
+
+/* The ring of recent writes when one place is left, when it is just full, and with one more. */
+static void test_a_rival_in_a_full_ring(void **state) {
+    (void)state;
+    enum { RING = 16384 };
+    for (int size = RING - 1; size <= RING + 1; size++) {
+        kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+        kh_workspace *late = NULL;
+        options.mode = KH_SEMANTIC_MERGE;
+        options.txn.timeout_ms = 600000;
+        kit_close(db);
+        db = kit_open();
+        store_rows("t", "1=1/1 2=2/2");
+        kit_is(kh_workspace_begin(db, &options, &late, NULL), KH_OK);
+        means(late, 1, 0);
+        put_rows(late, "t", "1=7/1 2=2/2");
+        store_rows("t", "1=1/1 2=2/9"); /* says nothing */
+        write_many(size - 2);
+        ends(late, KH_CONFLICT);
+    }
+}
+
 /* ---- between the search and the section -------------------------------------------------------
  */
 
@@ -312,6 +367,7 @@ int main(void) {
         TEST(test_an_embed_function_that_meddles),  TEST(test_a_decision_that_is_long_ago),
         TEST(test_retries_cost_no_memory),          TEST(test_a_key_that_the_transaction_wrote),
         TEST(test_a_contradiction_in_between),      TEST(test_a_rival_long_ago),
+        TEST(test_a_rival_in_a_full_ring),          TEST(test_the_rival_that_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

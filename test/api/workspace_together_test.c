@@ -45,6 +45,10 @@ static void test_conflict_of_keys(void **state) {
     assert_true(kit_bytes_equal(conflict.key, kit_key("a")));
     assert_int_equal(conflict.rival, 0);
     assert_int_equal(conflict.holder.low, kh_workspace_id(all[0]).low);
+    kh_stats stats = {.size = sizeof stats};
+    kit_is(kh_db_stats(db, &stats, NULL), KH_OK);
+    assert_int_equal(stats.hot_key_count, 1);
+    assert_int_equal(stats.hot_keys[0].key[0], 'a');
     kit_load_is(db, "a", KIT_ABSENT);
     put(all[1], "d", 4); /* they go on */
     together_is(all, 2, KH_OK, 2);
@@ -66,6 +70,7 @@ static void test_conflict_with_others(void **state) {
     put(all[1], "b", 1);
     together_is(all, 2, KH_CONFLICT, 1);
     assert_int_equal(conflict_of(all[1]).rival, kh_db_now(db));
+    assert_int_equal(conflict_of(all[1]).holder.low, 0);
     together_is(all, 1, KH_OK, 1);
     close_all(all, 2);
 }
@@ -111,7 +116,9 @@ static void test_of_two_databases(void **state) {
     kh_db *other = kit_open();
     kh_workspace *all[2] = {begin(KH_SEMANTIC_KEYS), NULL};
     kit_is(kh_workspace_begin(other, NULL, &all[1], NULL), KH_OK);
+    kh_workspace *turned[2] = {all[1], all[0]};
     together_is(all, 2, KH_INVALID, 2);
+    together_is(turned, 2, KH_INVALID, 2);
     close_all(all, 2);
     kit_close(other);
 }
@@ -220,6 +227,7 @@ static void test_merges_that_are_none(void **state) {
     put_rows(all[1], "t", "1=12/100"); /* the same cell */
     put_rows(all[2], "t", "1=10/200"); /* says nothing */
     together_is(all, 2, KH_CONFLICT, 1);
+    assert_int_equal(conflict_of(all[1]).rival, 0);
     kh_workspace *others[] = {all[0], all[2]};
     together_is(others, 2, KH_CONFLICT, 1);
     kh_workspace *turned[] = {all[2], all[0]};
@@ -229,6 +237,25 @@ static void test_merges_that_are_none(void **state) {
     together_is(turned, 1, KH_OK, 1);
     rows_are("t", "1=10/200");
     close_all(all, 3);
+}
+
+/* The rival is named, and nobody of the array. */
+static void test_the_same_cell_as_a_rival(void **state) {
+    (void)state;
+    store_rows("t", "1=10/100");
+    kh_workspace *late = begin(KH_SEMANTIC_MERGE);
+    kh_workspace *rival = begin(KH_SEMANTIC_KEYS);
+    means(late, 1, 0);
+    means(rival, 0, 1);
+    put_rows(late, "t", "1=11/100");
+    put_rows(rival, "t", "1=12/100");
+    kit_is(commit(rival), KH_OK);
+    together_is(&late, 1, KH_CONFLICT, 0);
+    kh_conflict conflict = conflict_of(late);
+    assert_int_equal(conflict.rival, kh_db_now(db));
+    assert_true(conflict.holder.high == 0 && conflict.holder.low == 0);
+    kh_workspace_close(late);
+    kh_workspace_close(rival);
 }
 
 /* What the older one has not seen is merged with it first; then the two with each other. */
@@ -304,6 +331,24 @@ static void test_merged_with_a_company(void **state) {
         close_all(all, 2);
         kh_workspace_close(late);
     }
+}
+
+/* Two of them have merged what they wrote under the key: both are asked. */
+static void test_merged_with_a_merged_company(void **state) {
+    (void)state;
+    store_rows("t", "1=10/100 2=20/200 3=30/300");
+    kh_workspace *late = begin(KH_SEMANTIC_MERGE);
+    kh_workspace *all[2] = {begin(KH_SEMANTIC_MERGE), begin(KH_SEMANTIC_MERGE)};
+    means(all[0], 1, 0);
+    means(all[1], 0, 1);
+    put_rows(all[0], "t", "1=11/100 2=20/200 3=30/300");
+    put_rows(all[1], "t", "1=10/100 2=22/200 3=30/300");
+    together_is(all, 2, KH_OK, 2);
+    means(late, 0.95f, 0.312f); /* conflicting with the first only */
+    put_rows(late, "t", "1=10/100 2=20/200 3=33/300");
+    kit_is(commit(late), KH_CONFLICT);
+    close_all(all, 2);
+    kh_workspace_close(late);
 }
 
 /* Of two that came together the list has forgotten the one that it would conflict with. */
@@ -389,6 +434,34 @@ static void test_row_operations(void **state) {
     together_is(all, 2, KH_ROW_EXISTS, 1);
     together_is(all, 1, KH_OK, 1);
     close_all(all, 2);
+}
+
+/* Both begin with nothing: there was never a value, or it was deleted. */
+static void test_onto_nothing(void **state) {
+    (void)state;
+    for (int was_deleted = 0; was_deleted < 2; was_deleted++) {
+        kh_workspace *all[2];
+        kh_txn *older = kit_begin(db, KH_REPEATABLE_READ); /* for whom the deletions are kept */
+        if (was_deleted == 1) kit_store(db, "t", KIT_ABSENT);
+        if (was_deleted == 1) kit_store(db, "u", KIT_ABSENT);
+        for (int i = 0; i < 2; i++) {
+            all[i] = begin(KH_SEMANTIC_MERGE);
+            means(all[i], (float)i, (float)(1 - i));
+            kh_batch *batch = kit_rows(db, "1=10/100");
+            kit_is(kh_txn_insert_rows(kh_workspace_txn(all[i]), kit_key("t"), batch, NULL), KH_OK);
+            kh_batch_release(batch);
+            put_rows(all[i], "u", i == 0 ? "1=10/100" : "2=20/200");
+        }
+        together_is(all, 2, KH_ROW_EXISTS, 1);
+        kit_is(kh_workspace_retry(all[1], NULL), KH_OK);
+        means(all[1], 1, 0);
+        put_rows(all[1], "u", "2=20/200");
+        together_is(all, 2, KH_OK, 2);
+        rows_are("t", "1=10/100");
+        rows_are("u", "1=10/100 2=20/200");
+        close_all(all, 2);
+        kit_rollback(older);
+    }
 }
 
 /* Rows on a key that another one puts are applied to what he puts. */
@@ -500,11 +573,14 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_an_embed_function_that_fails, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_puts, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merges_that_are_none, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_the_same_cell_as_a_rival, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_what_was_committed, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_a_rival_of_another_class, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_a_company, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_merged_with_a_merged_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_merged_with_half_a_company, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_row_operations, open_db, close_db),
+        cmocka_unit_test_setup_teardown(test_onto_nothing, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_rows_on_a_put, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_against_each_other, open_db, close_db),
         cmocka_unit_test_setup_teardown(test_against_what_was_committed, open_db, close_db),

@@ -292,7 +292,31 @@ static void test_lists(void **state) {
     assert_true(count < 210 || (by_codes > 2000 && found > 1000));
 }
 
+/* What was reserved once is enough for a page of them, however few the list keeps. */
+static void test_reserved_once(void **state) {
+    (void)state;
+    const float values[] = {1, 2};
+    struct home home;
+    struct semantic_list list;
+    kh_db *db = home_open(&home);
+    kh_delta *delta = delta_kit_build_keys(db, values, 2, NULL, 0);
+    semantic_list_init(&list, home.batch.mem, 1, UINT64_MAX);
+    lock_take(&list.lock);
+    semantic_list_reserve(&list);
+    for (uint64_t i = 1; i <= SEMANTIC_PAGE; i++) {
+        const struct recent_delta recent = {i, {1, i}, delta, COMPANY_NONE};
+        semantic_list_add(&list, &recent);
+        assert_int_equal(list.end - list.first, 1);
+        assert_int_equal(semantic_list_at(&list, list.first)->commit, i);
+    }
+    lock_leave(&list.lock);
+    semantic_list_fini(&list);
+    kh_delta_release(delta);
+    home_close(&home);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lists)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserved_once),
+                                       cmocka_unit_test(test_lists)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

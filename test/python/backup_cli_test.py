@@ -87,12 +87,15 @@ class Copies(CliCase):
         self.run_wrong(2, "restore", self.source, new, "--to", "noon", says="is no time")
         self.run_wrong(1, "restore", self.path("absent"), new, says="not a database")
         self.run_wrong(1, "restore", self.source, self.folder, says="not empty")
+        self.run_wrong(1, "restore", self.source, os.path.join(self.source, "sub"), says="lies in")
         self.run_wrong(1, "restore", self.source, new, "--to", "2500-01-01", says="in the future")
+        self.assertFalse(os.path.exists(new))
         self.run_wrong(1, "restore", self.source, new, "--backup", "1",
                        says="not a directory of backups")
         self.run_ok("compact", self.source)
         self.run_wrong(1, "restore", self.source, new, "--to", str(self.at[4]),
                        says="history begins at")
+        self.assertFalse(os.path.exists(new))
         self.run_ok("restore", self.source, new)
 
     def test_backups(self):
@@ -128,8 +131,15 @@ class Copies(CliCase):
         self.run_wrong(2, "backup", self.source, says="BACKUPS is missing")
         self.run_wrong(2, "backup", self.source, "--list", "--purge", "1", says="two things")
         self.run_wrong(1, "backup", self.source, "--list", says="not a directory of backups")
-        self.run_wrong(1, "backup", self.source, self.source, says="not a directory of backups")
+        self.run_wrong(1, "backup", self.source, self.source, says="of the database itself")
+        self.run_wrong(1, "backup", self.source, os.path.join(self.source, "x"),
+                       says="of the database itself")
+        self.assertFalse(os.path.exists(os.path.join(self.source, "x")))
         self.run_wrong(2, "backup", self.source, "--purge", "few", says="whole number")
+        for command in (["backup", self.path("absent"), self.path("b")],
+                        ["compact", self.path("absent")]):
+            self.run_wrong(1, *command, says="is not a database of khonsu")
+            self.assertFalse(os.path.exists(self.path("absent")), "made for nothing")
         database = Database(path=self.source, retention_ms=KEPT_MS)
         self.run_wrong(1, "backup", self.source, self.path("b"), says=f"process {os.getpid()}")
         self.run_ok("restore", self.source, self.path("beside"))  # that can be done meanwhile

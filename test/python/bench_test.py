@@ -202,6 +202,8 @@ class Durable(Case):
         is_promised = engine not in UNPROMISED
         self.assertEqual(answer["sums"], "kept" if is_promised else "not promised", case)
         self.assertEqual(answer["reopen_seconds"] > 0, is_promised, case)
+        if case == ("khonsu", "put", "sync"):  # a lone committer is a group each time
+            self.assertGreaterEqual(answer["groups"], 64)
         latency = answer["latency_us"]
         self.assertGreater(latency["p50"], 0)
         self.assertLessEqual(latency["p50"], latency["p99"])
@@ -228,6 +230,8 @@ class Durable(Case):
             answer = self.durable_answer(engine, "--workload", "put", "--keys", 1000, "--threads",
                                          64, "--transactions", 256)
             self.assertEqual((answer["threads"], answer["commits"]), (64, 256), engine)
+            if engine == "khonsu":  # the report divides the calls by them
+                self.assertGreater(answer["groups"], 0)
         self.each(check, self.durable)
 
     def test_the_sizes_of_a_floor_are_those_that_were_asked_for(self):

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,8 +25,8 @@ IS_DURABLE = load().kh_has_feature(c_char_p(b"durable"))
 class Database(Engine):
     """Commits are kept in `model`: (key, timestamp, operation, rows), in order."""
 
-    def __init__(self, path):
-        super().__init__(path=path, retention_ms=HOUR_MS)
+    def __init__(self, path, retention_ms=HOUR_MS):
+        super().__init__(path=path, retention_ms=retention_ms)
         self.library.kh_changes_close.argtypes = [c_void_p]
         self.library.kh_changes_cancel.argtypes = [c_void_p]
         self.model = []
@@ -212,6 +213,25 @@ class Command(InFolder):
             self.assertEqual(done.returncode, code, arguments)
             self.assertTrue(done.stderr)
         self.assertFalse(os.path.exists("nowhere"))
+
+    def test_what_the_log_has_no_more(self):
+        """Without --after the rest of it, and from where on; with it, KH_TOO_OLD."""
+        database = Database(self.path, retention_ms=0)
+        database.change({20: {7: 7}})
+        database.close()
+        model = self.model + database.model
+        done = khonsu("changes", self.path, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        begins = int(re.search(rb"no changes up to timestamp (\d+) ", done.stderr).group(1))
+        self.assertGreaterEqual(begins, self.model[-1][1])
+        self.assertEqual([json.loads(line)["timestamp"] for line in done.stdout.splitlines()],
+                         [change[1] for change in model if change[1] > begins])
+        again = khonsu("changes", self.path, "--json", "--after", str(begins))
+        self.assertEqual((again.stdout, again.stderr), (done.stdout, b""))
+        for after in ("0", str(self.model[3][1]), str(begins - 1)):
+            done = khonsu("changes", self.path, "--json", "--after", after)
+            self.assertEqual(done.returncode, 1, after)
+            self.assertIn(b"KH_TOO_OLD", done.stderr)
 
     def test_beside_a_writer(self):
         database = Database(self.path)

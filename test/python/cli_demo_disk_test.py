@@ -16,6 +16,16 @@ def number(text, name):
     return int(re.search(rf"(?m)^{name} +([\d,]+)", text).group(1).replace(",", ""))
 
 
+def contents(directory):
+    """{path: bytes} of all the files in it."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                found[os.path.relpath(file.name, directory)] = file.read()
+    return found
+
+
 class Disk(CliCase):
     def setUp(self):
         super().setUp()
@@ -103,8 +113,11 @@ class Disk(CliCase):
         stranger = self.path("stranger")
         subprocess.run([os.environ["KHONSU_WORKLOAD"], "-w", "kv", "-i", "si", "-x", "50", "--path",
                         stranger, "-o", os.devnull], check=True, stderr=subprocess.DEVNULL)
-        self.run_wrong(1, "demo", self.file, "--path", stranger, "-n", "10",
-                       says="a database that is not the demo's")
+        before = contents(stranger)
+        for more in ((), ("--crash",)):
+            self.run_wrong(1, "demo", self.file, "--path", stranger, "-n", "10", *more,
+                           says="a database that is not the demo's")
+        self.assertTrue(contents(stranger) == before, "its log and its history are its own")
         with open(self.path("file"), "wb"):
             pass
         self.run_wrong(1, "demo", self.file, "--path", self.path("file"), "-n", "10")

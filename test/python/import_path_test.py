@@ -163,6 +163,16 @@ class ImportPath(CliCase):
         self.run_wrong(2, *common, says="--to is missing")
         self.run_wrong(1, "--from", self.path("none"), "--key", "k", "--path", self.database,
                        says="No such file")
+        self.run_wrong(1, "--from", self.source, "--key", "{week}", "--path", self.database,
+                       says="names the column {week}")
+        with open(self.source, "rb") as file:
+            rows = file.read()
+        for source, says in ((rows, "names the column {week}"), (b"week", "no whole Arrow")):
+            done = khonsu("import", "--from", "-", "--key", "{week}", "--path", self.database,
+                          stdin=source)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(says, done.stderr.decode())
+        self.assertFalse(os.path.exists(self.database), "made for nothing")
         self.run_wrong(1, *common, "--path", self.source, says="is not a directory")
         self.assertFalse(os.path.exists(self.path("x")))
 

@@ -193,6 +193,12 @@ class Commands(WithDirectory):
         done = khonsu("verify", self.path, "--expect", wrong)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"KH_MISMATCH", done.stderr)
+        number, digest = head.split(":")
+        for other in (f"{int(number) - 1}:{digest}", f"{number}:{early.split(':')[1]}",
+                      f"0:{digest}", f"{number}0:{digest}"):
+            done = khonsu("verify", self.path, "--expect", other)
+            self.assertEqual(done.returncode, 1, other)
+            self.assertIn(b"KH_MISMATCH", done.stderr)
         for text in ("12", head + "0", head.upper(), ":" + wrong, "x" + head, ""):
             self.assertEqual(khonsu("verify", self.path, "--expect", text).returncode, 2, text)
         self.assertEqual(khonsu("verify", self.folder).returncode, 1)

@@ -81,9 +81,11 @@ kh_allocator kit_memory_hook(struct kit_memory *memory) {
     return (kh_allocator){allocate, release, memory};
 }
 
+/* On a busy machine five seconds, the default, are soon over. */
 kh_options kit_options(void) {
     kh_options options = KH_OPTIONS_INIT;
     options.flags = KH_OPEN_NO_THREADS;
+    options.timeout_ms = 600000;
     return options;
 }
 

@@ -134,6 +134,18 @@ static void test_by_hand(void **state) {
     kh_delta_release(across);
 }
 
+/* All of one word in common, and nothing else. */
+static void test_a_full_word(void **state) {
+    enum { DIMENSION = 1000, FROM = 64, END = 128 };
+    float values[DIMENSION] = {0};
+    (void)state;
+    for (size_t i = FROM; i < END; i++) values[i] = 1;
+    kh_delta *delta = delta_kit_build(NULL, values, DIMENSION);
+    assert_true(kh_delta_is_sparse(delta));
+    assert_true(measure(kh_delta_cosine, delta, delta) == 1);
+    kh_delta_release(delta);
+}
+
 /* The largest values of the longest vectors: nothing overflows. */
 static void test_largest(void **state) {
     enum { LONGEST = 65536 };
@@ -172,6 +184,7 @@ int main(void) {
         cmocka_unit_test(test_against_plain_sums),
         cmocka_unit_test(test_zero),
         cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_a_full_word),
         cmocka_unit_test(test_largest),
         cmocka_unit_test(test_dimensions_that_differ),
     };

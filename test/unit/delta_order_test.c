@@ -45,12 +45,14 @@ static void test_the_rule(void **state) {
     struct delta_dice dice = {7};
     for (int round = 0; round < ROUNDS; round++) {
         kh_delta *deltas[MOST];
-        size_t order[MOST] = {99};
+        size_t order[MOST + 1] = {99};
         bool taken[MOST] = {false};
         size_t count = 1 + delta_kit_below(&dice, MOST);
         for (size_t i = 0; i < count; i++) deltas[i] = draw(&dice);
+        order[count] = 77; /* not to be written */
         assert_int_equal(kh_delta_merge_order((const kh_delta *const *)deltas, count, order, NULL),
                          KH_OK);
+        assert_int_equal(order[count], 77);
         for (size_t i = 0; i < count; i++) {
             assert_int_equal(order[i], choose(deltas, count, taken, i == 0));
             taken[order[i]] = true;

@@ -205,8 +205,13 @@ static void test_search_rules_out(void **state) {
         many.deltas[many.count++] = delta_kit_build(world->db, values, DIMENSION);
     }
     struct delta_set *set = create(world, DIMENSION, &many);
-    assert_int_equal(check_search(set, &many, many.deltas[7], 0, DELTA_SET_ROWS, -0.95f, 0.7f), 0);
-    assert_true(check_search(set, &many, many.deltas[7], 0, DELTA_SET_ROWS, -0.95f, 0.3f) < 4);
+    const kh_delta *asked = many.deltas[7];
+    for (const struct delta_kernel *const *kernel = delta_kernel_all(); *kernel; kernel++) {
+        atomic_store(&delta_kernel_chosen, *kernel);
+        assert_int_equal(check_search(set, &many, asked, 0, DELTA_SET_ROWS, -0.95f, 0.7f), 0);
+        assert_true(check_search(set, &many, asked, 0, DELTA_SET_ROWS, -0.95f, 0.3f) < 4);
+    }
+    (void)delta_kernel_choose();
     for (size_t i = 0; i < DIMENSION + 1; i++) values[i] = 1;
     kh_delta *longer = delta_kit_build(world->db, values, DIMENSION + 1);
     struct delta_query query;
@@ -218,6 +223,14 @@ static void test_search_rules_out(void **state) {
     kh_delta_release(longer);
     delta_set_destroy(set);
     release(&many);
+}
+
+/* What a delta counts more for being searched: a byte a value, and little else. */
+static void test_bytes_of_a_row(void **state) {
+    (void)state;
+    for (size_t dimension = 1; dimension <= 65536; dimension *= 2)
+        assert_in_range(delta_set_row_bytes(dimension), dimension,
+                        dimension + DELTA_CODE_BLOCK + 15);
 }
 
 /* The longest rows: sums of codes at their largest, and the widest margin. */
@@ -246,6 +259,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_search_misses_none, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_search_rules_out, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_longest, open_world, close_world),
+        cmocka_unit_test(test_bytes_of_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

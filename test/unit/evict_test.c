@@ -301,6 +301,51 @@ struct past {
     int wanted;
 };
 
+static kh_workspace *begin_workspace(kh_policy policy) {
+    kh_workspace_options options = KH_WORKSPACE_OPTIONS_INIT;
+    kh_workspace *workspace = NULL;
+    options.txn.policy = policy;
+    kit_is(kh_workspace_begin(f.db, &options, &workspace, NULL), KH_OK);
+    return workspace;
+}
+
+/* Their bases, what they meet, and what the rows are for that do not fit. */
+static void test_together_on_cold_values(void **state) {
+    (void)state;
+    static const char *const texts[] = {"1=1/9 2=2/2", "1=1/1 2=2/2 3=3/3"};
+    kh_workspace *all[2];
+    size_t culprit = 9;
+    put_rows("t", "1=1/1 2=2/2", KH_FAIL);
+    for (int i = 0; i < 2; i++) {
+        all[i] = begin_workspace(KH_MERGE);
+        kh_batch *rows = kit_rows(NULL, texts[i]);
+        kit_is(kh_workspace_put(all[i], kit_key("t"), rows, NULL), KH_OK);
+        kh_batch_release(rows);
+    }
+    step();
+    put_rows("t", "1=1/1 2=8/2", KH_FAIL);
+    step();
+    are_cold(2);
+    f.map.read_errno = EIO;
+    kit_is(kh_workspace_commit_together(all, 2, NULL, &culprit, NULL), KH_IO);
+    assert_int_equal(culprit, 2); /* nobody's fault */
+    f.map.read_errno = 0;
+    kit_is(kh_workspace_commit_together(all, 2, NULL, &culprit, NULL), KH_OK);
+    rows_are("t", "1=1/9 2=8/2 3=3/3");
+    for (int i = 0; i < 2; i++) {
+        kh_workspace_close(all[i]);
+        all[i] = begin_workspace(KH_FAIL);
+        kh_batch *rows = kit_rows(NULL, i == 0 ? "1=7/7" : "4=4/4");
+        kit_is(kh_txn_insert_rows(kh_workspace_txn(all[i]), kit_key("t"), rows, NULL), KH_OK);
+        kh_batch_release(rows);
+    }
+    step();
+    are_cold(1);
+    kit_is(kh_workspace_commit_together(all, 2, NULL, &culprit, NULL), KH_ROW_EXISTS);
+    assert_int_equal(culprit, 0);
+    for (int i = 0; i < 2; i++) kh_workspace_close(all[i]);
+}
+
 static bool see(void *context, const kh_version_entry *version) {
     struct past *past = context;
     past->numbers[past->count++] = kit_number_of(version->value);
@@ -525,6 +570,7 @@ int main(void) {
                                        TEST(test_what_was_fetched_is_lent),
                                        TEST(test_read_committed_lets_go),
                                        TEST(test_merging_cold_values),
+                                       TEST(test_together_on_cold_values),
                                        TEST(test_history_of_cold_values),
                                        TEST(test_an_opening_leaves_them_where_they_are),
                                        TEST(test_a_stream_of_keys_only),

@@ -2,6 +2,7 @@
  * read back; and bytes that somebody else has written. */
 #include "db/semantic.h"
 #include "log/record_raw.h"
+#include "support/kit.h"
 #include "support/record_kit.h"
 
 enum { DIMENSIONS = 5, BYTES_MAX = 512 };
@@ -28,6 +29,8 @@ static kh_bytes make_section(struct fixture *f) {
     kh_txn *txn = calloc(1, sizeof *txn);
     assert_non_null(txn);
     txn->semantic = &claim;
+    memset(arena_alloc(&f->arena, BYTES_MAX), 0xa5, BYTES_MAX); /* of an earlier use */
+    arena_reset(&f->arena);
     assert_int_equal(semantic_encode(txn, &f->arena, &section, NULL), KH_OK);
     free(txn);
     kh_delta_release(claim.delta);
@@ -214,6 +217,7 @@ static void test_hostile_bytes(void **state) {
     kh_bytes section = make_section(&f);
     const unsigned char *whole = section.data;
     unsigned char bytes[BYTES_MAX];
+    assert_int_equal(whole[0], 1); /* the version that docs/record-format.md describes */
     assert_int_equal(decode(whole, section.size_bytes), KH_OK);
     for (size_t size = 1; size < section.size_bytes; size++)
         assert_int_equal(decode(whole, size), KH_CORRUPT);
@@ -235,10 +239,31 @@ static void test_hostile_bytes(void **state) {
     end(&f);
 }
 
+/* A prepared transaction of a log whose meaning a newer library has written. */
+static void test_restoring_what_is_not_known(void **state) {
+    (void)state;
+    struct fixture f;
+    unsigned char bytes[BYTES_MAX];
+    begin(&f);
+    kh_bytes section = make_section(&f);
+    kh_db *db = kit_open();
+    kh_txn *txn = kit_begin(db, KH_REPEATABLE_READ);
+    memcpy(bytes, section.data, section.size_bytes);
+    bytes[0]++;
+    kh_bytes newer = {bytes, section.size_bytes};
+    assert_int_equal(semantic_restore(txn, newer, NULL), KH_UNSUPPORTED);
+    assert_int_equal(semantic_restore(txn, (kh_bytes){NULL, 0}, NULL),
+                     KH_OK); /* has said nothing */
+    assert_null(txn->semantic);
+    kit_rollback(txn);
+    kit_close(db);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_forged_sections),
-        cmocka_unit_test(test_members), cmocka_unit_test(test_forged_members),
-        cmocka_unit_test(test_hostile_bytes)};
+        cmocka_unit_test(test_members),        cmocka_unit_test(test_forged_members),
+        cmocka_unit_test(test_hostile_bytes),  cmocka_unit_test(test_restoring_what_is_not_known)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
