@@ -23,6 +23,7 @@ struct rocks {
     rocksdb_readoptions_t *reading;     /* checksums verified */
     rocksdb_compactionfilter_t *filter; /* of values: outcomes grow old */
     _Atomic uint64_t forgotten; /* timestamp: outcomes below it may go; of values */
+    _Atomic uint64_t looks;     /* of RocksDB's threads at it */
     rocksdb_readoptions_t *scanning;    /* and the cache left alone */
 };
 
