@@ -30,6 +30,10 @@ if(KHONSU_SANITIZE MATCHES "thread")
   set(test_launcher setarch -R)
 endif()
 
+set(of_one_thread "as_of|durable_fork|flip|ipc_memory|ipc_read|meaning|merge_serial|policy_matrix"
+  "together_between|together_meaning|together_mixed|together_rows")
+list(JOIN of_one_thread "|" of_one_thread)
+
 # Whose answers have nothing to do with how a key is found: built and run with the hash front only.
 set(apart_from_index "access|arena|audit|backup.*|batch|beside_writer|builder|cell|chain|chdir"
   "cli_.*|column|delta.*|digest|durable.*|env.*|export|flip|gather.*|group|half|hash|home|ids"
@@ -58,7 +62,7 @@ function(khonsu_add_program source directory label)
   target_link_libraries(${name} PRIVATE khonsu_flags $<TARGET_NAME_IF_EXISTS:test_support> ${ARGN}
     "${CMOCKA_LIBRARY}")
   # One thread, or hundreds of processes, which have nothing to race with: a minute becomes ten.
-  if(KHONSU_SANITIZE MATCHES "thread" AND stem MATCHES "^(flip|ipc_memory|ipc_read|durable_fork)$")
+  if(KHONSU_SANITIZE MATCHES "thread" AND stem MATCHES "^(${of_one_thread})$")
     return()
   endif()
   add_test(NAME ${name} COMMAND ${test_launcher} $<TARGET_FILE:${name}>)
