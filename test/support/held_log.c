@@ -57,17 +57,24 @@ static void flush(void *context, uint64_t cookie) {
     }
 }
 
+/* False: there is no such record. Another thread may append, and move the array. */
+static bool take_record(struct held_log *held, size_t index, kh_bytes *out) {
+    (void)pthread_mutex_lock(&held->lock);
+    bool is_there = index < held->record_count;
+    if (is_there) *out = held->records[index];
+    (void)pthread_mutex_unlock(&held->lock);
+    return is_there;
+}
+
 static int read_log(void *context, kh_log_position from, kh_log_visit_fn *visit,
                     void *visit_context) {
     struct held_log *held = context;
     if (held->read_errno != 0) {
         return held->read_errno;
     }
-    for (size_t i = (size_t)from; i < held->record_count; i++) {
-        if (!visit(visit_context, i, held->records[i])) {
-            break;
-        }
-    }
+    kh_bytes record;
+    for (size_t i = (size_t)from; take_record(held, i, &record); i++)
+        if (!visit(visit_context, i, record)) break;
     return 0;
 }
 
