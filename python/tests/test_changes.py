@@ -268,9 +268,15 @@ def test_async_position_is_of_what_was_handed_out(db: Any) -> None:
 
 def test_cancelled_task_loses_no_change(db: Any) -> None:
     async def consume() -> list[str]:
+        started = asyncio.Event()
+
+        async def wait(feed: Any) -> Any:
+            started.set()  # whoever waits for it runs once this is suspended in the next line
+            return await anext(feed)
+
         async with db.changes(follow=True) as feed:
-            waiting = asyncio.ensure_future(anext(feed))
-            await asyncio.sleep(0)  # let it begin; nothing is waited for
+            waiting = asyncio.ensure_future(wait(feed))
+            await started.wait()
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
@@ -283,12 +289,14 @@ def test_cancelled_task_loses_no_change(db: Any) -> None:
 def test_close_ends_an_async_wait(db: Any) -> None:
     async def consume() -> list[str]:
         feed = db.changes(follow=True)
+        started = asyncio.Event()
 
         async def read() -> list[str]:
+            started.set()
             return [change.key async for change in feed]
 
         reading = asyncio.ensure_future(read())
-        await asyncio.sleep(0)
+        await started.wait()
         feed.close()
         return await reading
 

@@ -13,7 +13,7 @@ import pytest
 from tables import python
 
 BEGIN = """
-import gc, os, signal, sys, threading, time, warnings
+import gc, os, signal, sys, threading, warnings
 import khonsu
 from tables import ROWS, get, put, row
 
@@ -61,8 +61,13 @@ def sound():
         assert khonsu.verify(path)["ok"]
     db.close()
 
+def is_asleep(thread):
+    with open(f"/proc/self/task/{thread.native_id}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "S"
+
 def waiting(body):
-    '''A thread that is in the call as the next statement runs, or soon.'''
+    '''A thread that is in the call as the next statement runs: it runs no more, and the
+    interpreter is free for it while the file is read.'''
     ready = threading.Event()
     def run():
         ready.set()
@@ -73,7 +78,8 @@ def waiting(body):
     thread = threading.Thread(target=run)
     thread.start()
     ready.wait()
-    time.sleep(0.02)
+    while not is_asleep(thread):
+        pass
     return thread
 """
 
