@@ -47,13 +47,10 @@ int env_dir_make(const char *path, bool *is_new) {
     return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
 }
 
-int env_path_resolve(const char *path, char *out, size_t size_bytes) {
-    char *real = realpath(path, NULL);
-    if (real == NULL) return errno;
-    size_t length = strlen(real);
-    if (length < size_bytes) memcpy(out, real, length + 1);
-    free(real);
-    return length < size_bytes ? 0 : ENAMETOOLONG;
+_Static_assert(PATH_MAX == 4096, "a path fits where env_file.h says so");
+
+int env_path_resolve(const char *path, char out[4096]) {
+    return realpath(path, out) != NULL ? 0 : errno;
 }
 
 static bool is_dots(const char *name) {
@@ -112,25 +109,26 @@ static void cut_name(char path[PATH_MAX]) {
 }
 
 /* The real path of what there is of it: itself, or the nearest directory above. */
-static int resolve(const char *path, char out[PATH_MAX]) {
+static int resolve_above(const char *path, char out[PATH_MAX]) {
     char left[PATH_MAX];
     size_t length = strnlen(path, sizeof left);
     if (length >= sizeof left) return ENAMETOOLONG;
     memcpy(left, path, length + 1);
-    while (realpath(left, out) == NULL) {
+    for (;;) {
+        int code = env_path_resolve(left, out);
         bool is_last = strcmp(left, ".") == 0 || strcmp(left, "/") == 0;
-        if (errno != ENOENT || is_last) return errno;
+        if (code != ENOENT || is_last) return code;
         cut_name(left);
     }
-    return 0;
 }
 
 int env_path_is_within(const char *path, const char *directory, bool *is_within) {
     char real[PATH_MAX];
     char above[PATH_MAX];
     *is_within = false;
-    if (realpath(directory, above) == NULL) return errno == ENOENT ? 0 : errno;
-    int code = resolve(path, real);
+    int code = env_path_resolve(directory, above);
+    if (code != 0) return code == ENOENT ? 0 : code;
+    code = resolve_above(path, real);
     if (code != 0) return code;
     size_t length = strcmp(above, "/") == 0 ? 0 : strlen(above);
     *is_within = strncmp(real, above, length) == 0 && (real[length] == '/' || real[length] == '\0');
@@ -140,7 +138,7 @@ int env_path_is_within(const char *path, const char *directory, bool *is_within)
 int env_path_find_above(const char *path, const char *name, char out[4096]) {
     char entry[2 * PATH_MAX];
     struct stat status;
-    int code = resolve(path, out);
+    int code = resolve_above(path, out);
     while (code == 0) {
         (void)snprintf(entry, sizeof entry, "%s/%s", out, name);
         if (stat(entry, &status) == 0) return 0;

@@ -32,8 +32,8 @@ int env_path_look(const char *path, bool *is_there);
 bool env_path_exists(const char *path);
 
 /* The path from the root on, without links: what a later change of the working directory leaves
- * alone. Of something that is there. ENAMETOOLONG: it has more than size_bytes - 1. */
-int env_path_resolve(const char *path, char *out, size_t size_bytes);
+ * alone. ENOENT: there is nothing of that name. */
+int env_path_resolve(const char *path, char out[4096]);
 
 enum env_open { ENV_READ, ENV_WRITE /* made if absent */, ENV_NEW /* EEXIST if not absent */ };
 int env_open(const char *path, enum env_open how);

@@ -68,12 +68,13 @@ static kh_status take_lock(struct durable *durable, kh_error *error) {
 /* RocksDB opens files by their paths as long as it lives: where the process is by then must not
  * matter. */
 static kh_status resolve(struct durable *durable, kh_error *error) {
-    char path[PATH_BYTES];
-    int code = env_path_resolve(durable->path, path, sizeof path);
-    if (code == ENAMETOOLONG)
-        return status_fail(error, KH_INVALID, "%.160s: a path too long", durable->path);
+    char path[4096];
+    int code = env_path_resolve(durable->path, path);
     if (code != 0) return fail(code, durable->path, "the directory cannot be found", error);
-    memcpy(durable->path, path, sizeof path);
+    size_t length = strlen(path);
+    if (length >= PATH_BYTES)
+        return status_fail(error, KH_INVALID, "%.160s: a path of %zu bytes", path, length);
+    memcpy(durable->path, path, length + 1);
     return KH_OK;
 }
 
