@@ -24,7 +24,7 @@ static kh_status open_log(struct mem *mem, struct at_rest *at_rest, kh_log_posit
                                         .mark_file = -1,
                                         .at = at,
                                         .clock = *clock,
-                                        .is_beside_writer = at_rest->is_beside_writer};
+                                        .ends_at_mark = at_rest->ends_at_mark};
     if (opening != NULL) opening_check(opening, &options);
     return rocks_log_create(mem, &options, &at_rest->log, error);
 }
@@ -48,6 +48,8 @@ static bool is_quiet(const char *path, int *lock) {
     return *lock != -EAGAIN;
 }
 
+/* Only asked of a database that was not closed in order: a writer that opens at this very moment
+ * finds it in use. */
 static bool has_writer(const char *path) {
     int lock = -1;
     bool has_one = !is_quiet(path, &lock);
@@ -68,8 +70,9 @@ static kh_status open_files(struct mem *mem, const char *path, struct at_rest *o
         return status_fail(error, KH_CORRUPT, "%.160s is missing, or not yet made", name);
     status = mark_read(name, &out->mark, error);
     if (status != KH_OK) return status;
-    /* After a crash all that is there counts, as it will for the next writer. */
-    out->is_beside_writer = out->mark.is_clean || has_writer(path);
+    /* Behind a clean mark is only what a writer adds who comes now. After a crash all that is there
+     * counts, as it will for the next writer. */
+    out->ends_at_mark = out->mark.is_clean || has_writer(path);
     (void)snprintf(name, sizeof name, "%s/log", path);
     status = rocks_open(mem, name, ROCKS_LOG, ROCKS_READ, &out->rocks_log, error);
     if (status != KH_OK) return status;
@@ -92,7 +95,7 @@ static kh_status open_once(struct mem *mem, const char *path, const struct env_c
 static kh_status open_beside(struct mem *mem, const char *path, const struct env_clock *clock,
                              struct opening *opening, struct at_rest *out, kh_error *error) {
     kh_status status = open_once(mem, path, clock, opening, out, error);
-    if (status != KH_OK || out->is_beside_writer || !has_writer(path)) return status;
+    if (status != KH_OK || out->ends_at_mark || !has_writer(path)) return status;
     at_rest_close(out);
     return open_once(mem, path, clock, opening, out, error);
 }

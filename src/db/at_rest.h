@@ -14,8 +14,8 @@
 
 struct at_rest {
     kh_identity identity;
-    struct mark mark;      /* as it was before the log was opened */
-    bool is_beside_writer; /* what he writes may not be on disk: the log is shown up to the mark */
+    struct mark mark;  /* as it was before the log was opened */
+    bool ends_at_mark; /* the log is shown up to what it calls synced: more may not be on disk */
     struct rocks *rocks_log;
     struct rocks *rocks_values;
     struct rocks_log *log; /* read-only */

@@ -53,7 +53,7 @@ struct rocks_log_options {
     uint64_t delay_ns;  /* of what nobody waits for */
     struct env_clock clock;
     bool has_thread;
-    bool is_beside_writer; /* read-only: what lies behind mark.synced may not be on disk */
+    bool ends_at_mark; /* read-only: what lies behind mark.synced is checked, and not shown */
     /* Of the log's end, so much was checked. NULL: nobody asks. */
     void (*checked)(void *context, uint64_t record_count, uint64_t size_bytes);
     void *checked_context;

@@ -139,8 +139,7 @@ static kh_status follow(struct rocks_log *log, const struct rocks_log_options *o
         if (head.first >= chain->next) {
             status = chain_follow(chain, log->digester, bytes, &head, body, error);
             if (status != KH_OK) break;
-            /* Beside a writer: what he had synced when his mark was read. */
-            if (!options->is_beside_writer || chain->next <= options->mark.synced)
+            if (!options->ends_at_mark || chain->next <= options->mark.synced)
                 note_synced(log, chain);
             note_checked(log, options, &head, body);
         }
