@@ -81,10 +81,10 @@ static kh_status await_published(struct kh_db *db, uint64_t commit, kh_error *er
 }
 
 kh_status section_reach(struct kh_db *db, uint64_t moment, kh_error *error) {
-    bool is_past = moment <= KH_TIMESTAMP_OF_MS(env_wall_ms(&db->clock));
-    /* What another process commits a read-only opening does not see. */
-    if (!is_past || (db->flags & KH_OPEN_READ_ONLY))
+    if (moment > KH_TIMESTAMP_OF_MS(env_wall_ms(&db->clock)))
         return status_fail(error, KH_INVALID, "that timestamp is in the future");
+    if (db->flags & KH_OPEN_READ_ONLY)
+        return status_fail(error, KH_INVALID, "that is later than what this opening has seen");
     latch_take(&db->section);
     /* Whoever takes a timestamp from here on takes a later one. */
     if (db->store.clock < moment) db->store.clock = moment;

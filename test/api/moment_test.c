@@ -141,6 +141,31 @@ static void test_a_log_that_failed(void **state) {
     }
 }
 
+/* It cannot know what another process has committed since. */
+static void test_of_a_read_only_opening(void **state) {
+    (void)state;
+    struct directory directory;
+    kh_options options = kit_options();
+    kh_error error = {""};
+    kh_txn *txn = NULL;
+    if (!kh_has_feature("durable")) return;
+    clock_ = (struct kit_clock){1700000000000u, 1, 100000};
+    directory_make(&directory);
+    options.path = directory.path;
+    options.clock = kit_clock_hook(&clock_);
+    kh_db *db = kit_open_with(&options);
+    kit_store(db, "k", 1);
+    kit_close(db);
+    options.flags |= KH_OPEN_READ_ONLY;
+    db = kit_open_with(&options);
+    is_at(db, kh_db_now(db), 1);
+    kit_clock_advance(&clock_, 1000);
+    kit_is(kh_txn_begin_at(db, now_of(&clock_), &txn, &error), KH_INVALID);
+    assert_non_null(strstr(error.message, "this opening has seen"));
+    kit_close(db);
+    directory_remove(&directory);
+}
+
 /* ---- threads: a counter on disk, and moments of the real clock ------------------------------- */
 
 enum { COMMITS = 300, READERS = 2 };
@@ -211,6 +236,7 @@ int main(void) {
         cmocka_unit_test(test_the_reader_is_registered),
         cmocka_unit_test(test_what_is_in_flight),
         cmocka_unit_test(test_a_log_that_failed),
+        cmocka_unit_test(test_of_a_read_only_opening),
         cmocka_unit_test(test_moments_beside_commits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
