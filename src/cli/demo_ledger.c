@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char mark_key[] = "demo/loaded";
 static const char loading[] = "loading";
@@ -109,15 +108,6 @@ static int refuse_stranger(const struct flights_source *source) {
                     source->path);
 }
 
-/* A database whose making was cut off has none: what opens it next goes on with it. */
-static bool has_mark_file(const char *path) {
-    struct text name = {NULL, 0, 0};
-    text_printf(&name, "%s/MARK", path);
-    bool is_there = access(name.bytes, F_OK) == 0;
-    text_free(&name);
-    return is_there;
-}
-
 int ledger_look(const struct flights_source *source) {
     enum owner owner = OWNER_NONE;
     struct flights none = {.db = NULL}; /* the file's sums are not known yet */
@@ -125,7 +115,8 @@ int ledger_look(const struct flights_source *source) {
     kh_options options = KH_OPTIONS_INIT;
     options.path = source->path;
     options.flags = KH_OPEN_READ_ONLY | KH_OPEN_NO_THREADS;
-    if (!has_mark_file(source->path)) {
+    /* A database whose making was cut off has none: what opens it next goes on with it. */
+    if (!opening_has_file(source->path, "MARK")) {
         return CLI_OK;
     }
     kh_status status = opening_open(&options, &none.db, &error);

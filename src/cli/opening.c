@@ -41,14 +41,14 @@ kh_status opening_open(kh_options *options, kh_db **out, kh_error *error) {
     return status;
 }
 
-static bool has_file(const char *path, const char *name) {
+bool opening_has_file(const char *path, const char *name) {
     char file[4096]; /* longer than the path of a database can be */
     (void)snprintf(file, sizeof file, "%s/%s", path, name);
     return access(file, F_OK) == 0;
 }
 
 kh_status opening_open_existing(kh_options *options, kh_db **out, kh_error *error) {
-    if (has_file(options->path, "KHONSU") || has_file(options->path, "MARK")) {
+    if (opening_has_file(options->path, "KHONSU") || opening_has_file(options->path, "MARK")) {
         return opening_open(options, out, error);
     }
     (void)snprintf(error->message, sizeof error->message, "%.200s is not a database of khonsu",
