@@ -4,9 +4,8 @@
  * Elements are named by their position in the column's buffers (its offset included), so that a
  * slice writes its own rows and nothing else: offsets are rebased to 0, bitmaps shifted to bit 0.
  * Invariants: between open and shut of a buffer nothing else is appended; the places of nodes and
- * buffers were reserved by ipc_message_put. Dry: places and sizes are found as ever, and
- * nothing is written. Failure: the first is kept in status, all later calls
- * do nothing. */
+ * buffers were reserved by ipc_message_put. Dry: places and sizes are found as ever, and nothing is
+ * written. Failure: the first is kept in status, all later calls do nothing. */
 #include "batch/ipc_wire.h"
 
 #include "batch/raw.h"
