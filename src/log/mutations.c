@@ -119,52 +119,8 @@ const kh_mutation *mutations_find(const struct mutations *set, kh_bytes key) {
     return *slot == 0 ? NULL : &set->list[*slot - 1];
 }
 
-/* ---- in order -------------------------------------------------------------------------------- */
-
-/* An ordered store finds the place of a key sooner when it has just been beside it.
- *
- * Most comparisons are of a number: the eight bytes behind what all keys of a kind (their first
- * byte) begin with. The keys themselves lie about in memory and are looked at where these are the
- * same. */
-struct ranked {
-    uint64_t rank;
-    const kh_mutation *mutation;
-    uint32_t kind;
-};
-
-enum { KINDS = 256 };
-
-/* What the keys of a kind have in common: a part of its first key. */
-struct shared {
-    kh_bytes first;
-    size_t size_bytes;
-};
-
-static uint32_t kind_of(kh_bytes key) {
-    return *(const unsigned char *)key.data;
-}
-
-static void share(struct shared *shared, kh_bytes key) {
-    if (shared->first.data == NULL) *shared = (struct shared){key, key.size_bytes};
-    const unsigned char *a = shared->first.data;
-    const unsigned char *b = key.data;
-    size_t most = key.size_bytes < shared->size_bytes ? key.size_bytes : shared->size_bytes;
-    size_t same = 0;
-    while (same < most && a[same] == b[same]) same++;
-    shared->size_bytes = same;
-}
-
-/* A key that ends there ranks as if zeros followed: among equals the keys decide. */
-static uint64_t rank_of(kh_bytes key, size_t from) {
-    unsigned char bytes[8] = {0};
-    size_t left = key.size_bytes - from;
-    memcpy(bytes, (const unsigned char *)key.data + from, left < 8 ? left : 8);
-    uint64_t rank = 0;
-    for (int i = 0; i < 8; i++) rank = rank << 8 | bytes[i];
-    return rank;
-}
-
-static int order_of_keys(const void *left, const void *right) {
+/* An ordered store finds the place of a key sooner when it has just been beside it. */
+static int order_of(const void *left, const void *right) {
     kh_bytes a = ((const kh_mutation *)left)->key;
     kh_bytes b = ((const kh_mutation *)right)->key;
     int order = memcmp(a.data, b.data, a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes);
@@ -172,53 +128,12 @@ static int order_of_keys(const void *left, const void *right) {
     return a.size_bytes < b.size_bytes ? -1 : a.size_bytes > b.size_bytes;
 }
 
-static int order_of(const void *left, const void *right) {
-    const struct ranked *a = left;
-    const struct ranked *b = right;
-    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
-    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
-    return order_of_keys(a->mutation, b->mutation);
-}
-
-static void rank_all(const kh_mutation *list, size_t count, struct ranked *ranked) {
-    struct shared shared[KINDS] = {{{NULL, 0}, 0}};
-    for (size_t i = 0; i < count; i++) share(&shared[kind_of(list[i].key)], list[i].key);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t kind = kind_of(list[i].key);
-        uint64_t rank = rank_of(list[i].key, shared[kind].size_bytes);
-        ranked[i] = (struct ranked){rank, &list[i], kind};
-    }
-}
-
-/* Without the memory for ranks the keys are compared. */
-static void sort(struct mutations *set) {
-    size_t count = set->count;
-    struct ranked *ranked = mem_alloc(set->mem, NULL, count * sizeof *ranked);
-    kh_mutation *sorted = mem_alloc(set->mem, NULL, set->capacity * sizeof *sorted);
-    if (ranked != NULL && sorted != NULL) {
-        rank_all(set->list, count, ranked);
-        qsort(ranked, count, sizeof *ranked, order_of);
-        for (size_t i = 0; i < count; i++) sorted[i] = *ranked[i].mutation;
-        kh_mutation *unsorted = set->list;
-        set->list = sorted;
-        sorted = unsorted;
-    } else {
-        qsort(set->list, count, sizeof *set->list, order_of_keys);
-    }
-    mem_free(set->mem, NULL, sorted, set->capacity * sizeof *sorted);
-    mem_free(set->mem, NULL, ranked, count * sizeof *ranked);
-}
-
-static void drop_taken_back(struct mutations *set) {
+const kh_mutation *mutations_seal(struct mutations *set) {
     size_t kept = 0;
     for (size_t i = 0; i < set->count; i++)
         if (set->list[i].key.size_bytes != 0) set->list[kept++] = set->list[i];
     set->count = kept;
-}
-
-const kh_mutation *mutations_seal(struct mutations *set) {
-    drop_taken_back(set);
-    if (set->count > 1) sort(set);
+    if (kept > 1) qsort(set->list, kept, sizeof *set->list, order_of);
     if (set->slots != NULL) memset(set->slots, 0, set->slot_count * sizeof *set->slots);
     return set->list;
 }

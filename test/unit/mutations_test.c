@@ -1,5 +1,5 @@
 /* mutations_test.c - what a step of a checkpoint gives to a storage: the last value of each key,
- * ascending, without what was taken back; whatever the keys share, and without memory, too. */
+ * ascending, without what was taken back. */
 #include "log/mutations.h"
 
 #include "support/home.h"
@@ -36,8 +36,7 @@ static int order_of(const void *left, const void *right) {
     return a->key_bytes < b->key_bytes ? -1 : a->key_bytes > b->key_bytes;
 }
 
-/* Kinds with much, little and nothing in common behind the first byte, of all lengths; zeros, where
- * a key that ends there ranks as if they followed. */
+/* Kinds with much, little and nothing in common behind the first byte; all lengths, and zeros. */
 static size_t draw_key(unsigned char *key) {
     static const char kinds[] = "VOQV";
     static const char shared[][20] = {"user0000000000000", "", "same", ""};
@@ -109,24 +108,6 @@ static void test_ascending(void **state) {
     assert_int_equal(home.live_blocks, 0);
 }
 
-/* The order needs memory; without it the keys are compared. */
-static void test_without_memory(void **state) {
-    struct home home;
-    struct mutations set;
-    (void)state;
-    (void)home_open(&home);
-    mutations_init(&set, home.batch.mem);
-    for (uint64_t fail_at = 1; fail_at <= 2; fail_at++) {
-        fill(&set, fail_at, 1500);
-        home.fail_at = home.calls + fail_at;
-        is_sealed(&set);
-        assert_true(home.calls >= home.fail_at);
-    }
-    mutations_fini(&set);
-    home_close(&home);
-    assert_int_equal(home.live_blocks, 0);
-}
-
 /* Never in the storage, and gone: nothing; at the ends of the list, too. */
 static void test_taken_back(void **state) {
     struct home home;
@@ -155,7 +136,6 @@ static void test_taken_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ascending),
-        cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
