@@ -1,7 +1,7 @@
 /* validate_decimal.c - decimals of more digits than their type has.
  *
  * Arrow's consumers rely on the precision: one that is beyond it is printed, rounded or refused by
- * them as each likes. Nothing is allocated. Measured: 1.2 ns a value of 128 bits. */
+ * them as each likes. Nothing is allocated. */
 #include "base/status.h"
 #include "batch/raw.h"
 #include "batch/validate.h"
