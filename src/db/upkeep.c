@@ -280,6 +280,7 @@ static void run(void *context) {
     struct kh_db *db = context;
     struct upkeep *upkeep = db->upkeep;
     struct env_clock clock = env_clock_system();
+    env_thread_give_way();
     lock_take(&upkeep->lock);
     while (!upkeep->is_closing) {
         (void)signal_wait(&upkeep->wake, &upkeep->lock, env_monotonic_ns(&clock) + ROUND_NS);

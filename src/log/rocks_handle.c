@@ -40,13 +40,19 @@ kh_status rocks_status(char *message, const char *what, kh_error *error) {
     return status;
 }
 
-/* There is a setter for each of the others. Closing must not flush: what is not synced is in the
- * log, and the files may be the reason for the closing. */
-static rocksdb_options_t *make_options_that_close_at_once(void) {
+/* There is a setter for each of the others. Tables go to the disk a little at a time, each waited
+ * for before the next but one: a group that is synced meanwhile has little before it. */
+#define IN_LITTLE_WRITES "bytes_per_sync=262144;strict_bytes_per_sync=true"
+
+/* Closing must not flush the values: what is not synced is in the log, and the files may be the
+ * reason for the closing. */
+static rocksdb_options_t *make_named_options(enum rocks_kind kind) {
+    const char *names =
+        kind == ROCKS_LOG ? IN_LITTLE_WRITES : IN_LITTLE_WRITES ";avoid_flush_during_shutdown=true";
     char *message = NULL;
     rocksdb_options_t *usual = rocksdb_options_create();
     rocksdb_options_t *options = rocksdb_options_create();
-    rocksdb_get_options_from_string(usual, "avoid_flush_during_shutdown=true", options, &message);
+    rocksdb_get_options_from_string(usual, names, options, &message);
     kh_assert(message == NULL);
     rocksdb_free(message);
     rocksdb_options_destroy(usual);
@@ -54,8 +60,7 @@ static rocksdb_options_t *make_options_that_close_at_once(void) {
 }
 
 static rocksdb_options_t *make_options(enum rocks_kind kind, enum rocks_open how) {
-    rocksdb_options_t *options =
-        kind == ROCKS_VALUES ? make_options_that_close_at_once() : rocksdb_options_create();
+    rocksdb_options_t *options = make_named_options(kind);
     rocksdb_options_set_create_if_missing(options, how == ROCKS_CREATE);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_max_write_buffer_number(options, BUFFERS);

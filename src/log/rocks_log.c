@@ -7,6 +7,7 @@
 #include "base/env_file.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "log/crowd.h"
 #include "log/record_layout.h"
 #include "log/rocks_handle.h"
 #include "log/rocks_load.h"
@@ -26,7 +27,7 @@ enum {
     TIME_LEFT_MS = 5 * 1000,   /* and again when so much is left */
     ID_AHEAD_MS = 600 * 1000,  /* the same of ids, which follow the clock (db/durable.h) */
     ID_LEFT_MS = 30 * 1000,
-    HEAD_AT = 24,              /* in a part: after room for what a table file begins with */
+    HEAD_AT = 24, /* in a part: after room for what a table file begins with */
     BODY_AT = HEAD_AT + GROUP_HEAD_BYTES
 };
 
@@ -297,6 +298,14 @@ static void note_end(struct rocks_log *log, struct log_part *part, kh_status sta
     log->is_writing = false;
 }
 
+/* With the lock, which is left and taken again. */
+static void let_others_come(struct rocks_log *log) {
+    if (log->is_writing || !crowd_is_there(log->crowd)) return;
+    lock_leave(&log->lock);
+    env_yield();
+    lock_take(&log->lock);
+}
+
 /* With the lock, which is left and taken again. False: another is the writer, or there is nothing
  * to write. */
 static bool write_one(struct rocks_log *log, bool is_thread) {
@@ -304,6 +313,7 @@ static bool write_one(struct rocks_log *log, bool is_thread) {
     if (log->is_writing || log->is_failed || part->count == 0) return false;
     log->is_writing = true;
     log->filling = part == &log->parts[0] ? &log->parts[1] : &log->parts[0];
+    crowd_note(&log->crowd, part->count);
     part->is_loaded = is_large(log, part);
     if (part->is_loaded) part->is_synced = true;
     lock_leave(&log->lock);
@@ -350,11 +360,16 @@ static void write_for_others(struct rocks_log *log) {
     }
 }
 
+/* With the lock. Whose record is in a group that is being written waits for that. */
+static bool is_flush_wanted(const struct rocks_log *log, uint64_t cookie) {
+    return log->thread == NULL || (log->filling->urgent != 0 && log->answered < cookie);
+}
+
 static void flush(void *context, uint64_t cookie) {
     struct rocks_log *log = context;
     lock_take(&log->lock);
-    bool is_wanted = log->thread == NULL || (log->filling->urgent != 0 && log->answered < cookie);
-    if (is_wanted && write_one(log, false)) write_for_others(log);
+    if (is_flush_wanted(log, cookie)) let_others_come(log);
+    if (is_flush_wanted(log, cookie) && write_one(log, false)) write_for_others(log);
     lock_leave(&log->lock);
 }
 
@@ -381,6 +396,7 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
 
 /* Do what is due; true: something was. With the lock. */
 static bool tick(struct rocks_log *log, uint64_t now_ns, bool is_all) {
+    if (log->filling->urgent != 0) let_others_come(log);
     const struct log_part *part = log->filling;
     bool is_due = is_all || part->urgent != 0 || part->group.size_bytes >= PART_BYTES ||
                   (part->count > 0 && now_ns - part->since_ns >= log->delay_ns);

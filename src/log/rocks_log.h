@@ -89,6 +89,7 @@ struct rocks_log {
     uint32_t waiters;    /* on it */
     struct log_part parts[2];
     struct log_part *filling;
+    uint32_t crowd; /* log/crowd.h */
     bool is_writing;
     bool is_failed;
     bool is_full; /* the device: what is taken is written again until it fits, no more is taken */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,6 +126,31 @@ static bool is_readable(int descriptor) {
     return poll(&poll_one, 1, 0) == 1;
 }
 
+static void note_niceness(void *context) {
+    int *niceness = context;
+    id_t self = (id_t)gettid();
+    for (int i = 0; i < 5; i++) {
+        niceness[i] = getpriority(PRIO_PROCESS, self);
+        env_thread_give_way();
+    }
+}
+
+/* What the kernel makes of it is its business; that it is the thread's own is ours. */
+static void a_thread_gives_way_for_itself_alone(void **state) {
+    (void)state;
+    int niceness[5];
+    int before = getpriority(PRIO_PROCESS, 0);
+    struct env_thread *thread = env_thread_start("polite", note_niceness, niceness);
+    assert_non_null(thread);
+    env_thread_join(thread);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+    assert_int_equal(niceness[0], before);
+    for (int i = 1; i < 5; i++) {
+        int next = niceness[i - 1] + 5;
+        assert_int_equal(niceness[i], next < 19 ? next : 19);
+    }
+}
+
 static void events_are_readable_until_drained(void **state) {
     (void)state;
     int descriptor = env_event_open();
@@ -153,6 +179,7 @@ int main(void) {
         cmocka_unit_test(a_pause_lasts),
         cmocka_unit_test(a_child_sees_that_it_is_one),
         cmocka_unit_test(threads_have_names_and_no_signals),
+        cmocka_unit_test(a_thread_gives_way_for_itself_alone),
         cmocka_unit_test(events_are_readable_until_drained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
