@@ -154,7 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     struct schema_table *table = schema_table_process();
     if (mem == NULL || table == NULL) abort();
     if (schemas[0] == NULL) make_schemas();
-    struct record_codec codec = {mem, NULL, table, schema_of, number_of, NULL};
+    struct record_codec codec = {
+        .mem = mem, .schemas = table, .schema_of = schema_of, .number_of = number_of};
     uint64_t live_bytes = mem_live_bytes(mem);
     check(&codec, (kh_bytes){bytes, size_bytes});
     if (size_bytes >= RECORD_HEAD_BYTES) {

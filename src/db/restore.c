@@ -357,6 +357,12 @@ static void set_time(struct kh_db *db) {
     db->recent.end = 0;
 }
 
+/* The first line of the hash front is fetched while the value is decoded. */
+static void expect_key(void *context, kh_bytes key) {
+    const struct index *index = context;
+    index_prefetch(index, index_hash(index, key));
+}
+
 kh_status restore_all(struct kh_db *db, kh_error *error) {
     struct restore restore = {
         .db = db, .until = db->as_of != 0 ? db->as_of : UINT64_MAX, .error = error};
@@ -369,6 +375,9 @@ kh_status restore_all(struct kh_db *db, kh_error *error) {
     }
     if (status == KH_OK && db->pipeline.log != NULL) {
         struct record_codec codec = seal_codec(db, db->step_cache);
+        codec.is_checked = db->durable != NULL; /* its log has checked each group that it gives */
+        codec.expect = expect_key;
+        codec.expect_context = db->store.index;
         opening_enter(db->opening, OPENING_RECORDS, durable_records_behind(db, from), 0);
         status = log_replay(db->pipeline.log, from, &codec, &db->pipeline.schemas, restore_record,
                             &restore, &db->pipeline.position, error);

@@ -94,6 +94,13 @@ struct record_codec {
     record_schema_fn *schema_of;
     record_number_fn *number_of;
     void *context;
+    /* Of decoding. True: the frames' checksums need not be compared, since one over all of them has
+     * been, as a group's (group.h). */
+    bool is_checked;
+    /* Of decoding; NULL: none. Told of the key of each put before its value is decoded: who will
+     * look for it can have the memory fetched meanwhile. */
+    void (*expect)(void *expect_context, kh_bytes key);
+    void *expect_context;
 };
 
 /* Append one frame to out, sealed with what the record says. On failure out has the size that it

@@ -145,6 +145,8 @@ static kh_status decode_write(struct decoder *decoder, struct reader *reader,
     *write = (struct record_write){
         .key = {copy, head.key_bytes}, .base = head.base, .policy = head.policy};
     if (head.kind == RECORD_DELETE) return KH_OK;
+    if (decoder->codec->expect != NULL)
+        decoder->codec->expect(decoder->codec->expect_context, write->key);
     kh_bytes bytes = {value, head.value_bytes};
     return decode_value(decoder, head.schema_number, bytes, &write->batch);
 }
@@ -348,7 +350,7 @@ static kh_status decode_sections(struct decoder *decoder, struct reader *reader)
 
 /* ---- the head -------------------------------------------------------------------------------- */
 
-kh_status record_check_frame(kh_bytes frame, kh_error *error) {
+static kh_status check_frame(kh_bytes frame, bool is_checked, kh_error *error) {
     struct decoder says = {.error = error};
     const struct decoder *decoder = &says;
     const unsigned char *bytes = frame.data;
@@ -356,7 +358,7 @@ kh_status record_check_frame(kh_bytes frame, kh_error *error) {
         return corrupt(decoder, "its size");
     if (layout_u32(bytes + AT_MAGIC) != RECORD_MAGIC)
         return corrupt(decoder, "no record begins here");
-    if (layout_u64(bytes + AT_HEAD_CHECKSUM) != layout_head_checksum(bytes))
+    if (!is_checked && layout_u64(bytes + AT_HEAD_CHECKSUM) != layout_head_checksum(bytes))
         return corrupt(decoder, "the checksum of its head");
     uint32_t version = layout_u16(bytes + AT_VERSION);
     if (version > RECORD_VERSION)
@@ -365,9 +367,14 @@ kh_status record_check_frame(kh_bytes frame, kh_error *error) {
     if (version == 0 || layout_u16(bytes + AT_VERSION + 2) != 0)
         return corrupt(decoder, "its version");
     if (layout_u32(bytes + AT_LENGTH) != frame.size_bytes) return corrupt(decoder, "its length");
-    if (layout_u64(bytes + AT_BODY_CHECKSUM) != layout_body_checksum(bytes, frame.size_bytes))
+    if (!is_checked &&
+        layout_u64(bytes + AT_BODY_CHECKSUM) != layout_body_checksum(bytes, frame.size_bytes))
         return corrupt(decoder, "its checksum");
     return KH_OK;
+}
+
+kh_status record_check_frame(kh_bytes frame, kh_error *error) {
+    return check_frame(frame, false, error);
 }
 
 static kh_status decode_head(struct decoder *decoder, const unsigned char *bytes) {
@@ -401,7 +408,7 @@ static kh_status decode_head(struct decoder *decoder, const unsigned char *bytes
 kh_status record_decode(const struct record_codec *codec, kh_bytes frame, struct arena *arena,
                         struct record *out, kh_error *error) {
     struct decoder decoder = {.codec = codec, .arena = arena, .error = error};
-    kh_status status = record_check_frame(frame, error);
+    kh_status status = check_frame(frame, codec->is_checked, error);
     if (status != KH_OK) return status;
     const unsigned char *bytes = frame.data;
     struct reader reader = {bytes + RECORD_HEAD_BYTES, frame.size_bytes - RECORD_HEAD_BYTES};

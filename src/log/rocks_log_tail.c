@@ -137,7 +137,7 @@ static kh_status follow(struct rocks_log *log, const struct rocks_log_options *o
     kh_status status;
     while ((status = groups_get(groups, &head, &body, &bytes, error)) == KH_OK) {
         if (head.first >= chain->next) {
-            status = chain_follow(chain, log->digester, bytes, &head, body, error);
+            status = chain_follow(chain, log->digester, bytes, &head, (kh_bytes){NULL, 0}, error);
             if (status != KH_OK) break;
             if (!options->ends_at_mark || chain->next <= options->mark.synced)
                 note_synced(log, chain);

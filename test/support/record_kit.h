@@ -88,7 +88,11 @@ static inline void begin(struct fixture *f) {
     make_batches(f);
     for (int i = 0; i < SCHEMAS; i++)
         assert_int_equal(schema_intern(f->table, f->handles[i], &f->schemas[i], NULL), KH_OK);
-    f->codec = (struct record_codec){f->mem, NULL, f->table, schema_of, number_of, f};
+    f->codec = (struct record_codec){.mem = f->mem,
+                                     .schemas = f->table,
+                                     .schema_of = schema_of,
+                                     .number_of = number_of,
+                                     .context = f};
     arena_init(&f->arena, f->mem, NULL);
     ipc_buffer_init(&f->out, f->mem);
 }

@@ -55,8 +55,11 @@ static void begin(struct fixture *f, uint64_t keep_bytes) {
     f->table = schema_table_create(f->mem);
     assert_non_null(f->table);
     log_schemas_init(&f->schemas, f->mem);
-    f->codec = (struct record_codec){
-        f->mem, NULL, f->table, log_schemas_find, log_schemas_number_of, &f->schemas};
+    f->codec = (struct record_codec){.mem = f->mem,
+                                     .schemas = f->table,
+                                     .schema_of = log_schemas_find,
+                                     .number_of = log_schemas_number_of,
+                                     .context = &f->schemas};
     assert_int_equal(log_memory_create(f->mem, keep_bytes, &f->log, NULL), KH_OK);
     assert_int_equal(f->log.open(f->log.context, complete, NULL), 0);
 }

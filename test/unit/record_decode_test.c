@@ -66,6 +66,75 @@ static void hostile_bytes_do_no_harm(void **state) {
     end(&f);
 }
 
+/* Who has compared a checksum over the frame's bytes need not compare it again. What is read then
+ * makes sense, or is refused; and what tells where a frame ends is looked at all the same. */
+static void checked_frames_are_taken_without_checksums(void **state) {
+    (void)state;
+    static struct full full;
+    struct fixture f;
+    begin(&f);
+    make_small(&full, &f);
+    assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
+    unsigned char *frame = exact_copy(&f);
+    kh_bytes bytes = {frame, f.out.size_bytes};
+    struct record decoded;
+    f.codec.is_checked = true;
+    frame[AT_COMMIT] ^= 1;
+    assert_int_equal(record_decode(&f.codec, bytes, &f.arena, &decoded, NULL), KH_OK);
+    assert_int_equal(decoded.commit, full.record.commit ^ 1);
+    record_drop(&f.codec, &decoded);
+    bytes.size_bytes--;
+    assert_int_equal(record_decode(&f.codec, bytes, &f.arena, &decoded, NULL), KH_CORRUPT);
+    bytes.size_bytes++;
+    frame[AT_VERSION]++;
+    assert_int_equal(record_decode(&f.codec, bytes, &f.arena, &decoded, NULL), KH_UNSUPPORTED);
+    frame[AT_VERSION]--;
+    frame[AT_MAGIC] ^= 1;
+    assert_int_equal(record_decode(&f.codec, bytes, &f.arena, &decoded, NULL), KH_CORRUPT);
+    frame[AT_MAGIC] ^= 1;
+    f.codec.is_checked = false;
+    assert_int_equal(record_decode(&f.codec, bytes, &f.arena, &decoded, NULL), KH_CORRUPT);
+    free(frame);
+    end(&f);
+}
+
+struct expected {
+    char keys[8][64];
+    size_t count;
+};
+
+static void note_key(void *context, kh_bytes key) {
+    struct expected *expected = context;
+    assert_true(expected->count < 8 && key.size_bytes < 64);
+    memcpy(expected->keys[expected->count++], key.data, key.size_bytes);
+}
+
+static void keys_of_puts_are_told_beforehand(void **state) {
+    (void)state;
+    static struct full full;
+    struct expected expected = {.count = 0};
+    struct fixture f;
+    begin(&f);
+    make_small(&full, &f);
+    assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
+    kh_bytes bytes = {f.out.bytes, f.out.size_bytes};
+    f.codec.expect = note_key;
+    f.codec.expect_context = &expected;
+    struct record decoded;
+    assert_int_equal(record_decode(&f.codec, bytes, &f.arena, &decoded, NULL), KH_OK);
+    size_t puts = 0;
+    for (size_t i = 0; i < decoded.write_count; i++) {
+        const struct record_write *write = &decoded.writes[i];
+        if (write->batch == NULL) continue;
+        assert_memory_equal(expected.keys[puts], write->key.data, write->key.size_bytes);
+        puts++;
+    }
+    assert_true(puts > 0);
+    assert_int_equal(expected.count, puts);
+    record_drop(&f.codec, &decoded);
+    end(&f);
+}
+
 /* ---- frames by hand -------------------------------------------------------------------------- */
 
 struct hand {
@@ -320,6 +389,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cut_or_a_changed_bit_is_seen),
         cmocka_unit_test(hostile_bytes_do_no_harm),
+        cmocka_unit_test(checked_frames_are_taken_without_checksums),
+        cmocka_unit_test(keys_of_puts_are_told_beforehand),
         cmocka_unit_test(malformed_sections_are_named),
         cmocka_unit_test(malformed_heads_are_refused),
         cmocka_unit_test(sections_rise_and_may_be_of_the_future),
