@@ -36,7 +36,7 @@ list(JOIN of_one_thread "|" of_one_thread)
 
 # Whose answers have nothing to do with how a key is found: built and run with the hash front only.
 set(apart_from_index "access|arena|audit|backup.*|batch|beside_writer|builder|cell|chain|chdir"
-  "cli_.*|column|delta.*|digest|durable.*|env.*|export|flip|gather.*|group|half|hash|home|ids"
+  "cli_.*|close|column|delta.*|digest|durable.*|env.*|export|flip|gather.*|group|half|hash|home|ids"
   "id_index|import|ipc_.*|latch|lock.*|log_.*|mem.*|meaning|merkle|metric|mutations|owned|pack"
   "plan|proof|raw|reach|record.*|rocks_load|room|rows.*|schema.*|semantic.*|stats_text|status"
   "together.*|utf8|validate.*|watch.*|workspace.*")
@@ -45,7 +45,10 @@ list(JOIN apart_from_index "|" apart_from_index)
 function(khonsu_add_program source directory label)
   get_filename_component(stem "${source}" NAME_WE)
   string(REGEX REPLACE "^test_|_test$" "" stem "${stem}")
-  if(NOT KHONSU_DURABLE AND stem MATCHES "^(flip|rocks_load|setback)$") # look into that part
+  if(NOT KHONSU_DURABLE AND stem MATCHES "^(close|flip|log_roots|rocks_load|setback)$") # of that part
+    return()
+  endif()
+  if(KHONSU_SANITIZE AND stem STREQUAL "close") # has its own of what a sanitizer wraps
     return()
   endif()
   if(NOT KHONSU_HASH_FRONT AND stem MATCHES "^(${apart_from_index})$")

@@ -38,7 +38,7 @@ struct env_thread;
 /* Start a named thread (15 characters at most) with all signals blocked. NULL on failure. */
 struct env_thread *env_thread_start(const char *name, void (*run)(void *context), void *context);
 void env_thread_join(struct env_thread *thread);
-/* The calling thread is never in a hurry: a third of what an ordinary thread gets where both want
+/* For a thread that is seldom in a hurry: a third of what an ordinary thread gets where both want
  * the same processor, in slices of 0.1 ms, so that nobody waits for long until it stops. It always
  * gets its share. Without effect where the kernel does not know how (slices: before Linux 6.12). */
 void env_thread_give_way(void);

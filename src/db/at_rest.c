@@ -16,7 +16,8 @@
 enum { PATH_BYTES = 3800, TRIES = 16 };
 
 static kh_status open_log(struct mem *mem, struct at_rest *at_rest, kh_log_position at,
-                          const struct env_clock *clock, struct opening *opening, kh_error *error) {
+                          bool checks_roots, const struct env_clock *clock, struct opening *opening,
+                          kh_error *error) {
     struct rocks_log_options options = {.log = at_rest->rocks_log,
                                         .values = at_rest->rocks_values,
                                         .identity = at_rest->identity,
@@ -24,7 +25,8 @@ static kh_status open_log(struct mem *mem, struct at_rest *at_rest, kh_log_posit
                                         .mark_file = -1,
                                         .at = at,
                                         .clock = *clock,
-                                        .ends_at_mark = at_rest->ends_at_mark};
+                                        .ends_at_mark = at_rest->ends_at_mark,
+                                        .checks_roots = checks_roots};
     if (opening != NULL) opening_check(opening, &options);
     return rocks_log_create(mem, &options, &at_rest->log, error);
 }
@@ -86,7 +88,7 @@ static kh_status open_once(struct mem *mem, const char *path, const struct env_c
     memset(out, 0, sizeof *out);
     kh_status status = open_files(mem, path, out, error);
     if (status == KH_OK) status = find_position(out, &at, error);
-    if (status == KH_OK) status = open_log(mem, out, at, clock, opening, error);
+    if (status == KH_OK) status = open_log(mem, out, at, false, clock, opening, error);
     if (status != KH_OK) at_rest_close(out);
     return status;
 }
@@ -130,7 +132,7 @@ kh_status at_rest_open_parts(struct mem *mem, const char *log, const char *value
     if (status == KH_OK)
         status = rocks_open(mem, values, ROCKS_VALUES, ROCKS_READ, &out->rocks_values, error);
     if (status == KH_OK) status = find_position(out, &at, error);
-    if (status == KH_OK) status = open_log(mem, out, 0, &clock, NULL, error);
+    if (status == KH_OK) status = open_log(mem, out, 0, true, &clock, NULL, error);
     if (status == KH_OK) {
         struct mark end;
         rocks_log_forget(out->log); /* nobody replays it */

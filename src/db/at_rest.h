@@ -29,7 +29,7 @@ struct opening;
 kh_status at_rest_open(struct mem *mem, const char *path, const struct env_clock *clock,
                        struct opening *opening, struct at_rest *out, kh_error *error);
 /* The same of two instances in places of their own that nobody writes; identity and mark are in
- * *out already. All of the log is followed, each digest of it. */
+ * *out already. All of the log is followed, each digest and root of it. */
 kh_status at_rest_open_parts(struct mem *mem, const char *log, const char *values,
                              struct at_rest *out, kh_error *error);
 /* Blank is allowed, and what remains. */

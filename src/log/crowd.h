@@ -3,7 +3,7 @@
  * Who is about to write a group lets others run first where there is a crowd: they come along, and
  * groups are larger and fewer. PostgreSQL waits for them by the clock (commit_delay, when
  * commit_siblings are at work); letting them run takes no time where nobody wants to. A lone
- * committer's groups have one record, now and then a schema besides: no crowd.
+ * committer who waits has groups of one record, now and then a schema besides: no crowd.
  */
 #ifndef KHONSU_LOG_CROWD_H
 #define KHONSU_LOG_CROWD_H

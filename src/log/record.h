@@ -95,7 +95,7 @@ struct record_codec {
     record_number_fn *number_of;
     void *context;
     /* Of decoding. True: the frames' checksums need not be compared, since one over all of them has
-     * been, as a group's (group.h). */
+     * just been, as a group's (group.h). */
     bool is_checked;
     /* Of decoding; NULL: none. Told of the key of each put before its value is decoded: who will
      * look for it can have the memory fetched meanwhile. */

@@ -40,15 +40,15 @@ kh_status rocks_status(char *message, const char *what, kh_error *error) {
     return status;
 }
 
-/* There is a setter for each of the others. Tables go to the disk a little at a time, each waited
- * for before the next but one: a group that is synced meanwhile has little before it. */
-#define IN_LITTLE_WRITES "bytes_per_sync=262144;strict_bytes_per_sync=true"
+/* There is a setter for each of the others. Tables go to the disk a MiB at a time, each waited for
+ * before the next is begun: a group that is synced meanwhile has little before it. (RocksDB writes
+ * so much at once, and leaves the last MiB to the sync.) */
+#define IN_PARTS "bytes_per_sync=1048576;strict_bytes_per_sync=true"
 
 /* Closing must not flush the values: what is not synced is in the log, and the files may be the
  * reason for the closing. */
 static rocksdb_options_t *make_named_options(enum rocks_kind kind) {
-    const char *names =
-        kind == ROCKS_LOG ? IN_LITTLE_WRITES : IN_LITTLE_WRITES ";avoid_flush_during_shutdown=true";
+    const char *names = kind == ROCKS_LOG ? IN_PARTS : IN_PARTS ";avoid_flush_during_shutdown=true";
     char *message = NULL;
     rocksdb_options_t *usual = rocksdb_options_create();
     rocksdb_options_t *options = rocksdb_options_create();

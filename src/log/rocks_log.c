@@ -396,7 +396,6 @@ kh_status rocks_log_sync(struct rocks_log *log, kh_error *error) {
 
 /* Do what is due; true: something was. With the lock. */
 static bool tick(struct rocks_log *log, uint64_t now_ns, bool is_all) {
-    if (log->filling->urgent != 0) let_others_come(log);
     const struct log_part *part = log->filling;
     bool is_due = is_all || part->urgent != 0 || part->group.size_bytes >= PART_BYTES ||
                   (part->count > 0 && now_ns - part->since_ns >= log->delay_ns);
@@ -412,6 +411,8 @@ static void run(void *context) {
     int quiet_ticks = 0;
     lock_take(&log->lock);
     while (!log->is_closing) {
+        if (log->filling->urgent != 0) let_others_come(log);
+        if (log->is_closing) break; /* it may have been said while the lock was left */
         uint64_t now_ns = monotonic_ns();
         if (tick(log, now_ns, false)) {
             quiet_ticks = 0;

@@ -54,6 +54,7 @@ struct rocks_log_options {
     struct env_clock clock;
     bool has_thread;
     bool ends_at_mark; /* read-only: what lies behind mark.synced is checked, and not shown */
+    bool checks_roots; /* of the records of each group, too: most of the cost of a check */
     /* Of the log's end, so much was checked. NULL: nobody asks. */
     void (*checked)(void *context, uint64_t record_count, uint64_t size_bytes);
     void *checked_context;

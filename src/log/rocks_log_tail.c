@@ -2,7 +2,8 @@
  *
  * Checking at open. Everything below the storage's position lies in table files, whose blocks carry
  * checksums; what lies above came back through RocksDB's write-ahead log, which ends without a word
- * where it cannot be read. So the groups from there on are followed one by one, digests and all.
+ * where it cannot be read. So the groups from there on are followed one by one, each with its
+ * checksums and its digest; with the root over its records where that is asked for (backups).
  * The first that is missing or broken ends the log: was it acknowledged (the mark says how far the
  * log was synced) then it is damage, and refused; else it is the torn tail of a crash, and whatever
  * lies behind it is deleted.
@@ -137,7 +138,8 @@ static kh_status follow(struct rocks_log *log, const struct rocks_log_options *o
     kh_status status;
     while ((status = groups_get(groups, &head, &body, &bytes, error)) == KH_OK) {
         if (head.first >= chain->next) {
-            status = chain_follow(chain, log->digester, bytes, &head, (kh_bytes){NULL, 0}, error);
+            kh_bytes rooted = options->checks_roots ? body : (kh_bytes){NULL, 0};
+            status = chain_follow(chain, log->digester, bytes, &head, rooted, error);
             if (status != KH_OK) break;
             if (!options->ends_at_mark || chain->next <= options->mark.synced)
                 note_synced(log, chain);
