@@ -45,7 +45,8 @@ list(JOIN apart_from_index "|" apart_from_index)
 function(khonsu_add_program source directory label)
   get_filename_component(stem "${source}" NAME_WE)
   string(REGEX REPLACE "^test_|_test$" "" stem "${stem}")
-  if(NOT KHONSU_DURABLE AND stem MATCHES "^(close|flip|log_roots|rocks_load|setback)$") # of that part
+  # Of that part, from within.
+  if(NOT KHONSU_DURABLE AND stem MATCHES "^(close|flip|log_roots|rocks_load|setback)$")
     return()
   endif()
   if(KHONSU_SANITIZE AND stem STREQUAL "close") # has its own of what a sanitizer wraps
