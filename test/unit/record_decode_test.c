@@ -1,13 +1,18 @@
 /* Decoding records from bytes that anyone may have written. */
 #include "support/record_kit.h"
 
+/* A small record that uses everything, encoded in f->out. */
+static void begin_small(struct full *full, struct fixture *f) {
+    begin(f);
+    make_small(full, f);
+    assert_int_equal(record_encode(&f->codec, &full->record, &f->out, NULL), KH_OK);
+}
+
 static void a_cut_or_a_changed_bit_is_seen(void **state) {
     (void)state;
     static struct full full;
     struct fixture f;
-    begin(&f);
-    make_small(&full, &f);
-    assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
+    begin_small(&full, &f);
     size_t size_bytes = f.out.size_bytes;
     struct record untouched = {.commit = 4711};
     kh_error error;
@@ -37,9 +42,7 @@ static void hostile_bytes_do_no_harm(void **state) {
     static struct full full;
     static const unsigned char evil[] = {0, 1, 2, 0x7f, 0x80, 0xfe, 0xff};
     struct fixture f;
-    begin(&f);
-    make_small(&full, &f);
-    assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
+    begin_small(&full, &f);
     unsigned char *frame = exact_copy(&f);
     size_t size_bytes = f.out.size_bytes;
     size_t decoded_count = 0;
@@ -72,9 +75,7 @@ static void checked_frames_are_taken_without_checksums(void **state) {
     (void)state;
     static struct full full;
     struct fixture f;
-    begin(&f);
-    make_small(&full, &f);
-    assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
+    begin_small(&full, &f);
     unsigned char *frame = exact_copy(&f);
     kh_bytes bytes = {frame, f.out.size_bytes};
     struct record decoded;
@@ -114,9 +115,7 @@ static void keys_of_puts_are_told_beforehand(void **state) {
     static struct full full;
     struct expected expected = {.count = 0};
     struct fixture f;
-    begin(&f);
-    make_small(&full, &f);
-    assert_int_equal(record_encode(&f.codec, &full.record, &f.out, NULL), KH_OK);
+    begin_small(&full, &f);
     kh_bytes bytes = {f.out.bytes, f.out.size_bytes};
     f.codec.expect = note_key;
     f.codec.expect_context = &expected;
