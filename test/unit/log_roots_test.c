@@ -2,9 +2,12 @@
  * from the heads where not. The group that lies has every checksum right. */
 #include "log/rocks_log.h"
 
+#include "db/at_rest.h"
 #include "log/rocks_handle.h"
 #include "support/directory.h"
 #include "support/group_kit.h"
+
+#include <stdio.h>
 
 enum { RECORDS = 3 };
 
@@ -35,9 +38,14 @@ static void set_up(struct place *p) {
     chain_init(&p->chain, &genesis);
 }
 
-static void tear_down(struct place *p) {
+static void close_parts(struct place *p) {
     rocks_close(p->values);
     rocks_close(p->log);
+    p->values = p->log = NULL;
+}
+
+static void tear_down(struct place *p) {
+    close_parts(p);
     group_kit_end(&p->kit);
     directory_remove(&p->directory);
 }
@@ -94,8 +102,31 @@ static void a_root_is_computed_where_that_is_asked_for(void **state) {
     tear_down(&p);
 }
 
+/* As a backup is read back. */
+static void backups_are_who_asks(void **state) {
+    (void)state;
+    char log[DIRECTORY_BYTES];
+    struct place p;
+    struct mark mark;
+    set_up(&p);
+    append(&p, false);
+    append(&p, true);
+    close_parts(&p);
+    (void)snprintf(log, sizeof log, "%s", directory_join(&p.directory, "log"));
+    struct at_rest copy = {.identity = p.identity};
+    assert_int_equal(
+        at_rest_open_parts(p.kit.mem, log, directory_join(&p.directory, "values"), &copy, NULL),
+        KH_OK);
+    rocks_log_mark(copy.log, &mark);
+    assert_int_equal(mark.next, RECORDS);
+    at_rest_close(&copy);
+    tear_down(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_root_is_computed_where_that_is_asked_for)};
+        cmocka_unit_test(a_root_is_computed_where_that_is_asked_for),
+        cmocka_unit_test(backups_are_who_asks),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
